@@ -1,0 +1,7 @@
+//! The driver-independent core of rr.
+
+pub mod config;
+pub mod engine;
+pub mod position;
+pub mod sql;
+pub mod time;

@@ -1,1 +1,162 @@
-//! (being written)
+//! Configuration: plain data, with every default stated, checked before anything is opened.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::consistency::Consistency;
+use crate::engine::Engine;
+
+mod duration;
+mod error;
+mod node;
+mod policy;
+mod pool;
+mod text;
+mod tls;
+mod url;
+mod watch;
+
+pub use self::error::{ConfigError, ConfigErrors};
+pub use self::node::NodeConfig;
+pub use self::policy::{GroupConfig, GroupFallback, PrimaryReads, ReadPreference, Spill, Strategy, Unscoped};
+pub use self::pool::{PoolConfig, PoolOverrides, PoolsConfig};
+pub use self::tls::{SslMode, TlsConfig};
+pub use self::url::{DatabaseUrl, Endpoint, UrlError};
+pub use self::watch::{FailoverMode, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig, Percent};
+
+/// Everything a router is told. No replicas is the single-database mode, through the very same code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The server that takes the writes, or took them when the configuration was written: a failover is followed.
+    #[serde(deserialize_with = "node::primary")]
+    pub primary: NodeConfig,
+    /// The servers that reads are spread over. Default: none.
+    #[serde(deserialize_with = "node::replicas")]
+    pub replicas: Vec<NodeConfig>,
+    /// Allows a replica at the primary's own address, to try routing with one server. Default: false.
+    pub allow_primary_as_replica: bool,
+    /// How fresh a read must be unless it says otherwise. Default: `session`.
+    pub consistency: Consistency,
+    /// Which role a read goes to. Default: `replica-preferred`.
+    pub read_preference: ReadPreference,
+    /// What a read outside of any session must see. Default: `router`.
+    pub unscoped: Unscoped,
+    /// How one of several eligible nodes is picked. Default: `p2c`.
+    pub balance: Strategy,
+    /// Where this application runs; always the nearest region. Default: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The other regions, nearest first; those that are not listed come last, all alike. Default: none.
+    pub regions: Vec<String>,
+    /// When reads leave a region for the next one. Default: `unavailable`.
+    pub spill: Spill,
+    /// A replica that is more than this behind serves nothing. Default: 30 s; `"none"` for any lag.
+    #[serde(with = "duration::or_none")]
+    pub max_lag: Option<Duration>,
+    /// How long a read waits for a replica to catch up before it goes to the primary. Default: 5 ms.
+    #[serde(with = "duration::plain")]
+    pub causal_wait: Duration,
+    /// With `read-after-write`: how long after a write a session's reads must see it. Default: 5 s.
+    #[serde(with = "duration::plain")]
+    pub read_after_write_window: Duration,
+    /// How long a write waits for a primary while there is none; 0 fails at once. Default: 5 s.
+    #[serde(with = "duration::plain")]
+    pub write_wait: Duration,
+    /// How long the start waits for a first look at the cluster. Default: 2 s.
+    #[serde(with = "duration::plain")]
+    pub startup_wait: Duration,
+    /// Budget for reads that fall back to the primary. Default: no limit.
+    pub primary_reads: PrimaryReads,
+    /// Rules of the groups that nodes belong to; a group without rules has the default ones. Default: none.
+    pub groups: BTreeMap<String, GroupConfig>,
+    /// Pools, per role.
+    pub pool: PoolsConfig,
+    /// TLS of all nodes. Default: `prefer`.
+    pub tls: TlsConfig,
+    /// Probes.
+    pub monitor: MonitorConfig,
+    /// Health of nodes.
+    pub health: HealthConfig,
+    /// Alerts about lag.
+    pub lag: LagConfig,
+    /// Promotion of a replica. Default: somebody else's matter.
+    pub failover: FailoverPolicy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            primary: NodeConfig::default().with_name(node::PRIMARY),
+            replicas: Vec::new(),
+            allow_primary_as_replica: false,
+            consistency: Consistency::default(),
+            read_preference: ReadPreference::default(),
+            unscoped: Unscoped::default(),
+            balance: Strategy::default(),
+            region: None,
+            regions: Vec::new(),
+            spill: Spill::default(),
+            max_lag: Some(Duration::from_secs(30)),
+            causal_wait: Duration::from_millis(5),
+            read_after_write_window: Duration::from_secs(5),
+            write_wait: Duration::from_secs(5),
+            startup_wait: Duration::from_secs(2),
+            primary_reads: PrimaryReads::default(),
+            groups: BTreeMap::new(),
+            pool: PoolsConfig::default(),
+            tls: TlsConfig::default(),
+            monitor: MonitorConfig::default(),
+            health: HealthConfig::default(),
+            lag: LagConfig::default(),
+            failover: FailoverPolicy::default(),
+        }
+    }
+}
+
+impl Config {
+    /// A configuration with this primary, no replicas, and everything else by default.
+    ///
+    /// # Errors
+    /// When the text is not a database URL.
+    pub fn new<U>(primary: U) -> Result<Self, ConfigError>
+    where
+        U: TryInto<DatabaseUrl>,
+        U::Error: Into<UrlError>,
+    {
+        let node = NodeConfig::new(primary)
+            .map_err(|source| ConfigError::Url { key: "primary.url".to_owned(), source })?;
+        Ok(Self { primary: node.with_name(node::PRIMARY), ..Self::default() })
+    }
+
+    /// The engine that the primary's URL names.
+    ///
+    /// # Errors
+    /// When there is no such URL.
+    pub fn engine(&self) -> Result<Engine, ConfigError> {
+        self.primary.url.engine().ok_or(ConfigError::MissingPrimary)
+    }
+
+    /// Primary first, then the replicas in their order.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeConfig> {
+        std::iter::once(&self.primary).chain(&self.replicas)
+    }
+
+    /// The lag up to which a node serves: its own limit, or the cluster's; `None` for any lag.
+    #[must_use]
+    pub fn max_lag_of(&self, node: &NodeConfig) -> Option<Duration> {
+        node.max_lag.or(self.max_lag)
+    }
+
+    /// Checks what no single key can tell.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        let errors = if self.primary.url.is_unset() { vec![ConfigError::MissingPrimary] } else { Vec::new() };
+        ConfigErrors::check(errors)
+    }
+}

@@ -1,0 +1,375 @@
+//! Where a database is, and how that is printed without its secrets.
+//!
+//! A [`DatabaseUrl`] keeps the text that the driver needs, and everything that may be shown is computed once from
+//! the parsed form: the redacted URL and the [`Endpoint`]. `Debug`, `Display` and serialisation only ever show
+//! the redacted form. A URL whose parts are ambiguous (an unescaped `/`, `?`, `#` in a password moves the rest
+//! of the password into the host, the path or the query) is refused, because its redacted form could leak.
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use url::Url;
+
+use crate::engine::Engine;
+
+/// What is printed in place of a secret.
+const MARK: &str = "***";
+
+/// The address of one database, credentials included; prints redacted everywhere.
+///
+/// `Default` is the unset URL, which [`Config::validate`](super::Config::validate) refuses.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    text: String,
+    parts: Option<Parts>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Parts {
+    url: Url,
+    engine: Engine,
+    endpoint: Endpoint,
+    redacted: String,
+}
+
+/// Which server a URL speaks of, in a form that can be compared and printed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// A server on the network: host in lower case, port with the engine's default filled in.
+    Tcp {
+        /// Name or address, without brackets.
+        host: String,
+        /// Port number.
+        port: u16,
+    },
+    /// A server on this machine behind a Unix socket.
+    Socket {
+        /// The socket, or the folder that holds it.
+        path: String,
+        /// PostgreSQL tells the sockets of one folder apart by port.
+        port: u16,
+    },
+    /// A database file (or `:memory:`) of this process.
+    File {
+        /// As written in the URL.
+        path: String,
+    },
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host: place, port } | Self::Socket { path: place, port } => {
+                write!(f, "{place}:{port}")
+            }
+            Self::File { path } => f.write_str(path),
+        }
+    }
+}
+
+/// Why a text is no database URL. Never holds a part of the text in which a secret could be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// Nothing but blanks.
+    #[error("is empty; write scheme://user:password@host:port/database")]
+    Empty,
+    /// Not a URL at all.
+    #[error(
+        "is not a URL ({0}); write scheme://user:password@host:port/database, with %XX for special characters"
+    )]
+    Malformed(#[from] url::ParseError),
+    /// No `scheme://`.
+    #[error("does not begin with postgres://, mysql://, mariadb:// or sqlite:")]
+    NoScheme,
+    /// A scheme that names no engine we know.
+    #[error("begins with `{scheme}://`; use postgres://, mysql://, mariadb:// or sqlite:")]
+    UnknownScheme {
+        /// What stands before `://`.
+        scheme: String,
+    },
+    /// Blanks, line breaks or control characters, also when percent-encoded in the host.
+    #[error("contains blanks or control characters; write them as %XX, or remove them")]
+    ControlCharacter,
+    /// libpq's list of hosts.
+    #[error("names several hosts; write one node per host")]
+    SeveralHosts,
+    /// `#`, which begins a part that no database driver reads.
+    #[error("contains `#`; write %23 where it belongs to the user name, password or path")]
+    Fragment,
+    /// `@` behind the host.
+    #[error(
+        "contains `@` behind the host; in a user name or password write %2F for `/`, %3F for `?`, %23 for `#`, and elsewhere %40 for `@`"
+    )]
+    MisplacedAt,
+    /// A query parameter that is not `name=value`.
+    #[error("has a query parameter whose name is not made of letters, digits, `_`, `-` and `.`")]
+    ParameterName,
+    /// A port that is no number from 1 to 65535.
+    #[error("has a port that is not a number from 1 to 65535")]
+    Port,
+}
+
+impl From<std::convert::Infallible> for UrlError {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl DatabaseUrl {
+    /// Reads a URL; blanks around it are ignored.
+    ///
+    /// # Errors
+    /// When the text is no URL of a known engine, or ambiguous. The error holds no secret.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(UrlError::Empty);
+        }
+        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(UrlError::ControlCharacter);
+        }
+        let engine = engine_of(text)?;
+        let url = if engine == Engine::Sqlite { Url::parse(text)? } else { parse_server(text)? };
+        if url.fragment().is_some() {
+            return Err(UrlError::Fragment);
+        }
+        let name_is_plain =
+            |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        if url.query_pairs().any(|(name, _)| !name_is_plain(&name)) {
+            return Err(UrlError::ParameterName);
+        }
+        let endpoint = endpoint_of(&url, engine)?;
+        let redacted = redact(&url);
+        Ok(Self { text: text.to_owned(), parts: Some(Parts { url, engine, endpoint, redacted }) })
+    }
+
+    /// The text for the driver, **with the password**. Never print it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether no URL was given.
+    #[must_use]
+    pub const fn is_unset(&self) -> bool {
+        self.parts.is_none()
+    }
+
+    /// The engine that the scheme names; `None` for the unset URL.
+    #[must_use]
+    pub fn engine(&self) -> Option<Engine> {
+        self.parts.as_ref().map(|parts| parts.engine)
+    }
+
+    /// The server; `None` for the unset URL.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.parts.as_ref().map(|parts| &parts.endpoint)
+    }
+
+    /// Whether both speak of the same server, whatever their user, database and parameters.
+    ///
+    /// Names are compared, not addresses: `localhost` and `127.0.0.1` are different here.
+    #[must_use]
+    pub fn same_server(&self, other: &Self) -> bool {
+        self.endpoint().is_some() && self.endpoint() == other.endpoint()
+    }
+
+    /// Whether the password is the mark which replaces a hidden one, as in a printed configuration.
+    pub(super) fn has_redacted_password(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| {
+            parts.url.password() == Some(MARK)
+                || parts.url.query_pairs().any(|(name, value)| is_secret(&name) && value == MARK)
+        })
+    }
+
+    /// The last query parameter that has one of these names (in lower case, without `-` and `_`), decoded.
+    pub(super) fn parameter(&self, names: &[&str]) -> Option<String> {
+        let url = &self.parts.as_ref()?.url;
+        let simple = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
+        url.query_pairs()
+            .filter(|(name, _)| names.contains(&simple(name).as_str()))
+            .last()
+            .map(|p| p.1.into_owned())
+    }
+}
+
+fn engine_of(text: &str) -> Result<Engine, UrlError> {
+    let (scheme, rest) = text.split_once(':').ok_or(UrlError::NoScheme)?;
+    let slashes = rest.starts_with("//");
+    match scheme.to_ascii_lowercase().as_str() {
+        "postgres" | "postgresql" if slashes => Ok(Engine::Postgres),
+        "mysql" if slashes => Ok(Engine::MySql),
+        "mariadb" if slashes => Ok(Engine::MariaDb),
+        "sqlite" => Ok(Engine::Sqlite),
+        // What stands before a mere `:` may be a user name or a password.
+        known
+            if slashes
+                && !known.is_empty()
+                && known.len() <= 16
+                && known.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+        {
+            Err(UrlError::UnknownScheme { scheme: known.to_owned() })
+        }
+        _ => Err(UrlError::NoScheme),
+    }
+}
+
+/// Parses `scheme://authority…`, where the authority is the only place for an `@`.
+fn parse_server(text: &str) -> Result<Url, UrlError> {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
+    let (authority, rest) = (&text[start..end], &text[end..]);
+    if rest.contains('@') {
+        return Err(UrlError::MisplacedAt);
+    }
+    if authority.rsplit('@').next().is_some_and(|host| host.contains(',')) {
+        return Err(UrlError::SeveralHosts);
+    }
+    // `user:password@/db?host=/socket`: libpq's way to name a socket, which the URL standard forbids.
+    if authority.ends_with('@') {
+        return Ok(Url::parse(&format!("{}localhost{rest}", &text[..end]))?);
+    }
+    Ok(Url::parse(text)?)
+}
+
+fn endpoint_of(url: &Url, engine: Engine) -> Result<Endpoint, UrlError> {
+    let default_port = match engine {
+        Engine::Postgres => 5432,
+        Engine::MySql | Engine::MariaDb => 3306,
+        Engine::Sqlite => {
+            return Ok(Endpoint::File {
+                path: format!("{}{}", url.host_str().unwrap_or_default(), url.path()),
+            });
+        }
+    };
+    let parameter = |wanted: &str| {
+        url.query_pairs()
+            .filter(|(name, value)| name == wanted && !value.is_empty())
+            .last()
+            .map(|pair| pair.1.into_owned())
+    };
+    let host = parameter("hostaddr").or_else(|| parameter("host")).or_else(|| parameter("socket"));
+    let host = host.unwrap_or_else(|| {
+        let host = url.host_str().unwrap_or_default();
+        percent_decode_str(host.trim_start_matches('[').trim_end_matches(']'))
+            .decode_utf8_lossy()
+            .into_owned()
+    });
+    if host.contains(',') {
+        return Err(UrlError::SeveralHosts);
+    }
+    if host.chars().any(char::is_control) {
+        return Err(UrlError::ControlCharacter);
+    }
+    let port = match parameter("port") {
+        Some(text) => text.parse().map_err(|_| UrlError::Port)?,
+        None => url.port().unwrap_or(default_port),
+    };
+    if port == 0 {
+        return Err(UrlError::Port);
+    }
+    if host.starts_with('/') {
+        return Ok(Endpoint::Socket { path: host, port });
+    }
+    let host = if host.is_empty() { "localhost".to_owned() } else { host.to_lowercase() };
+    Ok(Endpoint::Tcp { host, port })
+}
+
+/// Whether a query parameter of this name may hold a secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["pass", "pwd", "secret", "token", "key"].iter().any(|part| name.contains(part))
+}
+
+fn redact(url: &Url) -> String {
+    let mut out = format!("{}:", url.scheme());
+    if url.has_authority() {
+        out.push_str("//");
+        out.push_str(url.username());
+        if url.password().is_some() {
+            out.push(':');
+            out.push_str(MARK);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            out.push('@');
+        }
+        out.push_str(url.host_str().unwrap_or_default());
+        if let Some(port) = url.port() {
+            out.push_str(&format!(":{port}"));
+        }
+    }
+    out.push_str(url.path());
+    for (place, pair) in url.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
+        out.push(if place == 0 { '?' } else { '&' });
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        if is_secret(&percent_decode_str(name).decode_utf8_lossy()) {
+            out.push_str(name);
+            out.push('=');
+            out.push_str(MARK);
+        } else {
+            out.push_str(pair);
+        }
+    }
+    out
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.parts.as_ref().map_or("", |parts| &parts.redacted))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DatabaseUrl").field(&self.parts.as_ref().map_or("", |parts| &parts.redacted)).finish()
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = UrlError;
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<&str> for DatabaseUrl {
+    type Error = UrlError;
+    fn try_from(text: &str) -> Result<Self, UrlError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for DatabaseUrl {
+    type Error = UrlError;
+    fn try_from(text: String) -> Result<Self, UrlError> {
+        Self::parse(&text)
+    }
+}
+
+impl Serialize for DatabaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = DatabaseUrl;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a database URL")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<DatabaseUrl, E> {
+                DatabaseUrl::parse(text).map_err(|error| E::custom(format_args!("the URL {error}")))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
+}

@@ -104,6 +104,16 @@ impl Position {
         }
     }
 
+    /// How many bytes of log `behind` lacks of this position; `None` where that is not counted or the two are not
+    /// on the same timeline.
+    #[must_use]
+    pub fn lag_bytes(&self, behind: &Self) -> Option<u64> {
+        match (self, behind) {
+            (Self::Postgres(a), Self::Postgres(b)) => a.lag_bytes(b),
+            (Self::Postgres(_) | Self::MySql(_) | Self::MariaDb(_), _) => None,
+        }
+    }
+
     /// The engine that names positions in this way.
     #[must_use]
     pub const fn engine(&self) -> Engine {

@@ -54,8 +54,8 @@ pub struct HealthConfig {
     /// A node that joins or comes back gets its full share of reads only after this time. Default: 10 s.
     #[serde(with = "duration::plain")]
     pub slow_start: Duration,
-    /// When fewer than this share of the replicas are healthy, soft signals of illness are ignored, since the fault
-    /// is then likely on our side. Correctness is never ignored. Default: 50.
+    /// When less than this share of the replicas that answer is left because of errors in traffic, those errors are
+    /// no longer held against them, since the fault is then likely on our side. Default: 50.
     pub panic_threshold: Percent,
     /// At most this share of the replicas is taken out because of errors in traffic. Default: 50.
     pub max_ejected: Percent,
@@ -94,7 +94,7 @@ pub struct LagConfig {
     pub critical: Duration,
     /// A level ends when the lag falls below this share of its threshold. Default: 80.
     pub clear_ratio: Percent,
-    /// A change of level is reported only after it has lasted this long. Default: 1 s.
+    /// A level ends only after the lag has been that low for this long. Default: 1 s.
     #[serde(with = "duration::plain")]
     pub hold: Duration,
     /// Samples kept per node for mean, percentiles and trend. Default: 256.

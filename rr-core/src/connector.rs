@@ -1,0 +1,60 @@
+//! Where an ORM plugs in: opening pools and running the monitor's few statements.
+//!
+//! An adapter decides nothing. It opens a pool for a node in a role, and a control connection beside the pools
+//! on which the monitor runs text from [`engine`](crate::engine) and reads text back.
+
+use std::future::Future;
+
+use crate::config::{NodeConfig, PoolConfig, TlsConfig};
+use crate::engine::{Engine, Fault, TextRow};
+use crate::topology::{Epoch, Role};
+
+/// A node, with every setting that applies to it filled in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Target {
+    /// The node as configured.
+    pub node: NodeConfig,
+    /// Its engine.
+    pub engine: Engine,
+    /// What it is to be opened as. Sessions of a replica must be read-only by default
+    /// (`default_transaction_read_only=on`), also where the server would take writes.
+    pub role: Role,
+    /// The pool settings of that role, with the node's own on top.
+    pub pool: PoolConfig,
+    /// The TLS settings, with the node's own and the URL's on top.
+    pub tls: TlsConfig,
+    /// The epoch in which it is opened.
+    pub epoch: Epoch,
+}
+
+/// Opens pools and control connections of one database driver.
+pub trait Connector: Send + Sync + 'static {
+    /// A pool of connections, or a handle of one. It is dropped when its node leaves or changes its role, as soon as
+    /// the last route to it is gone; dropping it must close its idle connections.
+    type Pool: Send + Sync + 'static;
+    /// A connection of the monitor's own, apart from every pool.
+    type Control: Send + 'static;
+    /// The driver's error.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Makes a pool for the node without connecting: a node that is down must not hold anybody up.
+    ///
+    /// # Errors
+    /// When the settings cannot be used (a certificate that cannot be read, say). It is reported with the node's name.
+    fn pool(&self, target: &Target) -> Result<Self::Pool, Self::Error>;
+
+    /// Opens a control connection. The caller bounds the time.
+    fn control(&self, target: &Target) -> impl Future<Output = Result<Self::Control, Self::Error>> + Send;
+
+    /// Runs a statement that returns exactly one row of text columns. The caller bounds the time, and discards the
+    /// connection after any error.
+    fn run(
+        &self,
+        control: &mut Self::Control,
+        sql: &str,
+    ) -> impl Future<Output = Result<TextRow, Self::Error>> + Send;
+
+    /// What an error says about the node; `None` when it says nothing about it.
+    fn fault(&self, error: &Self::Error, role: Role) -> Option<Fault>;
+}

@@ -1,0 +1,128 @@
+//! PostgreSQL: what the monitor asks, and what the answers and error codes mean.
+
+use super::{Fault, Log, Observation, UnreadableProbe};
+use crate::position::{Lsn, Timeline};
+use crate::topology::Role;
+
+/// What the monitor asks. An ordinary role may run it.
+///
+/// The timeline of a replica cannot be asked for directly; the greatest of three witnesses is a timeline that it
+/// has certainly reached (the first two lag behind, the third is only shown to members of `pg_read_all_stats`).
+/// The control file's timeline of a *primary* is stale right after a promotion, the name of its WAL file is right.
+pub const PROBE: &str = "\
+SELECT pg_is_in_recovery()::text, \
+(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)::text, \
+CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END, \
+CASE WHEN pg_is_in_recovery() THEN greatest(\
+(SELECT timeline_id FROM pg_control_checkpoint()), \
+(SELECT min_recovery_end_timeline FROM pg_control_recovery()), \
+(SELECT max(received_tli) FROM pg_stat_wal_receiver))::text END, \
+(CASE WHEN NOT pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END)::text, \
+(SELECT system_identifier::text FROM pg_control_system()), \
+(SELECT count(*)::text FROM pg_stat_wal_receiver), \
+pg_size_bytes(current_setting('wal_segment_size'))::text";
+
+pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, UnreadableProbe> {
+    let columns = ["in_recovery", "lsn", "wal_file", "timeline", "switch", "system", "receivers", "segment"];
+    let text = |index: usize| row.get(index).and_then(Option::as_deref).filter(|text| !text.is_empty());
+    let bad = |index: usize| UnreadableProbe { column: columns[index] };
+    let lsn = |index: usize| match text(index) {
+        None => Ok(None),
+        Some(text) => text.parse::<Lsn>().map(Some).map_err(|_| bad(index)),
+    };
+    let role = match text(0) {
+        Some("t" | "true" | "1") => Role::Replica,
+        Some("f" | "false" | "0") => Role::Primary,
+        _ => return Err(bad(0)),
+    };
+    let timeline = match (role, text(2), text(3)) {
+        (Role::Primary, Some(file), _) => Some(Timeline::from_wal_file_name(file).map_err(|_| bad(2))?),
+        (Role::Replica, _, Some(number)) => Some(number.parse().map_err(|_| bad(3))?),
+        (Role::Primary, None, _) | (Role::Replica, _, None) => None,
+    };
+    let segment: u64 = text(7).and_then(|text| text.parse().ok()).ok_or_else(|| bad(7))?;
+    let mut position = lsn(1)?;
+    if role == Role::Primary {
+        position = position.map(|lsn| lsn.normalised(segment));
+    }
+    let log = Log::Postgres { lsn: position, timeline, switch: lsn(4)? };
+    Ok(Observation {
+        role,
+        system: text(5).map(|text| text.parse().map_err(|_| bad(5))).transpose()?,
+        log,
+        receiving: text(6).and_then(|text| text.parse::<u32>().ok()).map(|receivers| receivers > 0),
+    })
+}
+
+/// What an SQLSTATE says about the node; `None` when it says nothing about it.
+///
+/// `on_replica` because some codes mean something else there: a missing relation is lag, and a serialization
+/// failure outside of `SERIALIZABLE` is a conflict with replay.
+#[must_use]
+pub fn fault_of_sqlstate(code: &str, on_replica: bool) -> Option<Fault> {
+    match code {
+        "25006" => Some(Fault::ReadOnly),
+        // A feature that standbys lack: SERIALIZABLE, unlogged tables.
+        "0A000" if on_replica => Some(Fault::ReadOnly),
+        "57P01" | "57P02" | "57P03" | "57P05" => Some(Fault::ShuttingDown),
+        "53300" => Some(Fault::Overloaded),
+        "40001" | "40P01" if on_replica => Some(Fault::Conflict),
+        "3D000" | "42P01" if on_replica => Some(Fault::NotThereYet),
+        "08001" | "08004" => Some(Fault::Refused),
+        _ if code.starts_with("08") => Some(Fault::Lost),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(columns: [&str; 8]) -> Vec<Option<String>> {
+        columns.into_iter().map(|text| (!text.is_empty()).then(|| text.to_owned())).collect()
+    }
+
+    #[test]
+    fn a_primary_is_normalised_and_knows_its_timeline_and_switch() {
+        let row = row(["false", "0/3000028", "000000020000000000000003", "", "0/3000000", "77", "0", "16777216"]);
+        let seen = read_probe(&row).unwrap();
+        assert_eq!((seen.role, seen.system, seen.receiving), (Role::Primary, Some(77), Some(false)));
+        let lsn = Some(Lsn::from_u64(0x300_0000));
+        assert_eq!(seen.log, Log::Postgres { lsn, timeline: Timeline::new(2), switch: lsn });
+    }
+
+    #[test]
+    fn a_replica_reports_what_it_replayed_as_it_is() {
+        let row = row(["t", "0/3000028", "", "1", "", "77", "1", "16777216"]);
+        let seen = read_probe(&row).unwrap();
+        let log = Log::Postgres {
+            lsn: Some(Lsn::from_u64(0x300_0028)),
+            timeline: Some(Timeline::FIRST),
+            switch: None,
+        };
+        assert_eq!((seen.role, seen.receiving, seen.log), (Role::Replica, Some(true), log));
+    }
+
+    #[test]
+    fn an_answer_that_makes_no_sense_names_its_column() {
+        let good = ["t", "0/1", "", "1", "", "77", "1", "16777216"];
+        for (index, text, column) in
+            [(0, "maybe", "in_recovery"), (1, "12", "lsn"), (3, "-1", "timeline"), (5, "x", "system"), (7, "", "segment")]
+        {
+            let mut bad = good;
+            bad[index] = text;
+            assert_eq!(read_probe(&row(bad)), Err(UnreadableProbe { column }));
+        }
+        assert_eq!(read_probe(&[]), Err(UnreadableProbe { column: "in_recovery" }));
+    }
+
+    #[test]
+    fn codes_say_something_about_the_node_or_nothing() {
+        assert_eq!(fault_of_sqlstate("25006", false), Some(Fault::ReadOnly));
+        assert_eq!(fault_of_sqlstate("57P01", true), Some(Fault::ShuttingDown));
+        assert_eq!(fault_of_sqlstate("08006", false), Some(Fault::Lost));
+        assert_eq!(fault_of_sqlstate("42P01", true), Some(Fault::NotThereYet));
+        assert_eq!((fault_of_sqlstate("42P01", false), fault_of_sqlstate("40001", false)), (None, None));
+        assert_eq!((fault_of_sqlstate("23505", true), fault_of_sqlstate("", true)), (None, None));
+    }
+}

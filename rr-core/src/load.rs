@@ -1,0 +1,98 @@
+//! The live side of a node: what changes with every statement.
+//!
+//! Facts ([`Node`](crate::topology::Node)) are replaced as a whole by one writer; these few atomics are updated
+//! by everybody in place. They guide balancing and nothing else: no promise depends on them.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Latencies are remembered as a peak-sensitive moving average: a slower sample counts at once, faster
+/// ones let it sink by an eighth of the difference each.
+const DECAY_SHIFT: u32 = 3;
+
+/// What a node is doing at present.
+#[derive(Debug, Default)]
+pub struct Load {
+    in_flight: AtomicU32,
+    latency_nanos: AtomicU64,
+    /// Faults since the last success.
+    faults: AtomicU32,
+}
+
+impl Load {
+    /// An idle node of unknown latency.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Statements on it at present.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Its moving average of latency in nanoseconds; 0 when nothing is known.
+    #[must_use]
+    pub fn latency_nanos(&self) -> u64 {
+        self.latency_nanos.load(Ordering::Relaxed)
+    }
+
+    /// Takes a latency into the average.
+    ///
+    /// Two updates at once may lose one of them; an average can bear that and the hot path is spared a loop.
+    pub fn observe(&self, latency: Duration) {
+        let sample = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let old = self.latency_nanos.load(Ordering::Relaxed);
+        let new = if sample >= old { sample } else { old - ((old - sample) >> DECAY_SHIFT).max(1) };
+        self.latency_nanos.store(new, Ordering::Relaxed);
+    }
+
+    pub(crate) fn enter(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "a route left a node that it never entered");
+    }
+
+    /// Counts a fault; the number of faults since the last success.
+    pub(crate) fn fault(&self) -> u32 {
+        self.faults.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Ends a run of faults. Almost always there is none, and then nothing is written.
+    pub(crate) fn success(&self) {
+        if self.faults.load(Ordering::Relaxed) != 0 {
+            self.faults.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_sample_counts_at_once_and_fades_slowly() {
+        let load = Load::new();
+        load.observe(Duration::from_nanos(800));
+        load.observe(Duration::from_nanos(8_000));
+        assert_eq!(load.latency_nanos(), 8_000);
+        load.observe(Duration::from_nanos(800));
+        assert_eq!(load.latency_nanos(), 7_100);
+        for _ in 0..200 {
+            load.observe(Duration::from_nanos(800));
+        }
+        assert_eq!(load.latency_nanos(), 800);
+    }
+
+    #[test]
+    fn a_success_ends_a_run_of_faults() {
+        let load = Load::new();
+        assert_eq!((load.fault(), load.fault()), (1, 2));
+        load.success();
+        assert_eq!(load.fault(), 1);
+    }
+}

@@ -1,0 +1,80 @@
+//! What a node must fulfil to serve one statement.
+//!
+//! Every consistency level, session register, token and hint is lowered to one [`Requirement`]; node
+//! selection knows nothing else about consistency. A requirement is a plain value: building it allocates
+//! nothing on PostgreSQL, and comparing it with a node is a few integer comparisons.
+
+use std::time::Duration;
+
+use crate::consistency::Consistency;
+use crate::position::Position;
+use crate::time::Moment;
+
+/// What a node must fulfil to serve one statement.
+///
+/// The empty requirement ([`Requirement::NONE`]) is fulfilled by every node that serves reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Requirement {
+    /// Only the primary will do.
+    pub primary: bool,
+    /// The node must have applied at least this position.
+    pub covers: Option<Position>,
+    /// The node must cover a position of the primary that was sampled at or after this moment: what is
+    /// left to demand when something was written and the driver could not say where it ended.
+    pub after: Option<Moment>,
+    /// The node's data must have been current at most this long ago.
+    pub max_lag: Option<Duration>,
+}
+
+impl Requirement {
+    /// Nothing is required.
+    pub const NONE: Self = Self { primary: false, covers: None, after: None, max_lag: None };
+
+    /// Only the primary will do.
+    pub const PRIMARY: Self = Self { primary: true, ..Self::NONE };
+
+    /// The requirement to have applied `position`.
+    #[must_use]
+    pub const fn covering(position: Position) -> Self {
+        Self { covers: Some(position), ..Self::NONE }
+    }
+
+    /// The requirement to have been current at most `limit` ago.
+    #[must_use]
+    pub const fn within(limit: Duration) -> Self {
+        Self { max_lag: Some(limit), ..Self::NONE }
+    }
+
+    /// This requirement and, on top of it, having applied `position`.
+    ///
+    /// Positions of two engines cannot be joined; then nobody can prove anything and only the primary will do.
+    #[must_use]
+    pub fn and_covers(mut self, position: &Position) -> Self {
+        match self.covers.as_mut().map(|own| own.join(position)) {
+            None => self.covers = Some(position.clone()),
+            Some(Ok(joined)) => self.covers = Some(joined),
+            Some(Err(_)) => self.primary = true,
+        }
+        self
+    }
+
+    /// This requirement, also fulfilling what `level` demands by itself (without any session).
+    #[must_use]
+    pub fn and_level(mut self, level: Consistency) -> Self {
+        match level {
+            Consistency::Strong => self.primary = true,
+            Consistency::Bounded(limit) => {
+                self.max_lag = Some(self.max_lag.map_or(limit, |own| own.min(limit)));
+            }
+            Consistency::Eventual | Consistency::ReadAfterWrite | Consistency::Session => {}
+        }
+        self
+    }
+
+    /// Whether a replica could fulfil this at all.
+    #[must_use]
+    pub const fn admits_replicas(&self) -> bool {
+        !self.primary
+    }
+}

@@ -1,0 +1,321 @@
+//! Which nodes may serve a request: topology × requirement → candidates, or the reason for each refusal.
+//!
+//! One function decides about one node ([`Ask::verdict`]); selection runs it over the nodes, and `explain`
+//! keeps what it said. So the answer to "why is my replica idle?" is by construction the reason that was used.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::{GroupFallback, ReadPreference, Spill};
+use crate::requirement::Requirement;
+use crate::time::Moment;
+use crate::topology::{NodeId, NodeSet, Quarantine, Topology};
+
+/// Why a node may not serve a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The request is for replicas and it is none.
+    NotAReplica,
+    /// The request is for the primary and it is not.
+    NotThePrimary,
+    /// It answered no probe yet.
+    NotSeenYet,
+    /// It does not answer.
+    Down,
+    /// Statements failed on it lately.
+    Ejected,
+    /// It is being taken out of service.
+    Draining,
+    /// It answers, and must not be used.
+    Quarantined(Quarantine),
+    /// The caller tried it already.
+    AlreadyTried,
+    /// It is not in the group that was asked for.
+    NotInGroup,
+    /// It serves another workload only.
+    ReservedForGroup,
+    /// It has not yet applied what the request must see; by so many bytes, where that is known.
+    Behind {
+        /// How many bytes of log are missing.
+        bytes: Option<u64>,
+    },
+    /// Its position is not known, so it cannot prove what it has applied.
+    PositionUnknown,
+    /// Something was written and no position of the primary has been sampled since.
+    WriteUnplaced,
+    /// Its data may be older than allowed.
+    TooStale {
+        /// How old its data may be.
+        staleness: Duration,
+        /// What is allowed.
+        limit: Duration,
+    },
+    /// Nothing is known about the age of its data.
+    StalenessUnknown,
+    /// A node that is nearer, or comes first by priority, serves.
+    Spare,
+    /// The rule says that reads do not leave the region.
+    OtherRegion,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAReplica => f.write_str("not a replica"),
+            Self::NotThePrimary => f.write_str("not the primary"),
+            Self::NotSeenYet => f.write_str("answered no probe yet"),
+            Self::Down => f.write_str("does not answer"),
+            Self::Ejected => f.write_str("statements failed on it lately"),
+            Self::Draining => f.write_str("draining"),
+            Self::Quarantined(why) => write!(f, "quarantined: {why}"),
+            Self::AlreadyTried => f.write_str("already tried"),
+            Self::NotInGroup => f.write_str("not in the group asked for"),
+            Self::ReservedForGroup => f.write_str("reserved for a group"),
+            Self::Behind { bytes: Some(bytes) } => write!(f, "behind by {bytes} bytes"),
+            Self::Behind { bytes: None } => f.write_str("behind"),
+            Self::PositionUnknown => f.write_str("position unknown"),
+            Self::WriteUnplaced => f.write_str("a write whose position is not known yet"),
+            Self::TooStale { staleness, limit } => {
+                write!(f, "data may be {staleness:.1?} old, allowed are {limit:?}")
+            }
+            Self::StalenessUnknown => f.write_str("age of its data unknown"),
+            Self::Spare => f.write_str("spare: a nearer or preferred node serves"),
+            Self::OtherRegion => f.write_str("in another region"),
+        }
+    }
+}
+
+/// A request for a node, in the terms of selection.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Ask<'a> {
+    /// What the node must fulfil.
+    pub requirement: &'a Requirement,
+    /// Primary or replica, and what when there is none.
+    pub preference: ReadPreference,
+    /// The group asked for.
+    pub group: Option<&'a str>,
+    /// Nodes that the caller has tried already.
+    pub tried: &'a [NodeId],
+    /// The time of the request. Only looked at where a staleness limit applies: [`Ask::needs_time`].
+    pub now: Moment,
+}
+
+/// Where a request may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Selected {
+    /// Any of these nodes; never empty.
+    Among(NodeSet),
+    /// The primary, because that is what was asked for.
+    Primary(usize),
+    /// The primary, because no replica may serve.
+    Fallback(usize),
+    /// Nowhere. [`Ask::rejections`] says why.
+    Nowhere,
+}
+
+impl<'a> Ask<'a> {
+    /// A read of the general rotation that prefers replicas.
+    #[must_use]
+    pub const fn new(requirement: &'a Requirement, now: Moment) -> Self {
+        Self { requirement, preference: ReadPreference::ReplicaPreferred, group: None, tried: &[], now }
+    }
+
+    /// Whether this request needs to know the time on this topology.
+    #[must_use]
+    pub const fn needs_time(requirement: &Requirement, topology: &Topology) -> bool {
+        requirement.max_lag.is_some() || topology.timed()
+    }
+
+    /// Selects the nodes that may serve.
+    #[must_use]
+    pub fn select(&self, topology: &Topology) -> Selected {
+        use ReadPreference as P;
+        if self.requirement.primary {
+            return self.primary(topology).map_or(Selected::Nowhere, Selected::Primary);
+        }
+        match self.preference {
+            P::Primary => self.primary(topology).map_or(Selected::Nowhere, Selected::Primary),
+            P::PrimaryPreferred => match self.primary(topology) {
+                Some(primary) => Selected::Primary(primary),
+                None => among(self.replicas(topology)),
+            },
+            P::Replica => among(self.replicas(topology)),
+            P::ReplicaPreferred => {
+                let replicas = self.replicas(topology);
+                if !replicas.is_empty() {
+                    return Selected::Among(replicas);
+                }
+                self.primary(topology).map_or(Selected::Nowhere, Selected::Fallback)
+            }
+            P::Nearest => {
+                let mut willing = self.willing(topology);
+                if let Some(primary) = self.primary(topology) {
+                    willing.insert(primary);
+                }
+                among(nearest(topology, willing))
+            }
+        }
+    }
+
+    /// The replicas that may serve: nearest region and first priority among those that fulfil everything else.
+    #[must_use]
+    pub fn replicas(&self, topology: &Topology) -> NodeSet {
+        nearest(topology, self.willing(topology))
+    }
+
+    /// The reason why each node that is not selected was refused.
+    ///
+    /// This is the cold twin of [`Ask::select`]: it allocates, and runs the same verdicts.
+    #[must_use]
+    pub fn rejections(&self, topology: &Topology) -> Vec<(NodeId, Rejection)> {
+        let selected = match self.select(topology) {
+            Selected::Among(set) => set,
+            Selected::Primary(index) | Selected::Fallback(index) => std::iter::once(index).collect(),
+            Selected::Nowhere => NodeSet::EMPTY,
+        };
+        let wants_primary = self.requirement.primary || self.preference == ReadPreference::Primary;
+        let refused = (0..topology.nodes().len()).filter(|&index| !selected.contains(index));
+        let reason = |index: usize| {
+            let node = &topology.nodes()[index];
+            if self.tried.contains(&node.id) {
+                Rejection::AlreadyTried
+            } else if let Some(why) = node.quarantine {
+                Rejection::Quarantined(why)
+            } else if wants_primary {
+                Rejection::NotThePrimary
+            } else if let Err(why) = topology.standing(index) {
+                why
+            } else if let Some(why) = self.group_rejection(topology, index) {
+                why
+            } else if let Err(why) = self.verdict(topology, index) {
+                why
+            } else if topology.spill() == Spill::Never && node.tier > 0 {
+                Rejection::OtherRegion
+            } else {
+                Rejection::Spare
+            }
+        };
+        refused.map(|index| (topology.nodes()[index].id, reason(index))).collect()
+    }
+
+    /// Whether a node that stands in the rotation fulfils this request.
+    ///
+    /// # Errors
+    /// The reason why it does not.
+    pub fn verdict(&self, topology: &Topology, index: usize) -> Result<(), Rejection> {
+        let node = &topology.nodes()[index];
+        if let Some(needed) = &self.requirement.covers {
+            match &node.applied {
+                None => return Err(Rejection::PositionUnknown),
+                Some(applied) if !applied.covers(needed) => {
+                    return Err(Rejection::Behind { bytes: needed.lag_bytes(applied) });
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(after) = self.requirement.after {
+            let primary = topology.primary().map_err(|_| Rejection::WriteUnplaced)?;
+            match (primary.sampled_at, &primary.applied, &node.applied) {
+                (Some(at), Some(sample), Some(applied)) if at >= after => {
+                    if !applied.covers(sample) {
+                        return Err(Rejection::Behind { bytes: sample.lag_bytes(applied) });
+                    }
+                }
+                _ => return Err(Rejection::WriteUnplaced),
+            }
+        }
+        // A limit of the request replaces the node's own: it says more precisely what is wanted.
+        if let Some(limit) = self.requirement.max_lag.or(node.max_lag) {
+            let staleness = node.staleness(self.now).ok_or(Rejection::StalenessUnknown)?;
+            if staleness > limit {
+                return Err(Rejection::TooStale { staleness, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// The replicas that fulfil the request, wherever they are.
+    fn willing(&self, topology: &Topology) -> NodeSet {
+        if self.requirement.primary {
+            return NodeSet::EMPTY;
+        }
+        let Some(name) = self.group else {
+            return self.fulfilling(topology, topology.general());
+        };
+        let Some((index, group)) = topology.group(name) else {
+            // A group that nobody belongs to: its readers are served like everybody else.
+            return self.fulfilling(topology, topology.general());
+        };
+        let members = self.fulfilling(topology, topology.members(index));
+        if members.is_empty() && group.fallback == GroupFallback::Any {
+            return self.fulfilling(topology, topology.general());
+        }
+        members
+    }
+
+    fn fulfilling(&self, topology: &Topology, set: NodeSet) -> NodeSet {
+        let fits = |&index: &usize| {
+            self.verdict(topology, index).is_ok()
+                && (self.tried.is_empty() || !self.tried.contains(&topology.nodes()[index].id))
+        };
+        set.iter().filter(fits).collect()
+    }
+
+    /// The primary, unless it is out of the question for this request.
+    fn primary(&self, topology: &Topology) -> Option<usize> {
+        let index = topology.primary_index().ok()?;
+        let node = &topology.nodes()[index];
+        if self.tried.contains(&node.id) {
+            return None;
+        }
+        let group = self.group.and_then(|name| topology.group(name));
+        let forbidden = group.is_some_and(|(_, group)| group.fallback == GroupFallback::Error);
+        (!forbidden || self.requirement.primary).then_some(index)
+    }
+
+    fn group_rejection(&self, topology: &Topology, index: usize) -> Option<Rejection> {
+        let Some((group, rules)) = self.group.and_then(|name| topology.group(name)) else {
+            return (!topology.general().contains(index)).then_some(Rejection::ReservedForGroup);
+        };
+        let member = topology.members(group).contains(index);
+        let general = rules.fallback == GroupFallback::Any && topology.general().contains(index);
+        (!member && !general).then_some(Rejection::NotInGroup)
+    }
+}
+
+const fn among(set: NodeSet) -> Selected {
+    if set.is_empty() { Selected::Nowhere } else { Selected::Among(set) }
+}
+
+/// Of nodes that are all good enough, those that come first by region and priority.
+///
+/// Within a tier the first priority with any node serves. Whether the next tier is used as well is the spill
+/// rule's business.
+fn nearest(topology: &Topology, willing: NodeSet) -> NodeSet {
+    let ranks = topology.ranks();
+    if ranks.len() <= 1 && topology.spill() != Spill::Never {
+        return willing;
+    }
+    let mut chosen = NodeSet::EMPTY;
+    let mut tier = None;
+    for rank in ranks {
+        let here = rank.members.and(willing);
+        if here.is_empty() || tier == Some(rank.tier) {
+            continue;
+        }
+        let enough = match topology.spill() {
+            Spill::Never if rank.tier > 0 => return chosen,
+            Spill::Never | Spill::Unavailable => 1,
+            Spill::Below(wanted) => usize::try_from(wanted).unwrap_or(usize::MAX).max(1),
+        };
+        if chosen.len() >= enough {
+            return chosen;
+        }
+        chosen = chosen.or(here);
+        tier = Some(rank.tier);
+    }
+    chosen
+}

@@ -1,0 +1,211 @@
+//! A session: what one user wrote and saw, as two registers.
+//!
+//! **W** is the end of the session's last write, **R** the newest state that it has read. A node may serve
+//! the session's next read iff it has applied at least the greater of both *before* the read takes its
+//! snapshot. Registers only ever grow: merging two of them is a join, so concurrent requests of one user
+//! cannot lose each other's writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+
+use crate::consistency::Consistency;
+use crate::position::Position;
+use crate::requirement::Requirement;
+use crate::time::Moment;
+
+/// What one user wrote and saw. Clones share the same registers.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    registers: Arc<Registers>,
+}
+
+#[derive(Debug, Default)]
+struct Registers {
+    wrote: Register,
+    saw: Register,
+    /// Nanoseconds + 1 of the newest write whose position is not known yet; 0 when there is none.
+    unplaced: AtomicU64,
+}
+
+impl Session {
+    /// A session that has neither written nor read anything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Notes a write that ended at `position` (taken on the primary after the commit).
+    pub fn wrote(&self, position: &Position) {
+        self.registers.wrote.raise(position);
+    }
+
+    /// Notes a write that ended at an unknown position, not later than `at`.
+    ///
+    /// Until a position of the primary that was sampled after `at` is known ([`Session::settle`]), nothing
+    /// but the primary can prove to hold this write.
+    pub fn wrote_unplaced(&self, at: Moment) {
+        self.registers.unplaced.fetch_max(at.as_nanos().saturating_add(1), Ordering::AcqRel);
+    }
+
+    /// Notes that a read of this session may have seen everything up to `position` (sampled on the node that
+    /// served it, *after* the read).
+    pub fn saw(&self, position: &Position) {
+        self.registers.saw.raise(position);
+    }
+
+    /// Tells the session a sample of the primary: writes that ended before `sampled_at` end at or before
+    /// `position`. A no-op for a session whose writes are all placed.
+    pub fn settle(&self, sampled_at: Moment, position: &Position) {
+        let unplaced = self.registers.unplaced.load(Ordering::Acquire);
+        if unplaced == 0 || sampled_at.as_nanos().saturating_add(1) < unplaced {
+            return;
+        }
+        // Raise first, clear second: a reader that finds nothing unplaced must find the position. A write
+        // noted in between makes the exchange fail and stays unplaced.
+        self.registers.wrote.raise(position);
+        let _ = self.registers.unplaced.compare_exchange(unplaced, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// What a read of this session at `level` requires of a node.
+    #[must_use]
+    pub fn requirement(&self, level: Consistency) -> Requirement {
+        let base = Requirement::NONE.and_level(level);
+        match level {
+            Consistency::Eventual | Consistency::Bounded(_) | Consistency::Strong => base,
+            Consistency::ReadAfterWrite => self.demand_writes(base),
+            Consistency::Session => self.registers.saw.demand(self.demand_writes(base)),
+        }
+    }
+
+    /// Adds everything that `other` wrote and saw to this session.
+    pub fn merge(&self, other: &Self) {
+        let unplaced = other.registers.unplaced.load(Ordering::Acquire);
+        self.registers.unplaced.fetch_max(unplaced, Ordering::AcqRel);
+        self.registers.wrote.absorb(&other.registers.wrote);
+        self.registers.saw.absorb(&other.registers.saw);
+    }
+
+    /// The end of the last write of known position (register **W**).
+    #[must_use]
+    pub fn last_write(&self) -> Option<Position> {
+        self.registers.wrote.get()
+    }
+
+    /// The newest state that was read (register **R**).
+    #[must_use]
+    pub fn last_read(&self) -> Option<Position> {
+        self.registers.saw.get()
+    }
+
+    /// The order matters: `settle` raises the register before it clears the mark.
+    fn demand_writes(&self, mut requirement: Requirement) -> Requirement {
+        let unplaced = self.registers.unplaced.load(Ordering::Acquire);
+        if let Some(nanos) = unplaced.checked_sub(1) {
+            requirement.after = Some(Moment::from_nanos(nanos));
+        }
+        self.registers.wrote.demand(requirement)
+    }
+}
+
+/// A position that only grows. Readers never lock.
+#[derive(Debug, Default)]
+struct Register {
+    position: ArcSwapOption<Position>,
+}
+
+impl Register {
+    fn raise(&self, to: &Position) {
+        let current = self.position.load();
+        if current.as_ref().is_some_and(|own| own.covers(to)) {
+            return;
+        }
+        self.position.rcu(|own| {
+            Some(Arc::new(match own {
+                // A position of another engine cannot be joined; the newer knowledge replaces it.
+                Some(own) => own.join(to).unwrap_or_else(|_| to.clone()),
+                None => to.clone(),
+            }))
+        });
+    }
+
+    fn absorb(&self, other: &Self) {
+        if let Some(position) = other.position.load().as_ref() {
+            self.raise(position);
+        }
+    }
+
+    fn demand(&self, requirement: Requirement) -> Requirement {
+        match self.position.load().as_ref() {
+            Some(position) => requirement.and_covers(position),
+            None => requirement,
+        }
+    }
+
+    fn get(&self) -> Option<Position> {
+        self.position.load().as_deref().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::{Lsn, PgPosition, Timeline};
+    use std::time::Duration;
+
+    fn at(lsn: u64) -> Position {
+        Position::Postgres(PgPosition::new(Timeline::FIRST, Lsn::from_u64(lsn)))
+    }
+
+    #[test]
+    fn a_new_session_requires_nothing() {
+        assert_eq!(Session::new().requirement(Consistency::Session), Requirement::NONE);
+    }
+
+    #[test]
+    fn registers_only_grow() {
+        let session = Session::new();
+        session.wrote(&at(20));
+        session.wrote(&at(10));
+        assert_eq!(session.last_write(), Some(at(20)));
+    }
+
+    #[test]
+    fn own_writes_bind_read_after_write_and_reads_bind_only_session() {
+        let session = Session::new();
+        session.wrote(&at(10));
+        session.saw(&at(30));
+        assert_eq!(session.requirement(Consistency::ReadAfterWrite).covers, Some(at(10)));
+        assert_eq!(session.requirement(Consistency::Session).covers, Some(at(30)));
+        assert_eq!(session.requirement(Consistency::Eventual), Requirement::NONE);
+        let bound = Duration::from_secs(1);
+        assert_eq!(session.requirement(Consistency::Bounded(bound)), Requirement::within(bound));
+        assert_eq!(session.requirement(Consistency::Strong), Requirement::PRIMARY);
+    }
+
+    #[test]
+    fn an_unplaced_write_is_settled_only_by_a_later_sample() {
+        let session = Session::new();
+        session.wrote_unplaced(Moment::from_millis(5));
+        session.settle(Moment::from_millis(4), &at(40));
+        let before = session.requirement(Consistency::Session);
+        assert_eq!((before.after, before.covers), (Some(Moment::from_millis(5)), None));
+        session.settle(Moment::from_millis(5), &at(50));
+        let after = session.requirement(Consistency::Session);
+        assert_eq!((after.after, after.covers), (None, Some(at(50))));
+    }
+
+    #[test]
+    fn merging_is_a_join() {
+        let (a, b) = (Session::new(), Session::new());
+        a.wrote(&at(10));
+        b.wrote(&at(20));
+        b.saw(&at(25));
+        b.wrote_unplaced(Moment::from_millis(1));
+        a.merge(&b);
+        a.merge(&Session::new());
+        assert_eq!((a.last_write(), a.last_read()), (Some(at(20)), Some(at(25))));
+        assert_eq!(a.requirement(Consistency::Session).after, Some(Moment::from_millis(1)));
+    }
+}

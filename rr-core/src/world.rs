@@ -1,0 +1,482 @@
+//! The one owner of mutable state: events in, effects out.
+//!
+//! ```text
+//! probe answers ─┐
+//! faults ────────┼─ Event ─▶ World::apply(event, now) ─▶ Effect: publish, probe now, promote, report
+//! operators ─────┘
+//! ```
+//!
+//! A world has no clock, no task, no connection and no randomness. Give two worlds the same events at the same
+//! moments, and they do the same: the simulation runs thousands of failovers a second through it, and every
+//! question of the kind "why is this node down?" has its answer here and nowhere else.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::engine::{Fault, Log, Observation};
+use crate::failover::{self, Claim, Decision, PrimaryView, ReplicaView, Situation};
+use crate::health::{Change, Health, Signal};
+use crate::lag::{LagLevel, LagSummary, PrimaryTimeline, ReplicaLag};
+use crate::position::{Position, Timeline};
+use crate::time::Moment;
+use crate::topology::{Epoch, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
+
+mod node;
+mod notice;
+mod rules;
+mod timelines;
+
+pub use node::NodeSpec;
+pub use notice::Notice;
+
+use node::NodeState;
+use rules::rules;
+use timelines::History;
+
+/// Something happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node joined, to be known by this id (which was never used before).
+    Joined(NodeId, NodeSpec),
+    /// A node shall get nothing new.
+    Draining(NodeId),
+    /// A node is gone.
+    Left(NodeId),
+    /// A node was asked and answered.
+    Answered {
+        /// Which node.
+        node: NodeId,
+        /// When it was asked.
+        asked_at: Moment,
+        /// What it said.
+        seen: Observation,
+    },
+    /// A node was asked and did not answer, or not in time.
+    Silent {
+        /// Which node.
+        node: NodeId,
+    },
+    /// A statement met a fault on a node.
+    Faulted {
+        /// Which node.
+        node: NodeId,
+        /// What fault.
+        fault: Fault,
+        /// How many there were without a success in between.
+        run: u32,
+    },
+    /// Time went by.
+    Tick,
+}
+
+/// Something is to be done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// This is what is known from now on.
+    Publish(Arc<Topology>),
+    /// All nodes are to be probed at once: roles may have changed.
+    ProbeAll,
+    /// This node is to be promoted.
+    Promote(NodeId),
+    /// People want to know this.
+    Report(Notice),
+}
+
+/// All that is known about the nodes, and the rules that apply to them.
+#[derive(Clone, Debug)]
+pub struct World {
+    config: Config,
+    rules: Rules,
+    nodes: Vec<NodeState>,
+    history: History,
+    /// The cluster's identity, as the first accepted primary gave it.
+    system: Option<u64>,
+    primary: Result<NodeId, NoPrimary>,
+    /// Of the accepted primary.
+    primary_timeline: Option<Timeline>,
+    positions: PrimaryTimeline,
+    epoch: Epoch,
+    last_failover: Option<Moment>,
+    decision: Decision,
+    panicking: bool,
+}
+
+impl World {
+    /// A world without nodes, under these rules.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            rules: rules(&config),
+            nodes: Vec::new(),
+            history: History::default(),
+            system: None,
+            primary: Err(NoPrimary::NotFound),
+            primary_timeline: None,
+            positions: PrimaryTimeline::new(),
+            epoch: Epoch::default(),
+            last_failover: None,
+            decision: Decision::Stay,
+            panicking: false,
+            config,
+        }
+    }
+
+    /// Takes in an event and says what is to be done. An event about a node that is not (or no longer) there is
+    /// nothing.
+    #[must_use]
+    pub fn apply(&mut self, event: Event, now: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Joined(id, spec) => self.join(id, spec, now, &mut effects),
+            Event::Draining(id) => self.drain(id, &mut effects),
+            Event::Left(id) => self.leave(id, &mut effects),
+            Event::Answered { node, asked_at, seen } => self.answered(node, asked_at, seen, now, &mut effects),
+            Event::Silent { node } => self.signal(node, Signal::ProbeFailed, now, &mut effects),
+            Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
+            Event::Tick => {
+                let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
+                ids.into_iter().for_each(|id| self.signal(id, Signal::Tick, now, &mut effects));
+            }
+        }
+        self.settle_primary(now, &mut effects);
+        self.consider_failover(now, &mut effects);
+        self.ring_lag_alerts(now, &mut effects);
+        let topology = self.topology(now);
+        if topology.panicking() != self.panicking {
+            self.panicking = topology.panicking();
+            effects.push(Effect::Report(Notice::Panic(self.panicking)));
+        }
+        effects.push(Effect::Publish(Arc::new(topology)));
+        effects
+    }
+
+    /// What is known at `now`, as one immutable value.
+    #[must_use]
+    pub fn topology(&self, now: Moment) -> Topology {
+        let facts = self.nodes.iter().map(|n| n.facts(&self.config, self.primary == Ok(n.id), now));
+        Topology::assemble(self.epoch, facts.collect(), self.primary.clone(), self.rules.clone())
+    }
+
+    /// The lag of a replica over the last samples, and its alert level.
+    #[must_use]
+    pub fn lag(&self, node: NodeId) -> Option<(LagSummary, LagLevel)> {
+        let state = self.nodes.iter().find(|n| n.id == node)?;
+        state.lag.summary().map(|summary| (summary, state.lag.level()))
+    }
+
+    /// The decision about the primary that is in force.
+    #[must_use]
+    pub const fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    fn join(&mut self, id: NodeId, spec: NodeSpec, now: Moment, effects: &mut Vec<Effect>) {
+        if self.nodes.iter().any(|n| n.id == id || n.spec.name == spec.name) {
+            return;
+        }
+        effects.push(Effect::Report(Notice::Joined { node: Arc::clone(&spec.name) }));
+        let mut health = Health::new();
+        health.start_slowly(now);
+        self.nodes.push(NodeState {
+            id,
+            spec,
+            health,
+            seen: None,
+            sampled_at: None,
+            applied: None,
+            came_from: None,
+            lag: ReplicaLag::new(&self.config.lag),
+            draining: false,
+            claim_quarantine: None,
+            history_quarantine: None,
+        });
+    }
+
+    fn drain(&mut self, id: NodeId, effects: &mut Vec<Effect>) {
+        if let Some(node) = self.nodes.iter_mut().find(|n| n.id == id && !n.draining) {
+            node.draining = true;
+            effects.push(Effect::Report(Notice::Draining { node: Arc::clone(&node.spec.name) }));
+        }
+    }
+
+    fn leave(&mut self, id: NodeId, effects: &mut Vec<Effect>) {
+        if let Some(index) = self.index(id) {
+            let node = self.nodes.remove(index);
+            effects.push(Effect::Report(Notice::Left { node: node.spec.name }));
+        }
+    }
+
+    fn answered(
+        &mut self,
+        id: NodeId,
+        asked_at: Moment,
+        seen: Observation,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.signal(id, Signal::ProbeOk, now, effects);
+        let Some(index) = self.index(id) else { return };
+        let node = &mut self.nodes[index];
+        if node.sampled_at.is_some_and(|newest| asked_at < newest) {
+            return;
+        }
+        let role_changed = node.seen.as_ref().is_some_and(|old| old.role != seen.role);
+        if role_changed {
+            node.lag.reset(&self.config.lag);
+            node.applied = None;
+            node.health.start_slowly(now);
+            effects.push(Effect::ProbeAll);
+        }
+        node.sampled_at = Some(asked_at);
+        node.seen = Some(seen);
+        self.settle_primary(now, effects);
+        self.place(index, now, effects);
+    }
+
+    /// Works out what a node has certainly applied, now that it is known who is the primary.
+    fn place(&mut self, index: usize, now: Moment, effects: &mut Vec<Effect>) {
+        let is_primary = self.primary == Ok(self.nodes[index].id);
+        let node = &mut self.nodes[index];
+        let (Some(seen), Some(asked_at)) = (&node.seen, node.sampled_at) else { return };
+        let mut quarantine = None;
+        let applied = match &seen.log {
+            Log::Set(position) => position.clone(),
+            Log::Postgres { lsn: None, .. } => None,
+            Log::Postgres { lsn: Some(lsn), timeline, .. } if is_primary => {
+                timeline.map(|timeline| Position::Postgres(self.history.position(timeline, *lsn)))
+            }
+            Log::Postgres { .. } if seen.role == Role::Primary => None,
+            Log::Postgres { lsn: Some(lsn), timeline, .. } => {
+                if let Some(timeline) = timeline {
+                    node.came_from = Some(*timeline);
+                }
+                let applied = self.history.applied(*lsn, *timeline);
+                if applied.beyond_fork && seen.receiving != Some(true) {
+                    quarantine = Some(Quarantine::BeyondFork);
+                }
+                applied.position.map(Position::Postgres)
+            }
+        };
+        // A node that has less than before was rebuilt or rewound: what was known of its past is void.
+        let shrank = |old: &Position| applied.as_ref().is_some_and(|new| !new.covers(old));
+        if node.applied.as_ref().is_some_and(shrank) {
+            node.lag.reset(&self.config.lag);
+        }
+        node.applied.clone_from(&applied);
+        if let Some(applied) = applied {
+            if is_primary {
+                self.positions.record(asked_at, applied);
+            } else {
+                node.lag.observe(&applied, &self.positions, now);
+            }
+        }
+        let before = self.nodes[index].quarantine();
+        self.nodes[index].history_quarantine = quarantine;
+        self.report_quarantine(index, before, effects);
+    }
+
+    fn faulted(&mut self, id: NodeId, fault: Fault, run: u32, now: Moment, effects: &mut Vec<Effect>) {
+        if fault.is_alarming() {
+            effects.push(Effect::ProbeAll);
+        }
+        if fault.counts() {
+            self.signal(id, Signal::Faults(run), now, effects);
+        }
+    }
+
+    fn signal(&mut self, id: NodeId, signal: Signal, now: Moment, effects: &mut Vec<Effect>) {
+        let may_eject = self.may_eject(id);
+        let Some(node) = self.nodes.iter_mut().find(|n| n.id == id) else { return };
+        let change = node.health.step(signal, may_eject, &self.config.health, now);
+        let node = Arc::clone(&node.spec.name);
+        let notice = match change {
+            None => return,
+            Some(Change::State(from, to)) => Notice::Health { node, from, to },
+            Some(Change::Ejected(until)) => Notice::Ejected { node, for_: until.since(now) },
+            Some(Change::Readmitted) => Notice::Readmitted { node },
+        };
+        effects.push(Effect::Report(notice));
+    }
+
+    /// The floor: at most so large a share of the replicas that answer is ejected, and the primary never is.
+    fn may_eject(&self, id: NodeId) -> bool {
+        let answering = || self.nodes.iter().filter(|n| n.is_answering_replica());
+        let ejected = answering().filter(|n| n.health.is_ejected()).count();
+        answering().any(|n| n.id == id)
+            && (ejected + 1) * 100 <= answering().count() * usize::from(self.config.health.max_ejected.get())
+    }
+
+    /// Works out who is the primary, and begins a new epoch when that is somebody else than before.
+    fn settle_primary(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let timeline_of = |seen: &Observation| match seen.log {
+            Log::Postgres { timeline, .. } => timeline,
+            Log::Set(_) => None,
+        };
+        for node in &self.nodes {
+            if let Some(timeline) = node.seen.as_ref().filter(|seen| self.is_ours(seen)).and_then(timeline_of) {
+                self.history.reached(timeline);
+            }
+        }
+        let claims = self.nodes.iter().filter_map(|node| {
+            let seen = node.seen.as_ref().filter(|seen| seen.role == Role::Primary && self.is_ours(seen))?;
+            let alive = node.health.failures() < self.config.health.down_after;
+            Some(Claim::new(node.id, timeline_of(seen), alive))
+        });
+        let claims: Vec<Claim> = claims.collect();
+        let accepted = failover::accept(&claims, self.history.highest());
+        let verdict = match (accepted.primary, accepted.split) {
+            (Some(id), _) => Ok(id),
+            (None, Some((first, second))) => {
+                Err(NoPrimary::SplitBrain { first: self.name(first), second: self.name(second) })
+            }
+            (None, None) => self.presumed_primary().ok_or(NoPrimary::NotFound),
+        };
+        self.quarantine_claimants(&accepted.quarantined, effects);
+        let seen = verdict.as_ref().ok().and_then(|id| self.index(*id)).and_then(|i| self.nodes[i].seen.clone());
+        let timeline = seen.as_ref().and_then(timeline_of);
+        if let Some(seen) = seen {
+            self.system = self.system.or(seen.system);
+            if let (Log::Postgres { switch, .. }, Some(timeline), Ok(id)) = (seen.log, timeline, &verdict) {
+                let came_from = self.index(*id).and_then(|index| self.nodes[index].came_from);
+                self.history.primary(timeline, switch, came_from);
+            }
+        }
+        self.enthrone(verdict, timeline, now, effects);
+    }
+
+    fn enthrone(
+        &mut self,
+        verdict: Result<NodeId, NoPrimary>,
+        timeline: Option<Timeline>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let promoted_in_place = timeline.is_some() && self.primary_timeline.is_some_and(|old| timeline > Some(old));
+        if verdict == self.primary && !promoted_in_place {
+            self.primary_timeline = timeline.or(self.primary_timeline);
+            return;
+        }
+        let name = |id: &Result<NodeId, NoPrimary>| {
+            id.as_ref().ok().and_then(|id| self.nodes.iter().find(|n| n.id == *id)).map(|n| Arc::clone(&n.spec.name))
+        };
+        let (from, to) = (name(&self.primary), name(&verdict));
+        if let Err(NoPrimary::SplitBrain { first, second }) = &verdict {
+            let (first, second) = (Arc::clone(first), Arc::clone(second));
+            effects.push(Effect::Report(Notice::SplitBrain { first, second }));
+        }
+        if let Ok(id) = verdict {
+            self.epoch = self.epoch.next();
+            // The first primary that is ever known is no failover.
+            if self.epoch > Epoch::new(1) {
+                self.last_failover = Some(now);
+            }
+            if let Some(index) = self.index(id) {
+                self.nodes[index].health.start_slowly(now);
+                self.nodes[index].lag.reset(&self.config.lag);
+            }
+            // Moments of the old primary's samples say nothing about what the new one had.
+            self.positions = PrimaryTimeline::new();
+        }
+        self.primary = verdict;
+        self.primary_timeline = timeline.or(self.primary_timeline);
+        effects.push(Effect::Report(Notice::Primary { epoch: self.epoch, from, to }));
+        effects.push(Effect::ProbeAll);
+        for index in 0..self.nodes.len() {
+            self.place(index, now, effects);
+        }
+    }
+
+    /// While nobody has claimed anything, the node that the configuration calls the primary and that was never seen
+    /// is taken at its word: a write to it fails by itself, with the driver's own message.
+    fn presumed_primary(&self) -> Option<NodeId> {
+        let unseen = self.nodes.iter().find(|n| n.spec.expected == Role::Primary && n.seen.is_none())?;
+        let claimed = self.nodes.iter().any(|n| n.seen.as_ref().is_some_and(|seen| seen.role == Role::Primary));
+        (!claimed && self.system.is_none()).then_some(unseen.id)
+    }
+
+    fn is_ours(&self, seen: &Observation) -> bool {
+        match (self.system, seen.system) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => true,
+        }
+    }
+
+    fn quarantine_claimants(&mut self, claimants: &[(NodeId, Quarantine)], effects: &mut Vec<Effect>) {
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            let before = node.quarantine();
+            let foreign = node.seen.as_ref().is_some_and(|seen| !self.is_ours(seen));
+            let claim = claimants.iter().find(|(id, _)| *id == node.id).map(|(_, why)| *why);
+            self.nodes[index].claim_quarantine = if foreign { Some(Quarantine::ForeignCluster) } else { claim };
+            self.report_quarantine(index, before, effects);
+        }
+    }
+
+    fn report_quarantine(&self, index: usize, before: Option<Quarantine>, effects: &mut Vec<Effect>) {
+        let node = Arc::clone(&self.nodes[index].spec.name);
+        match (before, self.nodes[index].quarantine()) {
+            (old, Some(why)) if old != Some(why) => {
+                effects.push(Effect::Report(Notice::Quarantined { node, why }));
+            }
+            (Some(_), None) => effects.push(Effect::Report(Notice::Released { node })),
+            _ => {}
+        }
+    }
+
+    fn consider_failover(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let replicas: Vec<ReplicaView> = self
+            .nodes
+            .iter()
+            .filter(|n| n.role() == Role::Replica && self.primary != Ok(n.id))
+            .map(|n| {
+                let mut view = ReplicaView::new(n.id, n.applied.clone());
+                view.health = n.health.state();
+                view.priority = n.spec.priority;
+                view.receiving = n.seen.as_ref().and_then(|seen| seen.receiving);
+                view.barred = n.draining || n.quarantine().is_some();
+                view
+            })
+            .collect();
+        let primary = self.primary.as_ref().ok().and_then(|id| self.index(*id)).map(|index| {
+            let node = &self.nodes[index];
+            PrimaryView::new(node.id, node.health.failures(), node.applied.clone())
+        });
+        let mut situation = Situation::new(primary, &replicas);
+        situation.split_brain = matches!(self.primary, Err(NoPrimary::SplitBrain { .. }));
+        situation.last_failover = self.last_failover;
+        let decision = failover::decide(&situation, &self.config.failover, now);
+        // The countdown of a cooldown is not news.
+        if std::mem::discriminant(&decision) == std::mem::discriminant(&self.decision) {
+            self.decision = decision;
+            return;
+        }
+        let target = match &decision {
+            Decision::Promote(id) | Decision::Propose(id) => Some(self.name(*id)),
+            Decision::Stay | Decision::Confirming { .. } | Decision::Blocked(_) => None,
+        };
+        effects.push(Effect::Report(Notice::Failover { decision: decision.clone(), target }));
+        if let Decision::Promote(target) = decision {
+            effects.push(Effect::Promote(target));
+        }
+        self.decision = decision;
+    }
+
+    fn ring_lag_alerts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        for node in self.nodes.iter_mut().filter(|n| n.role() == Role::Replica) {
+            let Some((from, to)) = node.lag.alert(&self.config.lag, now) else { continue };
+            let staleness = node.lag.staleness(now).unwrap_or_default();
+            let node = Arc::clone(&node.spec.name);
+            effects.push(Effect::Report(Notice::Lag { node, from, to, staleness }));
+        }
+    }
+
+    fn index(&self, id: NodeId) -> Option<usize> {
+        self.nodes.iter().position(|n| n.id == id)
+    }
+
+    fn name(&self, id: NodeId) -> Arc<str> {
+        self.index(id).map_or_else(|| "?".into(), |index| Arc::clone(&self.nodes[index].spec.name))
+    }
+}

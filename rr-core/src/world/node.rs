@@ -1,0 +1,126 @@
+//! What the world keeps about one node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, NodeConfig};
+use crate::engine::Observation;
+use crate::health::Health;
+use crate::lag::ReplicaLag;
+use crate::position::{Position, Timeline};
+use crate::time::Moment;
+use crate::topology::{HealthState, Node, NodeId, Quarantine, Role};
+
+/// A node as it is announced to the world.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeSpec {
+    /// Its name; unique among the nodes.
+    pub name: Arc<str>,
+    /// Where it is, without secrets.
+    pub endpoint: Arc<str>,
+    /// What it is taken for until it has been seen.
+    pub expected: Role,
+    /// Its share of the traffic.
+    pub weight: u32,
+    /// How far away it is.
+    pub tier: u8,
+    /// 0 serves first.
+    pub priority: u8,
+    /// The staleness up to which it serves.
+    pub max_lag: Option<Duration>,
+    /// Its groups, as bits.
+    pub groups: u64,
+}
+
+impl NodeSpec {
+    /// A node with this name and expected role, and everything else by default.
+    #[must_use]
+    pub fn new(name: &str, expected: Role) -> Self {
+        Self {
+            name: name.into(),
+            endpoint: name.into(),
+            expected,
+            weight: 100,
+            tier: 0,
+            priority: 0,
+            max_lag: None,
+            groups: 0,
+        }
+    }
+
+    /// The node that `node` describes within `config`.
+    #[must_use]
+    pub fn from_config(node: &NodeConfig, expected: Role, config: &Config) -> Self {
+        let bits = node.groups.iter().filter_map(|name| super::rules::group_index(config, name));
+        Self {
+            name: node.name.as_str().into(),
+            endpoint: node.url.endpoint().map_or_else(|| "?".into(), |endpoint| endpoint.to_string().into()),
+            expected,
+            weight: node.weight,
+            tier: super::rules::tier_of(config, node.region.as_deref()),
+            priority: node.priority,
+            max_lag: config.max_lag_of(node),
+            groups: bits.fold(0, |bits, index| bits | 1 << index),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct NodeState {
+    pub(super) id: NodeId,
+    pub(super) spec: NodeSpec,
+    pub(super) health: Health,
+    pub(super) seen: Option<Observation>,
+    pub(super) sampled_at: Option<Moment>,
+    pub(super) applied: Option<Position>,
+    /// The timeline that it was last known to be on while it was a replica.
+    pub(super) came_from: Option<Timeline>,
+    pub(super) lag: ReplicaLag,
+    pub(super) draining: bool,
+    /// Because of who it claims to be.
+    pub(super) claim_quarantine: Option<Quarantine>,
+    /// Because of the history that it has applied.
+    pub(super) history_quarantine: Option<Quarantine>,
+}
+
+impl NodeState {
+    pub(super) const fn role(&self) -> Role {
+        match &self.seen {
+            Some(seen) => seen.role,
+            None => self.spec.expected,
+        }
+    }
+
+    pub(super) fn quarantine(&self) -> Option<Quarantine> {
+        self.claim_quarantine.or(self.history_quarantine)
+    }
+
+    /// It is a replica that answers and is not kept away from traffic.
+    pub(super) fn is_answering_replica(&self) -> bool {
+        self.role() == Role::Replica
+            && matches!(self.health.state(), HealthState::Healthy | HealthState::Degraded)
+            && !self.draining
+            && self.quarantine().is_none()
+    }
+
+    pub(super) fn facts(&self, config: &Config, is_primary: bool, now: Moment) -> Node {
+        let mut node = Node::new(self.id, &self.spec.name, &self.spec.endpoint, self.role());
+        node.name = Arc::clone(&self.spec.name);
+        node.endpoint = Arc::clone(&self.spec.endpoint);
+        node.health = self.health.state();
+        node.ejected = self.health.is_ejected();
+        node.draining = self.draining;
+        node.quarantine = self.quarantine();
+        node.applied.clone_from(&self.applied);
+        node.sampled_at = self.sampled_at;
+        node.fresh_as_of = if is_primary { self.sampled_at } else { self.lag.fresh_as_of() };
+        node.lag_bytes = if is_primary { Some(0) } else { self.lag.bytes() };
+        node.weight = self.health.effective_weight(self.spec.weight, &config.health, now);
+        node.tier = self.spec.tier;
+        node.priority = self.spec.priority;
+        node.max_lag = self.spec.max_lag;
+        node.groups = self.spec.groups;
+        node
+    }
+}

@@ -1,0 +1,157 @@
+//! What the world tells people: logs, metrics, callbacks and notifiers are fed from it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::failover::Decision;
+use crate::lag::LagLevel;
+use crate::topology::{Epoch, HealthState, Quarantine};
+
+/// Something changed that a person or a dashboard wants to know. Each is told once, not once per request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A node's health changed.
+    Health {
+        /// Its name.
+        node: Arc<str>,
+        /// What it was.
+        from: HealthState,
+        /// What it is.
+        to: HealthState,
+    },
+    /// A node that answers is out of the rotation because statements failed on it.
+    Ejected {
+        /// Its name.
+        node: Arc<str>,
+        /// For how long.
+        for_: Duration,
+    },
+    /// An ejected node is back.
+    Readmitted {
+        /// Its name.
+        node: Arc<str>,
+    },
+    /// Another node is the primary, or none is.
+    Primary {
+        /// The epoch that begins with it.
+        epoch: Epoch,
+        /// Who was it.
+        from: Option<Arc<str>>,
+        /// Who is it; `None`: nobody.
+        to: Option<Arc<str>>,
+    },
+    /// Two nodes take writes on the same history; nobody is written to.
+    SplitBrain {
+        /// One of them.
+        first: Arc<str>,
+        /// The other one.
+        second: Arc<str>,
+    },
+    /// A node is kept away from all traffic.
+    Quarantined {
+        /// Its name.
+        node: Arc<str>,
+        /// Why.
+        why: Quarantine,
+    },
+    /// A node is no longer kept away.
+    Released {
+        /// Its name.
+        node: Arc<str>,
+    },
+    /// The lag of a replica entered another alert level.
+    Lag {
+        /// Its name.
+        node: Arc<str>,
+        /// The level before.
+        from: LagLevel,
+        /// The level now.
+        to: LagLevel,
+        /// An upper bound of the age of its data.
+        staleness: Duration,
+    },
+    /// So many replicas were ejected that ejection is ignored (or no longer).
+    Panic(bool),
+    /// What is to be done about a failing primary.
+    Failover {
+        /// What was decided.
+        decision: Decision,
+        /// The node that would take over.
+        target: Option<Arc<str>>,
+    },
+    /// A node joined.
+    Joined {
+        /// Its name.
+        node: Arc<str>,
+    },
+    /// A node gets nothing new.
+    Draining {
+        /// Its name.
+        node: Arc<str>,
+    },
+    /// A node is gone.
+    Left {
+        /// Its name.
+        node: Arc<str>,
+    },
+}
+
+impl Notice {
+    /// Whether somebody should have a look (logged as a warning), or it is good to know.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Self::Health { to, .. } => matches!(to, HealthState::Degraded | HealthState::Unhealthy),
+            Self::Ejected { .. } | Self::SplitBrain { .. } | Self::Quarantined { .. } => true,
+            Self::Primary { from, to, .. } => from.is_some() || to.is_none(),
+            Self::Lag { to, .. } => *to >= LagLevel::Warning,
+            Self::Panic(on) => *on,
+            Self::Failover { decision, .. } => !matches!(decision, Decision::Stay),
+            Self::Readmitted { .. }
+            | Self::Released { .. }
+            | Self::Joined { .. }
+            | Self::Draining { .. }
+            | Self::Left { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |node: &Option<Arc<str>>| node.as_ref().map_or_else(|| "nobody".into(), |n| format!("`{n}`"));
+        match self {
+            Self::Health { node, from, to } => write!(f, "`{node}` is {to} (was {from})"),
+            Self::Ejected { node, for_ } => {
+                write!(f, "`{node}` is out of the rotation for {for_:?}: statements failed on it")
+            }
+            Self::Readmitted { node } => write!(f, "`{node}` is back in the rotation"),
+            Self::Primary { epoch, from, to } => {
+                write!(f, "epoch {epoch}: the primary is {} (was {})", name(to), name(from))
+            }
+            Self::SplitBrain { first, second } => {
+                write!(f, "`{first}` and `{second}` both take writes; writes are refused until one is stopped")
+            }
+            Self::Quarantined { node, why } => write!(f, "`{node}` is kept away from traffic: {why}"),
+            Self::Released { node } => write!(f, "`{node}` is no longer kept away from traffic"),
+            Self::Lag { node, from, to, staleness } => {
+                write!(f, "lag of `{node}` is {to} (was {from}): its data may be {staleness:.1?} old")
+            }
+            Self::Panic(true) => f.write_str("too many replicas are ejected: they serve again"),
+            Self::Panic(false) => f.write_str("ejection is in force again"),
+            Self::Failover { decision, target } => match decision {
+                Decision::Stay => f.write_str("the primary is well"),
+                Decision::Confirming { failures, needed } => {
+                    write!(f, "the primary fails ({failures} of {needed} confirmations)")
+                }
+                Decision::Blocked(why) => write!(f, "the primary is gone and is not replaced: {why}"),
+                Decision::Propose(_) => write!(f, "the primary is gone; {} should take over", name(target)),
+                Decision::Promote(_) => write!(f, "the primary is gone; {} takes over", name(target)),
+            },
+            Self::Joined { node } => write!(f, "`{node}` joined"),
+            Self::Draining { node } => write!(f, "`{node}` is draining"),
+            Self::Left { node } => write!(f, "`{node}` left"),
+        }
+    }
+}

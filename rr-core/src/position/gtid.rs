@@ -1,6 +1,5 @@
 //! MySQL positions: sets of global transaction identifiers.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::ServerUuid;
@@ -25,8 +24,8 @@ pub struct GtidSet {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Source {
     pub(super) server: ServerUuid,
-    /// Lower case; empty for transactions without a tag.
-    pub(super) tag: Box<str>,
+    /// Lower case, never empty.
+    pub(super) tag: Option<Box<str>>,
     /// Ascending, with a gap between any two.
     pub(super) intervals: Vec<Interval>,
 }
@@ -39,8 +38,8 @@ pub(super) struct Interval {
 }
 
 impl Source {
-    fn key(&self) -> (ServerUuid, &str) {
-        (self.server, &self.tag)
+    fn key(&self) -> (ServerUuid, Option<&str>) {
+        (self.server, self.tag.as_deref())
     }
 
     /// Both lists ascend, so one pass over each is enough. As there is a gap between any two intervals, what is
@@ -77,8 +76,9 @@ impl GtidSet {
         }
         let mut mine = self.sources.iter();
         other.sources.iter().all(|needed| {
-            mine.find(|have| have.key() >= needed.key())
-                .is_some_and(|have| have.key() == needed.key() && have.covers(&needed.intervals))
+            let mut ordered = mine.by_ref().map(|have| (have.key().cmp(&needed.key()), have));
+            let found = ordered.find(|(order, _)| order.is_ge());
+            found.is_some_and(|(order, have)| order.is_eq() && have.covers(&needed.intervals))
         })
     }
 
@@ -98,9 +98,10 @@ impl GtidSet {
     /// Whether the set has the transaction that `server` wrote under `tag` (in either case) with this number.
     #[must_use]
     pub fn contains(&self, server: ServerUuid, tag: Option<&str>, number: u64) -> bool {
-        let wanted = tag.unwrap_or_default();
-        let order = |have: &Source| have.server.cmp(&server).then_with(|| compare_tags(&have.tag, wanted));
-        let source = self.sources.binary_search_by(order).ok().and_then(|at| self.sources.get(at));
+        let tag = tag.map(str::to_ascii_lowercase);
+        let key = (server, tag.as_deref());
+        let source =
+            self.sources.binary_search_by_key(&key, Source::key).ok().and_then(|at| self.sources.get(at));
         source.is_some_and(|source| {
             let after = source.intervals.partition_point(|interval| interval.last < number);
             source.intervals.get(after).is_some_and(|interval| interval.first <= number)
@@ -133,11 +134,6 @@ impl GtidSet {
         sources.iter_mut().for_each(Source::make_canonical);
         Self { sources: sources.into() }
     }
-}
-
-/// The order of a canonical tag and one in any case.
-fn compare_tags(canonical: &str, other: &str) -> Ordering {
-    canonical.bytes().cmp(other.bytes().map(|b| b.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ impl fmt::Display for GtidSet {
                 write!(f, "{comma}{}", source.server)?;
                 previous = Some(source.server);
             }
-            if !source.tag.is_empty() {
-                write!(f, ":{}", source.tag)?;
+            if let Some(tag) = &source.tag {
+                write!(f, ":{tag}")?;
             }
             for Interval { first, last } in &source.intervals {
                 write!(f, ":{first}")?;
@@ -64,7 +64,7 @@ impl FromStr for GtidSet {
 
 /// `uuid:1-5:7:tag:1-3`: one server with all its tags.
 fn read_server(cursor: &mut Cursor<'_>, sources: &mut Vec<Source>) -> Result<(), ParsePositionError> {
-    let mut source = Source { server: ServerUuid::read(cursor)?, tag: Box::default(), intervals: Vec::new() };
+    let mut source = Source { server: ServerUuid::read(cursor)?, tag: None, intervals: Vec::new() };
     let server = source.server;
     loop {
         cursor.skip_whitespace();
@@ -78,13 +78,14 @@ fn read_server(cursor: &mut Cursor<'_>, sources: &mut Vec<Source>) -> Result<(),
         let starts_tag = cursor.peek().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
         if !starts_tag {
             source.intervals.push(Interval::read(cursor)?);
-        } else if source.tag.is_empty() || !source.intervals.is_empty() {
+        } else if source.tag.is_none() || !source.intervals.is_empty() {
             // Its length is the server's business: versions differ, and a position must not fail for it.
             let tag =
                 cursor.take_while(|b| b.is_ascii_alphanumeric() || b == b'_').to_ascii_lowercase().into();
-            let untagged = std::mem::replace(&mut source, Source { server, tag, intervals: Vec::new() });
-            if !untagged.intervals.is_empty() {
-                sources.push(untagged);
+            let finished =
+                std::mem::replace(&mut source, Source { server, tag: Some(tag), intervals: Vec::new() });
+            if !finished.intervals.is_empty() {
+                sources.push(finished);
             }
         } else {
             return Err(cursor.unexpected("an interval such as 1-5 after the tag"));
@@ -220,11 +221,11 @@ mod tests {
             (1..=MAX_NUMBER, 1..=MAX_NUMBER).prop_map(|(a, b)| Interval { first: a.min(b), last: a.max(b) }),
             (1_u64..20, 0_u64..3).prop_map(|(first, more)| Interval { first, last: first + more }),
         ];
-        let tag = prop_oneof![2 => Just(String::new()), 1 => "[a-z_][a-z0-9_]{0,31}"];
+        let tag = prop_oneof![2 => Just(None), 1 => "[a-z_][a-z0-9_]{0,31}".prop_map(|tag| Some(tag.into()))];
         let source = (any::<[u8; 16]>(), tag, prop::collection::vec(interval, 1..6));
         let source = source.prop_map(|(uuid, tag, intervals)| Source {
             server: ServerUuid::from_bytes(uuid),
-            tag: tag.into(),
+            tag,
             intervals,
         });
         prop::collection::vec(source, 0..6).prop_map(GtidSet::from_sources)

@@ -8,13 +8,13 @@ use super::text::Cursor;
 
 /// The UUID that a MySQL server gave itself (`server_uuid`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerUuid([u8; 16]);
+pub struct ServerUuid(u128);
 
 impl ServerUuid {
     /// The UUID with these bytes, in the order in which they are printed.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        Self(u128::from_be_bytes(bytes))
     }
 
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, ParsePositionError> {
@@ -31,14 +31,14 @@ impl ServerUuid {
             }
             *byte = cursor.hex_byte()?;
         }
-        Some(Self(bytes))
+        Some(Self::from_bytes(bytes))
     }
 }
 
 /// Lower case with dashes, as the server prints it.
 impl fmt::Display for ServerUuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, byte) in self.0.iter().enumerate() {
+        for (i, byte) in self.0.to_be_bytes().iter().enumerate() {
             let dash = if matches!(i, 4 | 6 | 8 | 10) { "-" } else { "" };
             write!(f, "{dash}{byte:02x}")?;
         }

@@ -22,11 +22,13 @@
 //! the sorting of input that is out of order, never panics, and its errors echo only a short excerpt.
 
 mod gtid;
+mod gtid_text;
 #[cfg(test)]
 mod laws;
 mod lsn;
 mod mariadb;
 mod postgres;
+mod server_uuid;
 mod text;
 mod timeline;
 
@@ -37,10 +39,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 
-pub use self::gtid::{GtidSet, ServerUuid};
+pub use self::gtid::GtidSet;
 pub use self::lsn::Lsn;
 pub use self::mariadb::MariaGtid;
 pub use self::postgres::PgPosition;
+pub use self::server_uuid::ServerUuid;
 pub use self::timeline::Timeline;
 
 /// A set of transactions of one cluster, as its engine names it.

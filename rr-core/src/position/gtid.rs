@@ -1,15 +1,11 @@
 //! MySQL positions: sets of global transaction identifiers.
 
-use std::cmp::Ordering;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use super::ParsePositionError;
-use super::text::{Cursor, serde_as_text};
+use super::ServerUuid;
 
 /// The highest transaction number that MySQL assigns.
-const MAX_NUMBER: u64 = i64::MAX.unsigned_abs() - 1;
+pub(super) const MAX_NUMBER: u64 = i64::MAX.unsigned_abs() - 1;
 
 /// A MySQL GTID set: `3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5:7`, as in `gtid_executed`.
 ///
@@ -21,29 +17,29 @@ const MAX_NUMBER: u64 = i64::MAX.unsigned_abs() - 1;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GtidSet {
     /// Ascending by server and tag, each pair once, none without an interval.
-    sources: Arc<[Source]>,
+    pub(super) sources: Arc<[Source]>,
 }
 
 /// The transactions of one server under one tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Source {
-    server: ServerUuid,
-    /// Lower case; empty for transactions without a tag.
-    tag: Box<str>,
+pub(super) struct Source {
+    pub(super) server: ServerUuid,
+    /// Lower case, never empty.
+    pub(super) tag: Option<Box<str>>,
     /// Ascending, with a gap between any two.
-    intervals: Vec<Interval>,
+    pub(super) intervals: Vec<Interval>,
 }
 
 /// The transactions from `first` to `last`, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Interval {
-    first: u64,
-    last: u64,
+pub(super) struct Interval {
+    pub(super) first: u64,
+    pub(super) last: u64,
 }
 
 impl Source {
-    fn key(&self) -> (ServerUuid, &str) {
-        (self.server, &self.tag)
+    fn key(&self) -> (ServerUuid, Option<&str>) {
+        (self.server, self.tag.as_deref())
     }
 
     /// Both lists ascend, so one pass over each is enough. As there is a gap between any two intervals, what is
@@ -80,8 +76,9 @@ impl GtidSet {
         }
         let mut mine = self.sources.iter();
         other.sources.iter().all(|needed| {
-            mine.find(|have| have.key() >= needed.key())
-                .is_some_and(|have| have.key() == needed.key() && have.covers(&needed.intervals))
+            let mut ordered = mine.by_ref().map(|have| (have.key().cmp(&needed.key()), have));
+            let found = ordered.find(|(order, _)| order.is_ge());
+            found.is_some_and(|(order, have)| order.is_eq() && have.covers(&needed.intervals))
         })
     }
 
@@ -101,9 +98,10 @@ impl GtidSet {
     /// Whether the set has the transaction that `server` wrote under `tag` (in either case) with this number.
     #[must_use]
     pub fn contains(&self, server: ServerUuid, tag: Option<&str>, number: u64) -> bool {
-        let wanted = tag.unwrap_or_default();
-        let order = |have: &Source| have.server.cmp(&server).then_with(|| compare_tags(&have.tag, wanted));
-        let source = self.sources.binary_search_by(order).ok().and_then(|at| self.sources.get(at));
+        let tag = tag.map(str::to_ascii_lowercase);
+        let key = (server, tag.as_deref());
+        let source =
+            self.sources.binary_search_by_key(&key, Source::key).ok().and_then(|at| self.sources.get(at));
         source.is_some_and(|source| {
             let after = source.intervals.partition_point(|interval| interval.last < number);
             source.intervals.get(after).is_some_and(|interval| interval.first <= number)
@@ -124,7 +122,7 @@ impl GtidSet {
     }
 
     /// The canonical set with these sources, in any order and with repetitions.
-    fn from_sources(mut sources: Vec<Source>) -> Self {
+    pub(super) fn from_sources(mut sources: Vec<Source>) -> Self {
         sources.sort_by(|a, b| a.key().cmp(&b.key()));
         sources.dedup_by(|next, kept| {
             let same = next.key() == kept.key();
@@ -138,163 +136,106 @@ impl GtidSet {
     }
 }
 
-/// The order of a canonical tag and one in any case.
-fn compare_tags(canonical: &str, other: &str) -> Ordering {
-    canonical.bytes().cmp(other.bytes().map(|b| b.to_ascii_lowercase()))
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
 
-/// `uuid:1-5:7,uuid:tag:1-3` in lower case, on one line; empty text for the empty set.
-impl fmt::Display for GtidSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut previous = None;
-        for source in self.sources.iter() {
-            if previous != Some(source.server) {
-                let comma = if previous.is_none() { "" } else { "," };
-                write!(f, "{comma}{}", source.server)?;
-                previous = Some(source.server);
-            }
-            if !source.tag.is_empty() {
-                write!(f, ":{}", source.tag)?;
-            }
-            for Interval { first, last } in &source.intervals {
-                write!(f, ":{first}")?;
-                if last != first {
-                    write!(f, "-{last}")?;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::position::laws::{self, Lattice};
+
+    const TAGS: [&str; 3] = ["", "_x", "batch_7"];
+
+    fn server(n: u8) -> ServerUuid {
+        ServerUuid::from_bytes([n; 16])
+    }
+
+    /// Transactions one by one: (server, index into `TAGS`, number).
+    type Model = BTreeSet<(u8, usize, u64)>;
+
+    impl Lattice for GtidSet {
+        type Model = Model;
+
+        fn from_model(model: &Model) -> Self {
+            // Backwards, so that canonical order is the parser's work and not the model's.
+            let gtids = model.iter().rev().map(|&(s, tag, number)| match TAGS[tag] {
+                "" => format!("{}:{number}", server(s)),
+                tag => format!("{}:{tag}:{number}", server(s)),
+            });
+            gtids.collect::<Vec<_>>().join(",").parse().unwrap()
+        }
+
+        fn model_covers(a: &Model, b: &Model) -> bool {
+            a.is_superset(b)
+        }
+
+        fn model_join(a: &Model, b: &Model) -> Model {
+            a | b
+        }
+
+        fn covers(&self, other: &Self) -> bool {
+            self.covers(other)
+        }
+
+        fn join(&self, other: &Self) -> Self {
+            self.join(other)
+        }
+    }
+
+    /// Few servers, tags and numbers, so that any two sets often meet.
+    fn models() -> impl Strategy<Value = Model> {
+        let dense = prop::collection::btree_set((0_u8..2, 0_usize..1, 1_u64..8), 0..10);
+        let tagged = prop::collection::btree_set((0_u8..3, 0..TAGS.len(), 1_u64..4), 0..8);
+        prop_oneof![dense, tagged]
+    }
+
+    laws::lattice_laws!(GtidSet, models());
+
+    proptest! {
+        #[test]
+        fn contains_and_count_agree_with_the_model(model in models()) {
+            let set = GtidSet::from_model(&model);
+            prop_assert_eq!(set.count(), u64::try_from(model.len()).unwrap());
+            prop_assert_eq!(set.is_empty(), model.is_empty());
+            for s in 0..4 {
+                for (t, tag) in TAGS.iter().enumerate() {
+                    let loud = tag.to_uppercase();
+                    for number in 0..9 {
+                        let expected = model.contains(&(s, t, number));
+                        let tag = (!tag.is_empty()).then_some(loud.as_str());
+                        prop_assert_eq!(set.contains(server(s), tag, number), expected);
+                    }
                 }
             }
         }
-        Ok(())
     }
-}
 
-/// Reads what the server prints: either case, sources and intervals in any order and overlapping, white space
-/// between the parts, empty items between commas.
-///
-/// Stricter than the server where a set would come out smaller than its text suggests: an interval that ends before
-/// it starts, a UUID or a tag without an interval, and a number with leading zeros (octal to some) are refused.
-impl FromStr for GtidSet {
-    type Err = ParsePositionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut cursor = Cursor::new(text);
-        let mut sources = Vec::new();
-        loop {
-            cursor.take_while(|b| b.is_ascii_whitespace() || b == b',');
-            if cursor.at_end() {
-                return Ok(Self::from_sources(sources));
-            }
-            read_server(&mut cursor, &mut sources)?;
-            if cursor.peek() != Some(b',') {
-                cursor.expect_end("\":\", \",\" or the end of the GTID set")?;
-            }
+    #[test]
+    fn a_hole_is_not_covered() {
+        let uuid = server(1);
+        let set = |text: &str| format!("{uuid}:{text}").parse::<GtidSet>().unwrap();
+        let node = set("1-5:7-9:20");
+        for (needed, reached) in [
+            ("1-5", true),
+            ("2:4", true),
+            ("6", false),
+            ("5-7", false),
+            ("8-9:20", true),
+            ("9-20", false),
+            ("21", false),
+        ] {
+            assert_eq!(node.covers(&set(needed)), reached, "{needed}");
         }
-    }
-}
-
-/// `uuid:1-5:7:tag:1-3`: one server with all its tags.
-fn read_server(cursor: &mut Cursor<'_>, sources: &mut Vec<Source>) -> Result<(), ParsePositionError> {
-    let mut source = Source { server: ServerUuid::read(cursor)?, tag: Box::default(), intervals: Vec::new() };
-    let server = source.server;
-    loop {
-        cursor.skip_whitespace();
-        if source.intervals.is_empty() {
-            cursor.expect(b':', "\":\" and an interval such as 1-5")?;
-        } else if !cursor.eat(b':') {
-            sources.push(source);
-            return Ok(());
-        }
-        cursor.skip_whitespace();
-        let starts_tag = cursor.peek().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-        if !starts_tag {
-            source.intervals.push(Interval::read(cursor)?);
-        } else if source.tag.is_empty() || !source.intervals.is_empty() {
-            // Its length is the server's business: versions differ, and a position must not fail for it.
-            let tag =
-                cursor.take_while(|b| b.is_ascii_alphanumeric() || b == b'_').to_ascii_lowercase().into();
-            let untagged = std::mem::replace(&mut source, Source { server, tag, intervals: Vec::new() });
-            if !untagged.intervals.is_empty() {
-                sources.push(untagged);
-            }
-        } else {
-            return Err(cursor.unexpected("an interval such as 1-5 after the tag"));
-        }
-    }
-}
-
-impl Interval {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, ParsePositionError> {
-        let first = read_number(cursor)?;
-        cursor.skip_whitespace();
-        if !cursor.eat(b'-') {
-            return Ok(Self { first, last: first });
-        }
-        cursor.skip_whitespace();
-        let end = *cursor;
-        let last = read_number(cursor)?;
-        if last < first {
-            return Err(end.unexpected("an interval that does not end before it starts"));
-        }
-        Ok(Self { first, last })
-    }
-}
-
-fn read_number(cursor: &mut Cursor<'_>) -> Result<u64, ParsePositionError> {
-    const EXPECTED: &str = "a transaction number from 1 to 9223372036854775806, without leading zeros";
-    let start = *cursor;
-    let leading_zero = cursor.peek() == Some(b'0');
-    let number = cursor.decimal(EXPECTED)?;
-    if leading_zero || number > MAX_NUMBER { Err(start.unexpected(EXPECTED)) } else { Ok(number) }
-}
-
-serde_as_text!(GtidSet, "a MySQL GTID set such as 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5");
-
-/// The UUID that a MySQL server gave itself (`server_uuid`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerUuid([u8; 16]);
-
-impl ServerUuid {
-    /// The UUID with these bytes, in the order in which they are printed.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        assert!(!node.covers(&format!("{}:1", server(0)).parse().unwrap()), "another server's transaction");
+        assert!(!node.covers(&set("tag:1")), "a tagged transaction is another one");
     }
 
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, ParsePositionError> {
-        let start = *cursor;
-        Self::read_bytes(cursor)
-            .ok_or_else(|| start.unexpected("a server UUID such as 3e11fa47-71ca-11e1-9e33-c80aa9429562"))
-    }
-
-    fn read_bytes(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let mut bytes = [0; 16];
-        for (i, byte) in bytes.iter_mut().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) && !cursor.eat(b'-') {
-                return None;
-            }
-            *byte = cursor.hex_byte()?;
-        }
-        Some(Self(bytes))
-    }
-}
-
-/// Lower case with dashes, as the server prints it.
-impl fmt::Display for ServerUuid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, byte) in self.0.iter().enumerate() {
-            let dash = if matches!(i, 4 | 6 | 8 | 10) { "-" } else { "" };
-            write!(f, "{dash}{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for ServerUuid {
-    type Err = ParsePositionError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut cursor = Cursor::new(text);
-        let uuid = Self::read(&mut cursor)?;
-        cursor.expect_end("the end of the UUID")?;
-        Ok(uuid)
+    #[test]
+    fn count_stops_at_the_largest_number() {
+        let all = |n: u8| format!("{}:1-{MAX_NUMBER}", server(n)).parse::<GtidSet>().unwrap();
+        assert_eq!(all(1).count(), MAX_NUMBER);
+        let three = all(1).join(&all(2)).join(&all(3));
+        assert_eq!(three.count(), u64::MAX);
     }
 }

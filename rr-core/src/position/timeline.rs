@@ -143,7 +143,8 @@ mod tests {
             prop_assert_eq!(Timeline::from_wal_file_name(&format!("{number:08X}{segment:016X}")), Ok(timeline));
             for name in [junk.clone(), format!("{number:08X}{junk}")] {
                 if let Ok(read) = Timeline::from_wal_file_name(&name) {
-                    prop_assert!(name.to_uppercase().starts_with(&format!("{:08X}", read.get())));
+                    let digits = format!("{:08X}", read.get());
+                    prop_assert!(name.to_uppercase().starts_with(&digits), "{} from {:?}", read, name);
                 }
             }
         }

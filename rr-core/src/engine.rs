@@ -104,7 +104,9 @@ pub enum Log {
 
 /// The answer to a probe cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the answer to the probe is unusable (column `{column}`); is this a database server of the configured engine?")]
+#[error(
+    "the answer to the probe is unusable (column `{column}`); is this a database server of the configured engine?"
+)]
 #[non_exhaustive]
 pub struct UnreadableProbe {
     /// The first column that makes no sense.

@@ -4,7 +4,6 @@
 //! primary that fails and says whether another node is to be promoted. Neither of them does anything: the world
 //! calls them after every observation, and its effects carry out what they say.
 
-
 use crate::position::Timeline;
 use crate::topology::{NodeId, Quarantine};
 

@@ -165,19 +165,19 @@ impl Health {
         }
         match self.state {
             // On probation there is no second chance.
-            HealthState::Degraded if self.probation_until.take().is_some() => self.enter(HealthState::Unhealthy),
-            HealthState::Healthy if self.failures >= config.degraded_after => self.enter(HealthState::Degraded),
-            HealthState::Healthy | HealthState::Degraded | HealthState::Unknown | HealthState::Unhealthy => None,
+            HealthState::Degraded if self.probation_until.take().is_some() => {
+                self.enter(HealthState::Unhealthy)
+            }
+            HealthState::Healthy if self.failures >= config.degraded_after => {
+                self.enter(HealthState::Degraded)
+            }
+            HealthState::Healthy | HealthState::Degraded | HealthState::Unknown | HealthState::Unhealthy => {
+                None
+            }
         }
     }
 
-    fn faulted(
-        &mut self,
-        run: u32,
-        may_eject: bool,
-        config: &HealthConfig,
-        now: Moment,
-    ) -> Option<Change> {
+    fn faulted(&mut self, run: u32, may_eject: bool, config: &HealthConfig, now: Moment) -> Option<Change> {
         if run < config.down_after || !may_eject || self.is_ejected() {
             return None;
         }

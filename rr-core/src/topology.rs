@@ -314,8 +314,7 @@ impl Topology {
     ) -> Self {
         nodes.truncate(MAX_NODES);
         nodes.sort_by_key(|n| (n.tier, n.priority, n.id));
-        let primary =
-            primary.and_then(|id| nodes.iter().position(|n| n.id == id).ok_or(NoPrimary::NotFound));
+        let primary = primary.and_then(|id| nodes.iter().position(|n| n.id == id).ok_or(NoPrimary::NotFound));
         let mut topology = Self {
             epoch,
             nodes: nodes.into(),

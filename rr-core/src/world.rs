@@ -132,7 +132,9 @@ impl World {
             Event::Joined(id, spec) => self.join(id, spec, now, &mut effects),
             Event::Draining(id) => self.drain(id, &mut effects),
             Event::Left(id) => self.leave(id, &mut effects),
-            Event::Answered { node, asked_at, seen } => self.answered(node, asked_at, seen, now, &mut effects),
+            Event::Answered { node, asked_at, seen } => {
+                self.answered(node, asked_at, seen, now, &mut effects)
+            }
             Event::Silent { node } => self.signal(node, Signal::ProbeFailed, now, &mut effects),
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
             Event::Tick => {
@@ -315,7 +317,8 @@ impl World {
             Log::Set(_) => None,
         };
         for node in &self.nodes {
-            if let Some(timeline) = node.seen.as_ref().filter(|seen| self.is_ours(seen)).and_then(timeline_of) {
+            if let Some(timeline) = node.seen.as_ref().filter(|seen| self.is_ours(seen)).and_then(timeline_of)
+            {
                 self.history.reached(timeline);
             }
         }
@@ -334,7 +337,8 @@ impl World {
             (None, None) => self.presumed_primary().ok_or(NoPrimary::NotFound),
         };
         self.quarantine_claimants(&accepted.quarantined, effects);
-        let seen = verdict.as_ref().ok().and_then(|id| self.index(*id)).and_then(|i| self.nodes[i].seen.clone());
+        let seen =
+            verdict.as_ref().ok().and_then(|id| self.index(*id)).and_then(|i| self.nodes[i].seen.clone());
         let timeline = seen.as_ref().and_then(timeline_of);
         if let Some(seen) = seen {
             self.system = self.system.or(seen.system);
@@ -353,13 +357,17 @@ impl World {
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
-        let promoted_in_place = timeline.is_some() && self.primary_timeline.is_some_and(|old| timeline > Some(old));
+        let promoted_in_place =
+            timeline.is_some() && self.primary_timeline.is_some_and(|old| timeline > Some(old));
         if verdict == self.primary && !promoted_in_place {
             self.primary_timeline = timeline.or(self.primary_timeline);
             return;
         }
         let name = |id: &Result<NodeId, NoPrimary>| {
-            id.as_ref().ok().and_then(|id| self.nodes.iter().find(|n| n.id == *id)).map(|n| Arc::clone(&n.spec.name))
+            id.as_ref()
+                .ok()
+                .and_then(|id| self.nodes.iter().find(|n| n.id == *id))
+                .map(|n| Arc::clone(&n.spec.name))
         };
         let (from, to) = (name(&self.primary), name(&verdict));
         if let Err(NoPrimary::SplitBrain { first, second }) = &verdict {
@@ -392,7 +400,8 @@ impl World {
     /// is taken at its word: a write to it fails by itself, with the driver's own message.
     fn presumed_primary(&self) -> Option<NodeId> {
         let unseen = self.nodes.iter().find(|n| n.spec.expected == Role::Primary && n.seen.is_none())?;
-        let claimed = self.nodes.iter().any(|n| n.seen.as_ref().is_some_and(|seen| seen.role == Role::Primary));
+        let claimed =
+            self.nodes.iter().any(|n| n.seen.as_ref().is_some_and(|seen| seen.role == Role::Primary));
         (!claimed && self.system.is_none()).then_some(unseen.id)
     }
 
@@ -409,7 +418,8 @@ impl World {
             let before = node.quarantine();
             let foreign = node.seen.as_ref().is_some_and(|seen| !self.is_ours(seen));
             let claim = claimants.iter().find(|(id, _)| *id == node.id).map(|(_, why)| *why);
-            self.nodes[index].claim_quarantine = if foreign { Some(Quarantine::ForeignCluster) } else { claim };
+            self.nodes[index].claim_quarantine =
+                if foreign { Some(Quarantine::ForeignCluster) } else { claim };
             self.report_quarantine(index, before, effects);
         }
     }

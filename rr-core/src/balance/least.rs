@@ -18,16 +18,18 @@ impl Balancer for LeastConnections {
     }
 }
 
-/// The candidate whose data is most recent: by bytes of log where they are known for both, else by the moment
-/// at which it was last seen to be current. A node of which neither is known comes last.
+/// The candidate whose data is most recent: by bytes of log, then by the moment at which it was last seen to be
+/// current. A node whose bytes are not known comes after those whose are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LeastLag;
 
 impl Balancer for LeastLag {
     fn choose(&self, candidates: &Candidates<'_>, random: u64) -> usize {
-        best(candidates, random, |a, b| match (a.node.lag_bytes, b.node.lag_bytes) {
-            (Some(a), Some(b)) => a < b,
-            _ => Reverse(a.node.fresh_as_of) < Reverse(b.node.fresh_as_of),
+        best(candidates, random, |a, b| {
+            let age = |c: &Candidate<'_>| {
+                (c.node.lag_bytes.is_none(), c.node.lag_bytes, Reverse(c.node.fresh_as_of))
+            };
+            age(a) < age(b)
         })
     }
 }

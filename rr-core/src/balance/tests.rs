@@ -1,9 +1,8 @@
 //! What every strategy owes: a valid choice, and the distribution that its name promises.
 
 use super::*;
-use crate::position::Position;
 use crate::time::Moment;
-use crate::topology::{Epoch, HealthState, NodeId, NoPrimary, Role, Rules};
+use crate::topology::{Epoch, HealthState, NoPrimary, NodeId, Role, Rules};
 use std::time::Duration;
 
 const ROUNDS: u32 = 60_000;
@@ -131,7 +130,6 @@ fn least_lag_takes_the_freshest_and_the_unknown_last() {
     let fixture =
         Fixture::with(3, |n, node| node.fresh_as_of = [None, Some(3), Some(9)][n].map(Moment::from_millis));
     assert_eq!(fixture.shares(&LeastLag), [0, 0, 100]);
-    let _: Option<Position> = None;
 }
 
 #[test]

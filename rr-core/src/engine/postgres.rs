@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn a_primary_is_normalised_and_knows_its_timeline_and_switch() {
-        let row = row(["false", "0/3000028", "000000020000000000000003", "", "0/3000000", "77", "0", "16777216"]);
+        let row =
+            row(["false", "0/3000028", "000000020000000000000003", "", "0/3000000", "77", "0", "16777216"]);
         let seen = read_probe(&row).unwrap();
         assert_eq!((seen.role, seen.system, seen.receiving), (Role::Primary, Some(77), Some(false)));
         let lsn = Some(Lsn::from_u64(0x300_0000));
@@ -106,9 +107,13 @@ mod tests {
     #[test]
     fn an_answer_that_makes_no_sense_names_its_column() {
         let good = ["t", "0/1", "", "1", "", "77", "1", "16777216"];
-        for (index, text, column) in
-            [(0, "maybe", "in_recovery"), (1, "12", "lsn"), (3, "-1", "timeline"), (5, "x", "system"), (7, "", "segment")]
-        {
+        for (index, text, column) in [
+            (0, "maybe", "in_recovery"),
+            (1, "12", "lsn"),
+            (3, "-1", "timeline"),
+            (5, "x", "system"),
+            (7, "", "segment"),
+        ] {
             let mut bad = good;
             bad[index] = text;
             assert_eq!(read_probe(&row(bad)), Err(UnreadableProbe { column }));

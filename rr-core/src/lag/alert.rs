@@ -39,7 +39,8 @@ impl LagLevel {
 
     /// The level for this lag, every threshold taken times `percent` / 100.
     fn of(lag: Duration, config: &LagConfig, percent: u32) -> Self {
-        let reached = |level: &Self| lag.saturating_mul(100) >= level.threshold(config).saturating_mul(percent);
+        let reached =
+            |level: &Self| lag.saturating_mul(100) >= level.threshold(config).saturating_mul(percent);
         Self::ALARMS.into_iter().rev().find(reached).unwrap_or(Self::Ok)
     }
 
@@ -104,8 +105,9 @@ mod tests {
     fn run(lags: &[(u64, u64)]) -> Vec<(LagLevel, LagLevel)> {
         let config = LagConfig::default();
         let mut alert = LagAlert::default();
-        let step =
-            |&(at, lag): &(u64, u64)| alert.step(Duration::from_millis(lag), &config, Moment::from_millis(at));
+        let step = |&(at, lag): &(u64, u64)| {
+            alert.step(Duration::from_millis(lag), &config, Moment::from_millis(at))
+        };
         lags.iter().filter_map(step).collect()
     }
 
@@ -117,7 +119,8 @@ mod tests {
 
     #[test]
     fn a_lag_around_a_threshold_rings_once() {
-        let around: Vec<(u64, u64)> = (0..100).map(|n| (n * 100, if n % 2 == 0 { 5_100 } else { 4_100 })).collect();
+        let around: Vec<(u64, u64)> =
+            (0..100).map(|n| (n * 100, if n % 2 == 0 { 5_100 } else { 4_100 })).collect();
         assert_eq!(run(&around), [(Ok, Warning)]);
     }
 

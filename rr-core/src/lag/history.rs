@@ -67,7 +67,9 @@ impl LagHistory {
     fn trend(&self) -> f64 {
         let Some(&(origin, _)) = self.samples.front() else { return 0.0 };
         let points = || {
-            self.samples.iter().map(|&(at, staleness)| (at.since(origin).as_secs_f64(), staleness.as_secs_f64()))
+            self.samples
+                .iter()
+                .map(|&(at, staleness)| (at.since(origin).as_secs_f64(), staleness.as_secs_f64()))
         };
         let (mut count, mut sum_x, mut sum_y) = (0.0, 0.0, 0.0);
         for (x, y) in points() {

@@ -120,7 +120,8 @@ impl Notice {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |node: &Option<Arc<str>>| node.as_ref().map_or_else(|| "nobody".into(), |n| format!("`{n}`"));
+        let name =
+            |node: &Option<Arc<str>>| node.as_ref().map_or_else(|| "nobody".into(), |n| format!("`{n}`"));
         match self {
             Self::Health { node, from, to } => write!(f, "`{node}` is {to} (was {from})"),
             Self::Ejected { node, for_ } => {
@@ -131,7 +132,10 @@ impl fmt::Display for Notice {
                 write!(f, "epoch {epoch}: the primary is {} (was {})", name(to), name(from))
             }
             Self::SplitBrain { first, second } => {
-                write!(f, "`{first}` and `{second}` both take writes; writes are refused until one is stopped")
+                write!(
+                    f,
+                    "`{first}` and `{second}` both take writes; writes are refused until one is stopped"
+                )
             }
             Self::Quarantined { node, why } => write!(f, "`{node}` is kept away from traffic: {why}"),
             Self::Released { node } => write!(f, "`{node}` is no longer kept away from traffic"),

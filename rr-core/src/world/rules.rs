@@ -35,7 +35,8 @@ fn group_names(config: &Config) -> Vec<&str> {
 /// node without a region is taken to be near.
 pub(super) fn tier_of(config: &Config, region: Option<&str>) -> u8 {
     let Some(region) = region else { return 0 };
-    let near = config.region.iter().chain(config.regions.iter().filter(|r| Some(*r) != config.region.as_ref()));
+    let near =
+        config.region.iter().chain(config.regions.iter().filter(|r| Some(*r) != config.region.as_ref()));
     let order: Vec<&str> = near.map(String::as_str).collect();
     let tier = order.iter().position(|known| *known == region).unwrap_or(order.len());
     u8::try_from(tier).unwrap_or(u8::MAX)

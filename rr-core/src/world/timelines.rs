@@ -68,10 +68,9 @@ impl History {
             return Applied { position: Some(self.position(timeline, lsn)), beyond_fork: false };
         }
         match self.forks.get(&timeline) {
-            Some(&fork) => Applied {
-                position: Some(self.position(timeline, lsn.min(fork))),
-                beyond_fork: lsn > fork,
-            },
+            Some(&fork) => {
+                Applied { position: Some(self.position(timeline, lsn.min(fork))), beyond_fork: lsn > fork }
+            }
             None => Applied { position: None, beyond_fork: false },
         }
     }

@@ -8,22 +8,30 @@ use serde::{Deserialize, Serialize};
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 
+mod builder;
 mod duration;
+mod endpoint;
+mod env;
 mod error;
+mod keys;
+mod load;
 mod node;
 mod policy;
 mod pool;
 mod text;
 mod tls;
 mod url;
+mod validate;
 mod watch;
 
-pub use self::error::{ConfigError, ConfigErrors};
+pub use self::builder::ConfigBuilder;
+pub use self::endpoint::Endpoint;
+pub use self::error::{ConfigError, ConfigErrors, Format};
 pub use self::node::NodeConfig;
 pub use self::policy::{GroupConfig, GroupFallback, PrimaryReads, ReadPreference, Spill, Strategy, Unscoped};
 pub use self::pool::{PoolConfig, PoolOverrides, PoolsConfig};
 pub use self::tls::{SslMode, TlsConfig};
-pub use self::url::{DatabaseUrl, Endpoint, UrlError};
+pub use self::url::{DatabaseUrl, UrlError};
 pub use self::watch::{FailoverMode, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig, Percent};
 
 /// Everything a router is told. No replicas is the single-database mode, through the very same code.
@@ -151,12 +159,16 @@ impl Config {
         node.max_lag.or(self.max_lag)
     }
 
-    /// Checks what no single key can tell.
-    ///
-    /// # Errors
-    /// Everything that is wrong, at once.
-    pub fn validate(&self) -> Result<(), ConfigErrors> {
-        let errors = if self.primary.url.is_unset() { vec![ConfigError::MissingPrimary] } else { Vec::new() };
-        ConfigErrors::check(errors)
+    /// The TLS settings of a node: its own or else the cluster's, and its URL's parameters over them.
+    #[must_use]
+    pub fn tls_for(&self, node: &NodeConfig) -> TlsConfig {
+        node.tls.as_ref().unwrap_or(&self.tls).under(&node.url)
+    }
+
+    /// The regions, nearest first: this application's own, then the listed ones.
+    pub fn region_order(&self) -> impl Iterator<Item = &str> {
+        let own = self.region.as_deref();
+        let others = self.regions.iter().map(String::as_str).filter(move |region| Some(*region) != own);
+        own.into_iter().chain(others)
     }
 }

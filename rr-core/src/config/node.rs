@@ -19,6 +19,7 @@ pub struct NodeConfig {
     #[serde(deserialize_with = "name", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Where it is. No default.
+    #[serde(skip_serializing_if = "DatabaseUrl::is_unset")]
     pub url: DatabaseUrl,
     /// Its share of the reads, relative to the other nodes; at least 1. Default: 100.
     pub weight: u32,
@@ -146,7 +147,7 @@ impl<'de> Deserialize<'de> for Entry {
 pub(super) const PRIMARY: &str = "primary";
 
 /// The name of the replica at `place` (from 1) unless it is given another one.
-pub(super) fn replica_name(place: usize) -> String {
+pub(super) fn replica_name(place: impl fmt::Display) -> String {
     format!("replica-{place}")
 }
 

@@ -40,7 +40,7 @@ impl Target {
             engine,
             role,
             pool: node.pool.over(of_role),
-            tls: node.tls.clone().unwrap_or_else(|| config.tls.clone()),
+            tls: config.tls_for(node),
             epoch,
             node: node.clone(),
         }

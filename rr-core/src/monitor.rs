@@ -191,7 +191,7 @@ impl<C: Connector> Worker<C> {
         }
         self.shared.metrics.notice(&notice);
         // Nobody has to listen.
-        let _ = self.shared.notices.send(notice);
+        drop(self.shared.notices.send(notice));
     }
 
     fn publish(&mut self, topology: Arc<Topology>) {
@@ -255,7 +255,8 @@ impl<C: Connector> Worker<C> {
 
     fn probe(&mut self, config: &NodeConfig, common: &Arc<Common>) -> Id {
         let target = self.target(config, Role::Replica, Epoch::default());
-        let probe = probe::Probe::new(Arc::clone(&self.shared), target, Arc::clone(common), self.sender.clone());
+        let probe =
+            probe::Probe::new(Arc::clone(&self.shared), target, Arc::clone(common), self.sender.clone());
         self.probes.spawn(probe.run()).id()
     }
 

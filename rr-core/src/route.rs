@@ -11,6 +11,9 @@ use crate::snapshot::Member;
 use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NoPrimary, NodeId, Role};
 
+/// One route in so many has its latency taken: enough for an average, and the others need no clock.
+const LATENCY_SAMPLE: u64 = 16;
+
 /// A request for a node.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -60,13 +63,17 @@ impl<'a> Request<'a> {
     /// A write.
     #[must_use]
     pub const fn write() -> Self {
-        Self { access: Access::Write, ..Self::read(Requirement::PRIMARY) }
+        Self::primary(Access::Write)
     }
 
     /// A statement that needs the state of a connection to the primary.
     #[must_use]
     pub const fn session() -> Self {
-        Self { access: Access::Session, ..Self::read(Requirement::PRIMARY) }
+        Self::primary(Access::Session)
+    }
+
+    const fn primary(access: Access) -> Self {
+        Self { access, requirement: Requirement::PRIMARY, preference: None, group: None, tried: &[] }
     }
 
     /// This request, with a preference of its own.
@@ -242,11 +249,12 @@ impl<P> Route<P> {
         reason: RouteReason,
         access: Access,
         epoch: Epoch,
-        timed: Option<Clock>,
+        clock: Clock,
     ) -> Self {
         member.common.load.enter();
-        member.common.counters.count(reason);
-        Self { member, reason, access, epoch, started: timed.map(|clock| (clock, clock.now())) }
+        let nth = member.common.counters.count(reason);
+        let started = nth.is_multiple_of(LATENCY_SAMPLE).then(|| (clock, clock.now()));
+        Self { member, reason, access, epoch, started }
     }
 
     /// The pool to take a connection from.

@@ -82,7 +82,7 @@ impl Common {
     /// Tells the world about a fault. Under a storm of them the queue may be full: then the world knows already.
     pub(crate) fn report(&self, fault: Fault) {
         let run = if fault.counts() { self.load.fault() } else { 0 };
-        let _ = self.events.try_send(Event::Faulted { node: self.id, fault, run });
+        drop(self.events.try_send(Event::Faulted { node: self.id, fault, run }));
     }
 }
 
@@ -93,8 +93,9 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn count(&self, reason: RouteReason) {
-        self.routed[reason.index()].fetch_add(1, Ordering::Relaxed);
+    /// Counts one more; how many there were before.
+    pub(crate) fn count(&self, reason: RouteReason) -> u64 {
+        self.routed[reason.index()].fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn get(&self, reason: RouteReason) -> u64 {

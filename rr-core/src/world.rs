@@ -214,13 +214,17 @@ impl World {
         &mut self,
         id: NodeId,
         asked_at: Moment,
-        seen: Observation,
+        mut seen: Observation,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
         self.signal(id, Signal::ProbeOk, now, effects);
         let Some(index) = self.index(id) else { return };
         let node = &mut self.nodes[index];
+        if node.spec.mirror {
+            seen.role = Role::Replica;
+            seen.receiving = Some(true);
+        }
         if node.sampled_at.is_some_and(|newest| asked_at < newest) {
             return;
         }

@@ -20,13 +20,13 @@ impl<C: Connector> Worker<C> {
     pub(super) fn obey(&mut self, command: Command) {
         match command {
             Command::Add(node, reply) => {
-                let _ = reply.send(self.add(*node));
+                drop(reply.send(self.add(*node)));
             }
             Command::Drain(name, reply) => {
-                let _ = reply.send(self.drain(&name));
+                drop(reply.send(self.drain(&name)));
             }
             Command::Remove(name, reply) => {
-                let _ = reply.send(self.remove(&name));
+                drop(reply.send(self.remove(&name)));
             }
         }
     }
@@ -37,7 +37,8 @@ impl<C: Connector> Worker<C> {
         }
         self.config_with(&node).validate()?;
         let name = node.name.clone();
-        self.join(node, Role::Replica).map_err(|source| NodeError::Pool { node: name, source: Box::new(source) })
+        self.join(node, Role::Replica)
+            .map_err(|source| NodeError::Pool { node: name, source: Box::new(source) })
     }
 
     fn drain(&mut self, name: &str) -> Result<(), NodeError> {

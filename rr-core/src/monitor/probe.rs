@@ -34,7 +34,7 @@ pub(super) struct Probe<C: Connector> {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum ProbeError<E> {
+enum ProbeError<E: std::error::Error> {
     #[error("no connection: {}", chain(.0))]
     Connect(E),
     #[error("no connection within {0:?}")]
@@ -120,7 +120,7 @@ impl<C: Connector> Probe<C> {
         Ok((asked_at, seen))
     }
 
-    async fn pause(&self, eager: u32) -> u32 {
+    async fn pause(&mut self, eager: u32) -> u32 {
         if self.common.waiters.load(Ordering::Relaxed) > 0 && !self.failing {
             if eager < EAGER_PROBES {
                 tokio::task::yield_now().await;

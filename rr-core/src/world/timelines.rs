@@ -43,7 +43,7 @@ impl History {
         self.reached(timeline);
         // Timeline 2 can only come from 1; otherwise the node itself must have been seen on the parent. A number that
         // is merely lower may belong to another branch.
-        let parent = came_from.or(if timeline.get() == 2 { Some(Timeline::FIRST) } else { None });
+        let parent = came_from.or_else(|| (timeline.get() == 2).then_some(Timeline::FIRST));
         if let (Some(parent), Some(began)) = (parent.filter(|parent| *parent < timeline), began) {
             self.forks.entry(parent).or_insert(began);
             while self.forks.len() > MAX_FORKS {

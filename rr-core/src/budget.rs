@@ -50,10 +50,7 @@ mod tests {
     use super::*;
 
     fn budget(per_second: Option<u32>, burst: u32) -> Budget {
-        let mut reads = PrimaryReads::default();
-        reads.per_second = per_second;
-        reads.burst = burst;
-        Budget::new(&reads)
+        Budget::new(&PrimaryReads { per_second, burst })
     }
 
     fn spent(budget: &Budget, millis: u64, tries: u32) -> usize {

@@ -7,6 +7,7 @@ use crate::config::NodeConfig;
 use crate::connector::Connector;
 use crate::error::NodeError;
 use crate::monitor::Command;
+use crate::route::RouteReason;
 use crate::topology::NodeId;
 
 impl<C: Connector> Router<C> {
@@ -32,6 +33,14 @@ impl<C: Connector> Router<C> {
     /// When there is no such node, or it is the primary.
     pub async fn remove_node(&self, name: &str) -> Result<(), NodeError> {
         self.command(|reply| Command::Remove(name.to_owned(), reply)).await?
+    }
+
+    /// How many statements a node was given for this reason, since it joined; 0 when there is no such node.
+    #[must_use]
+    pub fn routed(&self, name: &str, reason: RouteReason) -> u64 {
+        let snapshot = self.inner.shared.snapshot.load();
+        let member = snapshot.members.iter().find(|member| *member.common.name == *name);
+        member.map_or(0, |member| member.common.counters.get(reason))
     }
 
     /// Statements in flight on a node at present; `None` when there is no such node.

@@ -11,7 +11,8 @@ use crate::snapshot::Member;
 use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NoPrimary, NodeId, Role};
 
-/// One route in so many has its latency taken: enough for an average, and the others need no clock.
+/// One route in so many has its latency taken: enough for an average, and the others need no clock. The first ones
+/// of a node are not among them: they pay for cold connections and caches.
 const LATENCY_SAMPLE: u64 = 16;
 
 /// A request for a node.
@@ -253,8 +254,16 @@ impl<P> Route<P> {
     ) -> Self {
         member.common.load.enter();
         let nth = member.common.counters.count(reason);
-        let started = nth.is_multiple_of(LATENCY_SAMPLE).then(|| (clock, clock.now()));
+        let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| (clock, clock.now()));
         Self { member, reason, access, epoch, started }
+    }
+
+    /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
+    /// connection, waiting for one) says nothing about how fast the node answers.
+    pub fn begin(&mut self) {
+        if let Some((clock, started)) = &mut self.started {
+            *started = clock.now();
+        }
     }
 
     /// The pool to take a connection from.

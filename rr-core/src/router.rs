@@ -72,7 +72,7 @@ impl<C: Connector> Builder<C> {
     }
 
     /// Checks the configuration, opens the pools without connecting, and waits (at most `startup_wait`) until every
-    /// node has been looked at once. A node that cannot be reached does not fail the start.
+    /// node has been looked at. A node that cannot be reached does not fail the start.
     ///
     /// # Errors
     /// [`StartError`] names what is wrong with the settings.

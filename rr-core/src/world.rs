@@ -274,6 +274,11 @@ impl World {
         if let Some(applied) = applied {
             if is_primary {
                 self.positions.record(asked_at, applied);
+                for replica in self.nodes.iter_mut().filter(|n| n.role() == Role::Replica) {
+                    if let Some(applied) = &replica.applied {
+                        replica.lag.compare(applied, &self.positions);
+                    }
+                }
             } else {
                 node.lag.observe(&applied, &self.positions, now);
             }

@@ -26,12 +26,15 @@ impl Balancer for PowerOfTwo {
 /// Any odd number with its bits well mixed: makes dice that do not depend on the two choices.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
+/// Differences well below this many nanoseconds come from schedulers and caches and say nothing about a node.
+const NOISE: u64 = 500_000;
+
 /// A node of unknown latency costs as little as an instant one: it has to be tried to become known.
 ///
 /// The die raises the cost by up to a factor of two. Without it an idle system would send everything to the node that
 /// happens to be a microsecond faster; with it, nearly equal nodes share, and one that is twice as slow still loses.
 fn cost(candidate: &Candidate<'_>, die: u32) -> (u64, u32) {
     let waiting = u64::from(candidate.load.in_flight()) + 1;
-    let latency = candidate.load.latency_nanos().max(1).saturating_mul(u64::from(256 + die));
+    let latency = (candidate.load.latency_nanos() + NOISE).saturating_mul(u64::from(256 + die));
     (latency.saturating_mul(waiting), candidate.node.weight)
 }

@@ -146,7 +146,7 @@ fn p2c_leaves_a_slow_node_to_those_who_meet_nothing_better() {
 #[test]
 fn p2c_lets_nearly_equal_nodes_share() {
     let fixture = Fixture::new(&[100; 2]);
-    (0..2).for_each(|n| fixture.loads[n].observe(Duration::from_micros(if n == 0 { 110 } else { 100 })));
+    (0..2).for_each(|n| fixture.loads[n].observe(Duration::from_millis(if n == 0 { 11 } else { 10 })));
     let shares = fixture.shares(&PowerOfTwo);
     assert!((36..=48).contains(&shares[0]), "{shares:?}");
 }
@@ -155,5 +155,7 @@ fn p2c_lets_nearly_equal_nodes_share() {
 fn p2c_tries_a_node_of_unknown_latency() {
     let fixture = Fixture::new(&[100; 2]);
     fixture.loads[0].observe(Duration::from_micros(50));
+    assert!(fixture.shares(&PowerOfTwo)[1] > 50);
+    fixture.loads[0].observe(Duration::from_millis(5));
     assert_eq!(fixture.shares(&PowerOfTwo), [0, 100]);
 }

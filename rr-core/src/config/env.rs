@@ -196,7 +196,7 @@ impl Overlay {
     fn refuse(&mut self, name: &str) {
         let known = self.keys.variables(name);
         let closest = text::closest(name, known.iter().map(String::as_str)).map(str::to_owned);
-        self.errors.push(ConfigError::UnknownVariable { name: name.to_owned(), closest });
+        self.errors.push(ConfigError::UnknownVariable { name: text::key(name), closest });
     }
 
     /// The URL in a variable; the unset one, and an error, when it is none.
@@ -263,7 +263,7 @@ fn typed(value: &str, kind: Kind) -> Result<Value, String> {
         Kind::Boolean => match value.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => true.into(),
             "false" | "0" | "no" | "off" => false.into(),
-            _ => return Err(format!("{} is neither true nor false", text::shown(value))),
+            _ => return Err("is neither true nor false".to_owned()),
         },
         Kind::List => {
             value.split(',').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().into()

@@ -3,6 +3,7 @@
 use super::node::NodeConfig;
 use super::pool::PoolOverrides;
 use super::tls::TlsConfig;
+use super::url::DatabaseUrl;
 use super::{Config, GroupConfig};
 
 pub(super) const PREFIX: &str = "RR_";
@@ -69,6 +70,7 @@ fn full_node() -> NodeConfig {
     let time = Some(std::time::Duration::ZERO);
     NodeConfig {
         name: "name".to_owned(),
+        url: DatabaseUrl::parse("sqlite::memory:").unwrap_or_default(),
         region: Some(String::new()),
         max_lag: time,
         pool: PoolOverrides {

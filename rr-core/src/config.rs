@@ -201,3 +201,5 @@ impl Config {
     }
 }
 
+#[cfg(test)]
+mod tests;

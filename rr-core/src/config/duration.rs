@@ -198,3 +198,23 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrNone<T> {
         deserializer.deserialize_any(Visitor(std::marker::PhantomData))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(seconds in any::<u64>(), nanos in 0_u32..1_000_000_000) {
+            let duration = Duration::new(seconds, nanos);
+            prop_assert_eq!(parse(&humantime::format_duration(duration).to_string()), Ok(duration));
+        }
+    }
+
+    #[test]
+    fn the_longest_reads_back() {
+        assert_eq!(parse(&humantime::format_duration(Duration::MAX).to_string()), Ok(Duration::MAX));
+    }
+}

@@ -10,11 +10,17 @@ pub(super) fn key(path: &str) -> String {
 
 fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    !text.is_empty() && text.chars().count() <= 64 && text.chars().all(plain)
+    !text.is_empty() && text.len() <= LONGEST && text.chars().all(plain)
 }
+
+/// No key is longer, so a longer word is not compared with any: that would cost its length times theirs.
+const LONGEST: usize = 64;
 
 /// The candidate that differs from `word` by the fewest typing errors, if it is similar at all.
 pub(super) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > LONGEST {
+        return None;
+    }
     let limit = (word.chars().count() / 4).max(2);
     let scored = candidates.into_iter().map(|candidate| (typing_errors(word, candidate), candidate));
     scored.filter(|(errors, _)| *errors <= limit).min_by_key(|(errors, _)| *errors).map(|(_, best)| best)
@@ -114,6 +120,8 @@ mod tests {
         assert_eq!(typing_errors("interval", "internal"), 1);
         assert_eq!(closest("wieght", ["width", "weight"]), Some("weight"));
         assert_eq!(closest("colour", ["weight"]), None);
+        let long = "x".repeat(65);
+        assert_eq!(closest(&long, [&*long]), None);
     }
 
     #[test]

@@ -226,22 +226,23 @@ impl Overlay {
 /// Settings, and how they would stand in a file.
 struct Draft<T> {
     value: T,
-    table: Table,
+    /// Settings made in code may not fit into a file: a number above 2⁶³, a path that is not UTF-8.
+    table: Result<Table, toml::ser::Error>,
 }
 
 impl<T: Serialize + DeserializeOwned> Draft<T> {
     fn of(value: T) -> Self {
-        // Settings can always be written: text, numbers and tables, no more. A test writes every key.
-        let table = Table::try_from(&value).unwrap_or_default();
+        let table = Table::try_from(&value);
         Self { value, table }
     }
 
     /// Puts a variable's text in its place, if the settings can then still be read.
     fn set(&mut self, key: &Key, text: &str) -> Result<(), String> {
-        let mut table = self.table.clone();
+        let unfit = |error| format!("cannot be laid over settings that no file can hold: {error}");
+        let mut table = self.table.clone().map_err(unfit)?;
         put(&mut table, &key.path, typed(text, key.kind)?);
         self.value = table.clone().try_into().map_err(|error| text::of_serde(error.message()))?;
-        self.table = table;
+        self.table = Ok(table);
         Ok(())
     }
 }

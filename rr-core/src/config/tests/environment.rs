@@ -212,6 +212,16 @@ fn wrong_values_name_their_variable() {
 }
 
 #[test]
+fn settings_that_no_file_can_hold_are_not_lost() {
+    let mut config = Config::default();
+    config.failover.max_lag_bytes = Some(u64::MAX);
+    assert_eq!(overlay(config.clone(), &[("RR_PRIMARY_WEIGHT", "7")]).unwrap().failover, config.failover);
+    let line =
+        "RR_BALANCE: cannot be laid over settings that no file can hold: u64 value was too large";
+    assert_refused(&config, &[("RR_BALANCE", "random")], &[line]);
+}
+
+#[test]
 fn two_lists_of_replicas_are_ambiguous() {
     let line = "RR_REPLICA_URLS: is set together with RR_REPLICA_2_URL; use the list or the numbered variables, not both";
     for list in ["postgres://a/d", ""] {

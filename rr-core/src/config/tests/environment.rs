@@ -216,8 +216,7 @@ fn settings_that_no_file_can_hold_are_not_lost() {
     let mut config = Config::default();
     config.failover.max_lag_bytes = Some(u64::MAX);
     assert_eq!(overlay(config.clone(), &[("RR_PRIMARY_WEIGHT", "7")]).unwrap().failover, config.failover);
-    let line =
-        "RR_BALANCE: cannot be laid over settings that no file can hold: u64 value was too large";
+    let line = "RR_BALANCE: cannot be laid over settings that no file can hold: u64 value was too large";
     assert_refused(&config, &[("RR_BALANCE", "random")], &[line]);
 }
 

@@ -49,8 +49,15 @@ impl Connector for MadeUp {
     async fn run(&self, replica: &mut bool, _: &str) -> Result<TextRow, Infallible> {
         let file = (!*replica).then_some("000000010000000000000001");
         let timeline = replica.then_some("1");
-        let texts =
-            [Some(if *replica { "t" } else { "f" }), Some("0/1000"), file, timeline, None, Some("7"), Some("1")];
+        let texts = [
+            Some(if *replica { "t" } else { "f" }),
+            Some("0/1000"),
+            file,
+            timeline,
+            None,
+            Some("7"),
+            Some("1"),
+        ];
         Ok(texts.into_iter().chain([Some("16777216")]).map(|text| text.map(str::to_owned)).collect())
     }
 
@@ -62,7 +69,9 @@ impl Connector for MadeUp {
 pub(crate) fn run() -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut medians = BTreeMap::new();
-    println!("one decision = requirement of the process-wide session + route + drop; {BATCHES} batches of {BATCH}");
+    println!(
+        "one decision = requirement of the process-wide session + route + drop; {BATCHES} batches of {BATCH}"
+    );
     println!("{:>5}  {:<18} {:>8} {:>8} {:>12}", "nodes", "strategy", "p50 ns", "p99 ns", "allocations");
     for nodes in [1, 3, 16] {
         for (name, strategy) in STRATEGIES {

@@ -8,12 +8,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwapOption;
-
 use crate::consistency::Consistency;
 use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::time::Moment;
+
+mod register;
+
+use register::Register;
 
 /// What one user wrote and saw. Clones share the same registers.
 #[derive(Clone, Debug, Default)]
@@ -106,45 +108,6 @@ impl Session {
             requirement.after = Some(Moment::from_nanos(nanos));
         }
         self.registers.wrote.demand(requirement)
-    }
-}
-
-/// A position that only grows. Readers never lock.
-#[derive(Debug, Default)]
-struct Register {
-    position: ArcSwapOption<Position>,
-}
-
-impl Register {
-    fn raise(&self, to: &Position) {
-        let current = self.position.load();
-        if current.as_ref().is_some_and(|own| own.covers(to)) {
-            return;
-        }
-        self.position.rcu(|own| {
-            Some(Arc::new(match own {
-                // A position of another engine cannot be joined; the newer knowledge replaces it.
-                Some(own) => own.join(to).unwrap_or_else(|_| to.clone()),
-                None => to.clone(),
-            }))
-        });
-    }
-
-    fn absorb(&self, other: &Self) {
-        if let Some(position) = other.position.load().as_ref() {
-            self.raise(position);
-        }
-    }
-
-    fn demand(&self, requirement: Requirement) -> Requirement {
-        match self.position.load().as_ref() {
-            Some(position) => requirement.and_covers(position),
-            None => requirement,
-        }
-    }
-
-    fn get(&self) -> Option<Position> {
-        self.position.load().as_deref().cloned()
     }
 }
 

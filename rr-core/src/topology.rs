@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, Spill};
-use crate::position::Position;
+use crate::position::{Lsn, Position, Timeline};
 use crate::select::Rejection;
 use crate::time::Moment;
 
@@ -298,6 +298,33 @@ pub struct Topology {
     ranks: Box<[Rank]>,
     /// Some node has a staleness limit, so that every read needs the time.
     timed: bool,
+    /// What selection looks at first, a few words per node instead of a few cache lines.
+    hot: Box<[Hot]>,
+}
+
+/// What is enough to accept a node in nearly all cases.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hot {
+    /// Head of the applied position, where that is one of PostgreSQL.
+    pub(crate) head: Option<(Timeline, Lsn)>,
+    /// By its own limit the node's data is fresh enough up to this moment.
+    pub(crate) fresh_until: Moment,
+}
+
+impl Hot {
+    fn of(node: &Node) -> Self {
+        let head = match &node.applied {
+            Some(Position::Postgres(position)) => Some(position.head()),
+            Some(_) | None => None,
+        };
+        let fresh_until = match (node.max_lag, node.fresh_as_of) {
+            (None, _) => Moment::from_nanos(u64::MAX),
+            (Some(limit), Some(fresh)) => fresh + limit,
+            // Only the full verdict can tell; no read happens at the origin.
+            (Some(_), None) => Moment::ORIGIN,
+        };
+        Self { head, fresh_until }
+    }
 }
 
 /// The nodes of one region tier and priority.
@@ -333,6 +360,7 @@ impl Topology {
             general: NodeSet::EMPTY,
             ranks: Box::default(),
             timed: false,
+            hot: Box::default(),
         };
         topology.panicking = topology.is_panicking();
         let exclusive = topology.exclusive_groups();
@@ -345,6 +373,7 @@ impl Topology {
             }
         }
         topology.ranks = topology.ranked();
+        topology.hot = topology.nodes.iter().map(Hot::of).collect();
         topology.timed = topology.nodes.iter().any(|n| n.max_lag.is_some());
         topology
     }
@@ -421,6 +450,10 @@ impl Topology {
 
     pub(crate) const fn general(&self) -> NodeSet {
         self.general
+    }
+
+    pub(crate) fn hot(&self, index: usize) -> Hot {
+        self.hot[index]
     }
 
     pub(crate) fn ranks(&self) -> &[Rank] {

@@ -1,0 +1,3 @@
+//! The integration tests of the family, in one binary.
+
+mod sql_spec;

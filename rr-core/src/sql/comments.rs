@@ -55,7 +55,7 @@ pub(super) struct CodeComment {
 pub(super) fn code_comment(rest: &[u8]) -> Option<CodeComment> {
     let marker = match rest {
         [b'!', ..] => 1,
-        [b'M', b'!', ..] => 2,
+        [b'M' | b'm', b'!', ..] => 2,
         _ => return None,
     };
     let digits = rest.get(marker..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -286,14 +286,14 @@ impl Node {
     fn spawn(&self) -> Result<()> {
         let Shared { name, ground, data, log, .. } = &*self.shared;
         let describe = || ClusterError::io(format!("cannot start {name}"));
-        let log = fs::File::options().create(true).append(true).open(log).map_err(describe())?;
         let mut state = self.state();
         state.port.lend();
-        let mut command = ground.account.command(ground.programs.program("postgres"));
+        let script = "log=$1; shift; exec \"$@\" 2>>\"$log\"";
+        let mut command = ground.account.shell(script, [log, &ground.programs.program("postgres")]);
         command.arg("-D").arg(data).arg("-p").arg(state.port.number().to_string());
         command.arg("-c").arg(format!("cluster_name={name}"));
         // The guardian knows the server by this folder even before it has gone there by itself.
-        command.current_dir(data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.current_dir(data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         state.postmaster = Some(command.spawn().map_err(describe())?);
         Ok(())
     }

@@ -21,6 +21,8 @@ use crate::wait::wait_until;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A whole handshake, at the harness's own connections.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// One look at a server that is starting.
+const LOOK: Duration = Duration::from_secs(2);
 /// The database and the ordinary role that owns it.
 const ORDINARY: &str = "app";
 /// The superuser and its database.
@@ -260,10 +262,13 @@ impl Node {
             if let Some(status) = self.ended() {
                 return Ok::<_, ClusterError>(Some(Err(status)));
             }
-            // Another server may have taken the port: then this is not our folder.
-            let client = self.admin().await?;
-            let folder = self.text(&client, "SHOW data_directory").await?;
-            Ok((self.shared.data == *folder).then_some(Ok(())))
+            // Another process may have taken the port: then it is silent, or this is not our folder.
+            let looking = self.admin_query_text("SHOW data_directory");
+            let ours = match tokio::time::timeout(LOOK, looking).await {
+                Ok(folder) => self.shared.data == *folder?,
+                Err(_) => false,
+            };
+            Ok(ours.then_some(Ok(())))
         };
         match crate::wait::wait_for(PATIENCE, "the first connection", connecting).await {
             Ok(Ok(())) => Ok(Attempt::Ready),
@@ -381,6 +386,8 @@ impl Node {
     /// Waits for a postmaster whose end the guardian has brought, so that no zombie stays.
     pub(crate) fn reap(&self) {
         if let Some(mut child) = self.state().postmaster.take() {
+            // Should somebody have killed the guardian, at least we do not wait for ever.
+            let _ended = child.kill();
             let _reaped = child.wait();
         }
     }

@@ -91,6 +91,22 @@ async fn a_killed_primary_refuses_and_comes_back_with_all_commits() -> Result<()
     Ok(())
 }
 
+/// Elsewhere nobody can take the port, which the harness holds.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_whose_port_was_taken_starts_on_another() -> Result<()> {
+    let cluster = cluster_with_table(1).await?;
+    let (primary, replica) = (cluster.primary(), cluster.replica(1)?);
+    let port = primary.port();
+    primary.stop(Mode::Fast).await?;
+    let _thief = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    primary.start().await?;
+    assert_ne!(primary.port(), port);
+    assert!(answers(&primary.client().await?).await, "the link leads to the old port");
+    replica.wait_streaming().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_busy_backend_outlives_its_postmaster_until_the_next_start() -> Result<()> {
     let cluster = cluster_with_table(0).await?;

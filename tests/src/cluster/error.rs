@@ -20,12 +20,18 @@ pub enum ClusterError {
     /// No account is allowed to run the server programs.
     #[error(
         "PostgreSQL refuses to run as root, and no other account can run {program}: \
-         check that the accounts postgres or nobody may read it and the folder {folder}"
+         check that postgres or nobody may read it and write into {folder}"
     )]
     NoAccount {
         /// The program that could not be run.
         program: String,
         /// The folder the servers would live in.
+        folder: String,
+    },
+    /// The cluster's folder could not be made.
+    #[error("cannot make the folder {folder}: check that the server account may write there")]
+    NoFolder {
+        /// The folder.
         folder: String,
     },
     /// A file, a process or a socket could not be handled.

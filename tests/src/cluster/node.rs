@@ -21,6 +21,8 @@ use crate::wait::wait_until;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A whole handshake, at the harness's own connections.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// One look at a server that is starting.
+const LOOK: Duration = Duration::from_secs(2);
 /// The database and the ordinary role that owns it.
 const ORDINARY: &str = "app";
 /// The superuser and its database.
@@ -260,10 +262,13 @@ impl Node {
             if let Some(status) = self.ended() {
                 return Ok::<_, ClusterError>(Some(Err(status)));
             }
-            // Another server may have taken the port: then this is not our folder.
-            let client = self.admin().await?;
-            let folder = self.text(&client, "SHOW data_directory").await?;
-            Ok((self.shared.data == *folder).then_some(Ok(())))
+            // Another process may have taken the port: then it is silent, or this is not our folder.
+            let looking = self.admin_query_text("SHOW data_directory");
+            let ours = match tokio::time::timeout(LOOK, looking).await {
+                Ok(folder) => self.shared.data == *folder?,
+                Err(_) => false,
+            };
+            Ok(ours.then_some(Ok(())))
         };
         match crate::wait::wait_for(PATIENCE, "the first connection", connecting).await {
             Ok(Ok(())) => Ok(Attempt::Ready),
@@ -286,14 +291,14 @@ impl Node {
     fn spawn(&self) -> Result<()> {
         let Shared { name, ground, data, log, .. } = &*self.shared;
         let describe = || ClusterError::io(format!("cannot start {name}"));
-        let log = fs::File::options().create(true).append(true).open(log).map_err(describe())?;
         let mut state = self.state();
         state.port.lend();
-        let mut command = ground.account.command(ground.programs.program("postgres"));
+        let script = "log=$1; shift; exec \"$@\" 2>>\"$log\"";
+        let mut command = ground.account.shell(script, [log, &ground.programs.program("postgres")]);
         command.arg("-D").arg(data).arg("-p").arg(state.port.number().to_string());
         command.arg("-c").arg(format!("cluster_name={name}"));
         // The guardian knows the server by this folder even before it has gone there by itself.
-        command.current_dir(data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.current_dir(data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         state.postmaster = Some(command.spawn().map_err(describe())?);
         Ok(())
     }
@@ -381,6 +386,8 @@ impl Node {
     /// Waits for a postmaster whose end the guardian has brought, so that no zombie stays.
     pub(crate) fn reap(&self) {
         if let Some(mut child) = self.state().postmaster.take() {
+            // Should somebody have killed the guardian, at least we do not wait for ever.
+            let _ended = child.kill();
             let _reaped = child.wait();
         }
     }

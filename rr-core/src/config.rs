@@ -1,4 +1,29 @@
 //! Configuration: plain data, with every default stated, checked before anything is opened.
+//!
+//! A [`Config`] is read from a TOML or JSON file, from the environment, from both (the environment wins), or
+//! built in code. Each source alone may be incomplete, so reading checks only single keys;
+//! [`validate`](Config::validate) checks the whole and names every wrong key at once. The primary's URL is all that
+//! is needed; everything else has a default.
+//!
+//! ```
+//! use rr_core::config::Config;
+//!
+//! let file = r#"
+//!     replicas = ["postgres://db-2/shop", "postgres://db-3/shop"]
+//!     max_lag = "10s"
+//! "#;
+//! let environment = [("DATABASE_URL", "postgres://app:secret@db-1/shop"), ("RR_REPLICA_2_WEIGHT", "50")];
+//! let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+//!
+//! let config = Config::from_toml(file)?.overlay_env(environment)?;
+//! config.validate()?;
+//! assert_eq!(config.replicas[1].weight, 50);
+//! assert_eq!(config.primary.url.to_string(), "postgres://app:***@db-1/shop");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Secrets stand in URLs only, and a [`DatabaseUrl`] prints redacted: in `Debug`, `Display`, serialised
+//! settings and every error. Errors repeat keys and numbers, never a text value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,22 +33,30 @@ use serde::{Deserialize, Serialize};
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 
+mod builder;
 mod duration;
+mod endpoint;
+mod env;
 mod error;
+mod keys;
+mod load;
 mod node;
 mod policy;
 mod pool;
 mod text;
 mod tls;
 mod url;
+mod validate;
 mod watch;
 
-pub use self::error::{ConfigError, ConfigErrors};
+pub use self::builder::ConfigBuilder;
+pub use self::endpoint::Endpoint;
+pub use self::error::{ConfigError, ConfigErrors, Format};
 pub use self::node::NodeConfig;
 pub use self::policy::{GroupConfig, GroupFallback, PrimaryReads, ReadPreference, Spill, Strategy, Unscoped};
 pub use self::pool::{PoolConfig, PoolOverrides, PoolsConfig};
 pub use self::tls::{SslMode, TlsConfig};
-pub use self::url::{DatabaseUrl, Endpoint, UrlError};
+pub use self::url::{DatabaseUrl, UrlError};
 pub use self::watch::{FailoverMode, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig, Percent};
 
 /// Everything a router is told. No replicas is the single-database mode, through the very same code.
@@ -148,15 +181,25 @@ impl Config {
     /// The lag up to which a node serves: its own limit, or the cluster's; `None` for any lag.
     #[must_use]
     pub fn max_lag_of(&self, node: &NodeConfig) -> Option<Duration> {
-        node.max_lag.or(self.max_lag)
+        match node.max_lag {
+            Some(duration::NO_LIMIT) => None,
+            own => own.or(self.max_lag),
+        }
     }
 
-    /// Checks what no single key can tell.
-    ///
-    /// # Errors
-    /// Everything that is wrong, at once.
-    pub fn validate(&self) -> Result<(), ConfigErrors> {
-        let errors = if self.primary.url.is_unset() { vec![ConfigError::MissingPrimary] } else { Vec::new() };
-        ConfigErrors::check(errors)
+    /// The TLS settings of a node: its own or else the cluster's, and its URL's parameters over them.
+    #[must_use]
+    pub fn tls_for(&self, node: &NodeConfig) -> TlsConfig {
+        node.tls.as_ref().unwrap_or(&self.tls).under(&node.url)
+    }
+
+    /// The regions, nearest first: this application's own, then the listed ones.
+    pub fn region_order(&self) -> impl Iterator<Item = &str> {
+        let own = self.region.as_deref();
+        let others = self.regions.iter().map(String::as_str).filter(move |region| Some(*region) != own);
+        own.into_iter().chain(others)
     }
 }
+
+#[cfg(test)]
+mod tests;

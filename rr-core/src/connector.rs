@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use crate::config::{NodeConfig, PoolConfig, TlsConfig};
+use crate::config::{Config, NodeConfig, PoolConfig, TlsConfig};
 use crate::engine::{Engine, Fault, TextRow};
 use crate::topology::{Epoch, Role};
 
@@ -26,6 +26,25 @@ pub struct Target {
     pub tls: TlsConfig,
     /// The epoch in which it is opened.
     pub epoch: Epoch,
+}
+
+impl Target {
+    /// The node in this role, with the settings of `config` that apply to it.
+    #[must_use]
+    pub fn new(config: &Config, node: &NodeConfig, engine: Engine, role: Role, epoch: Epoch) -> Self {
+        let of_role = match role {
+            Role::Primary => &config.pool.primary,
+            Role::Replica => &config.pool.replica,
+        };
+        Self {
+            engine,
+            role,
+            pool: node.pool.over(of_role),
+            tls: config.tls_for(node),
+            epoch,
+            node: node.clone(),
+        }
+    }
 }
 
 /// Opens pools and control connections of one database driver.

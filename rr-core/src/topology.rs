@@ -85,12 +85,20 @@ pub enum Role {
     Replica,
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Role {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Primary => "primary",
             Self::Replica => "replica",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -409,10 +417,6 @@ impl Topology {
             Ok(index) => Ok(*index),
             Err(why) => Err(why),
         }
-    }
-
-    pub(crate) const fn serving(&self) -> NodeSet {
-        self.serving
     }
 
     pub(crate) const fn general(&self) -> NodeSet {

@@ -214,13 +214,17 @@ impl World {
         &mut self,
         id: NodeId,
         asked_at: Moment,
-        seen: Observation,
+        mut seen: Observation,
         now: Moment,
         effects: &mut Vec<Effect>,
     ) {
         self.signal(id, Signal::ProbeOk, now, effects);
         let Some(index) = self.index(id) else { return };
         let node = &mut self.nodes[index];
+        if node.spec.mirror {
+            seen.role = Role::Replica;
+            seen.receiving = Some(true);
+        }
         if node.sampled_at.is_some_and(|newest| asked_at < newest) {
             return;
         }
@@ -270,6 +274,11 @@ impl World {
         if let Some(applied) = applied {
             if is_primary {
                 self.positions.record(asked_at, applied);
+                for replica in self.nodes.iter_mut().filter(|n| n.role() == Role::Replica) {
+                    if let Some(applied) = &replica.applied {
+                        replica.lag.compare(applied, &self.positions);
+                    }
+                }
             } else {
                 node.lag.observe(&applied, &self.positions, now);
             }

@@ -19,6 +19,7 @@ pub struct NodeConfig {
     #[serde(deserialize_with = "name", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Where it is. No default.
+    #[serde(skip_serializing_if = "DatabaseUrl::is_unset")]
     pub url: DatabaseUrl,
     /// Its share of the reads, relative to the other nodes; at least 1. Default: 100.
     pub weight: u32,
@@ -27,8 +28,9 @@ pub struct NodeConfig {
     pub region: Option<String>,
     /// 0 is used first; a node of a higher number only when no node of a lower one may serve. Default: 0.
     pub priority: u8,
-    /// This node's own limit, in place of the cluster's `max_lag`. Default: inherited.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    /// This node's own limit, in place of the cluster's `max_lag`; [`Duration::MAX`], written `"none"`, lifts the
+    /// limit. Default: inherited.
+    #[serde(with = "duration::optional_or_none", skip_serializing_if = "Option::is_none")]
     pub max_lag: Option<Duration>,
     /// The groups it belongs to. Default: none.
     pub groups: Vec<String>,
@@ -146,7 +148,7 @@ impl<'de> Deserialize<'de> for Entry {
 pub(super) const PRIMARY: &str = "primary";
 
 /// The name of the replica at `place` (from 1) unless it is given another one.
-pub(super) fn replica_name(place: usize) -> String {
+pub(super) fn replica_name(place: impl fmt::Display) -> String {
     format!("replica-{place}")
 }
 

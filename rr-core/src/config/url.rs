@@ -6,12 +6,15 @@
 //! of the password into the host, the path or the query) is refused, because its redacted form could leak.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
 
+use super::endpoint::Endpoint;
+use super::tls::SslMode;
 use crate::engine::Engine;
 
 /// What is printed in place of a secret.
@@ -31,44 +34,8 @@ struct Parts {
     url: Url,
     engine: Engine,
     endpoint: Endpoint,
+    ssl_mode: Option<SslMode>,
     redacted: String,
-}
-
-/// Which server a URL speaks of, in a form that can be compared and printed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Endpoint {
-    /// A server on the network: host in lower case, port with the engine's default filled in.
-    Tcp {
-        /// Name or address, without brackets.
-        host: String,
-        /// Port number.
-        port: u16,
-    },
-    /// A server on this machine behind a Unix socket.
-    Socket {
-        /// The socket, or the folder that holds it.
-        path: String,
-        /// PostgreSQL tells the sockets of one folder apart by port.
-        port: u16,
-    },
-    /// A database file (or `:memory:`) of this process.
-    File {
-        /// As written in the URL.
-        path: String,
-    },
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host: place, port } | Self::Socket { path: place, port } => {
-                write!(f, "{place}:{port}")
-            }
-            Self::File { path } => f.write_str(path),
-        }
-    }
 }
 
 /// Why a text is no database URL. Never holds a part of the text in which a secret could be.
@@ -83,15 +50,9 @@ pub enum UrlError {
         "is not a URL ({0}); write scheme://user:password@host:port/database, with %XX for special characters"
     )]
     Malformed(#[from] url::ParseError),
-    /// No `scheme://`.
+    /// No scheme of a known engine, with its `//`.
     #[error("does not begin with postgres://, mysql://, mariadb:// or sqlite:")]
     NoScheme,
-    /// A scheme that names no engine we know.
-    #[error("begins with `{scheme}://`; use postgres://, mysql://, mariadb:// or sqlite:")]
-    UnknownScheme {
-        /// What stands before `://`.
-        scheme: String,
-    },
     /// Blanks, line breaks or control characters, also when percent-encoded in the host.
     #[error("contains blanks or control characters; write them as %XX, or remove them")]
     ControlCharacter,
@@ -112,6 +73,9 @@ pub enum UrlError {
     /// A port that is no number from 1 to 65535.
     #[error("has a port that is not a number from 1 to 65535")]
     Port,
+    /// An `sslmode` that neither PostgreSQL nor MySQL knows.
+    #[error("has an unknown sslmode; use disable, prefer, require, verify-ca or verify-full")]
+    SslMode,
 }
 
 impl From<std::convert::Infallible> for UrlError {
@@ -143,9 +107,14 @@ impl DatabaseUrl {
         if url.query_pairs().any(|(name, _)| !name_is_plain(&name)) {
             return Err(UrlError::ParameterName);
         }
-        let endpoint = endpoint_of(&url, engine)?;
+        let endpoint = Endpoint::of(&url, engine)?;
+        let ssl_mode = match parameter(&url, &["sslmode"]) {
+            Some(mode) => Some(SslMode::from_parameter(&mode).ok_or(UrlError::SslMode)?),
+            None => None,
+        };
         let redacted = redact(&url);
-        Ok(Self { text: text.to_owned(), parts: Some(Parts { url, engine, endpoint, redacted }) })
+        let parts = Parts { url, engine, endpoint, ssl_mode, redacted };
+        Ok(Self { text: text.to_owned(), parts: Some(parts) })
     }
 
     /// The text for the driver, **with the password**. Never print it.
@@ -188,15 +157,22 @@ impl DatabaseUrl {
         })
     }
 
-    /// The last query parameter that has one of these names (in lower case, without `-` and `_`), decoded.
-    pub(super) fn parameter(&self, names: &[&str]) -> Option<String> {
-        let url = &self.parts.as_ref()?.url;
-        let simple = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
-        url.query_pairs()
-            .filter(|(name, _)| names.contains(&simple(name).as_str()))
-            .last()
-            .map(|p| p.1.into_owned())
+    /// What the URL itself demands of TLS.
+    pub(super) fn ssl_mode(&self) -> Option<SslMode> {
+        self.parts.as_ref()?.ssl_mode
     }
+
+    /// The file that a parameter of one of these names points to; see [`parameter`].
+    pub(super) fn file(&self, names: &[&str]) -> Option<PathBuf> {
+        parameter(&self.parts.as_ref()?.url, names).filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+}
+
+/// The last query parameter that has one of these names (in lower case, without `-` and `_`), decoded.
+fn parameter(url: &Url, names: &[&str]) -> Option<String> {
+    let simple = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
+    let named = url.query_pairs().filter(|(name, _)| names.contains(&simple(name).as_str()));
+    named.last().map(|(_, value)| value.into_owned())
 }
 
 fn engine_of(text: &str) -> Result<Engine, UrlError> {
@@ -207,15 +183,6 @@ fn engine_of(text: &str) -> Result<Engine, UrlError> {
         "mysql" if slashes => Ok(Engine::MySql),
         "mariadb" if slashes => Ok(Engine::MariaDb),
         "sqlite" => Ok(Engine::Sqlite),
-        // What stands before a mere `:` may be a user name or a password.
-        known
-            if slashes
-                && !known.is_empty()
-                && known.len() <= 16
-                && known.bytes().all(|b| b.is_ascii_alphanumeric()) =>
-        {
-            Err(UrlError::UnknownScheme { scheme: known.to_owned() })
-        }
         _ => Err(UrlError::NoScheme),
     }
 }
@@ -236,49 +203,6 @@ fn parse_server(text: &str) -> Result<Url, UrlError> {
         return Ok(Url::parse(&format!("{}localhost{rest}", &text[..end]))?);
     }
     Ok(Url::parse(text)?)
-}
-
-fn endpoint_of(url: &Url, engine: Engine) -> Result<Endpoint, UrlError> {
-    let default_port = match engine {
-        Engine::Postgres => 5432,
-        Engine::MySql | Engine::MariaDb => 3306,
-        Engine::Sqlite => {
-            return Ok(Endpoint::File {
-                path: format!("{}{}", url.host_str().unwrap_or_default(), url.path()),
-            });
-        }
-    };
-    let parameter = |wanted: &str| {
-        url.query_pairs()
-            .filter(|(name, value)| name == wanted && !value.is_empty())
-            .last()
-            .map(|pair| pair.1.into_owned())
-    };
-    let host = parameter("hostaddr").or_else(|| parameter("host")).or_else(|| parameter("socket"));
-    let host = host.unwrap_or_else(|| {
-        let host = url.host_str().unwrap_or_default();
-        percent_decode_str(host.trim_start_matches('[').trim_end_matches(']'))
-            .decode_utf8_lossy()
-            .into_owned()
-    });
-    if host.contains(',') {
-        return Err(UrlError::SeveralHosts);
-    }
-    if host.chars().any(char::is_control) {
-        return Err(UrlError::ControlCharacter);
-    }
-    let port = match parameter("port") {
-        Some(text) => text.parse().map_err(|_| UrlError::Port)?,
-        None => url.port().unwrap_or(default_port),
-    };
-    if port == 0 {
-        return Err(UrlError::Port);
-    }
-    if host.starts_with('/') {
-        return Ok(Endpoint::Socket { path: host, port });
-    }
-    let host = if host.is_empty() { "localhost".to_owned() } else { host.to_lowercase() };
-    Ok(Endpoint::Tcp { host, port })
 }
 
 /// Whether a query parameter of this name may hold a secret.

@@ -31,6 +31,9 @@ pub struct NodeSpec {
     pub max_lag: Option<Duration>,
     /// Its groups, as bits.
     pub groups: u64,
+    /// It is the primary's own server under another name, so that routing can be tried with one server: whatever it
+    /// says of itself, it is taken for a replica that has everything.
+    pub mirror: bool,
 }
 
 impl NodeSpec {
@@ -46,6 +49,7 @@ impl NodeSpec {
             priority: 0,
             max_lag: None,
             groups: 0,
+            mirror: false,
         }
     }
 
@@ -62,6 +66,9 @@ impl NodeSpec {
             priority: node.priority,
             max_lag: config.max_lag_of(node),
             groups: bits.fold(0, |bits, index| bits | 1 << index),
+            mirror: expected == Role::Replica
+                && config.allow_primary_as_replica
+                && node.url.same_server(&config.primary.url),
         }
     }
 }

@@ -99,6 +99,26 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// Its kind, as a label of few values.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Health { .. } => "health",
+            Self::Ejected { .. } => "ejected",
+            Self::Readmitted { .. } => "readmitted",
+            Self::Primary { .. } => "primary",
+            Self::SplitBrain { .. } => "split_brain",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Released { .. } => "released",
+            Self::Lag { .. } => "lag",
+            Self::Panic(_) => "panic",
+            Self::Failover { .. } => "failover",
+            Self::Joined { .. } => "joined",
+            Self::Draining { .. } => "draining",
+            Self::Left { .. } => "left",
+        }
+    }
+
     /// Whether somebody should have a look (logged as a warning), or it is good to know.
     #[must_use]
     pub fn is_warning(&self) -> bool {

@@ -48,9 +48,8 @@ mod tests {
 
     #[test]
     fn regions_are_ordered_from_near_to_far() {
-        let mut config = Config::default();
-        config.region = Some("a".into());
-        config.regions = vec!["b".into(), "a".into(), "c".into()];
+        let regions = vec!["b".into(), "a".into(), "c".into()];
+        let config = Config { region: Some("a".into()), regions, ..Config::default() };
         let tiers = ["a", "b", "c", "elsewhere"].map(|region| tier_of(&config, Some(region)));
         assert_eq!((tiers, tier_of(&config, None)), ([0, 1, 2, 3], 0));
     }

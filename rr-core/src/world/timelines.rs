@@ -49,7 +49,7 @@ impl History {
         self.reached(timeline);
         let Some(began) = began else { return };
         // Whatever the second timeline came from, it was the first.
-        let reached = reached.or(if timeline.get() == 2 { Some(Timeline::FIRST) } else { None });
+        let reached = reached.or_else(|| (timeline.get() == 2).then_some(Timeline::FIRST));
         let Some(past) = reached.and_then(|reached| self.past(timeline, began, reached)) else { return };
         match self.pasts.get_mut(&timeline) {
             // Two nodes that took the same number: only what is true of both is certain.

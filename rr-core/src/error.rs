@@ -1,0 +1,61 @@
+//! What can go wrong when a router is started or its nodes are changed.
+
+use crate::config::{ConfigError, ConfigErrors, FailoverMode};
+use crate::engine::Engine;
+
+/// A router cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The configuration cannot be read.
+    #[error(transparent)]
+    Invalid(#[from] ConfigError),
+    /// This version cannot watch this engine.
+    #[error("{0} cannot be watched by this version; use a postgres:// URL")]
+    Engine(Engine),
+    /// This version does not promote replicas.
+    #[error("failover.mode: `{0:?}` is not available in this version; use `follow`")]
+    Failover(FailoverMode),
+    /// A pool cannot be made from the settings of a node.
+    #[error("`{node}`: its pool cannot be made from these settings")]
+    Pool {
+        /// The node.
+        node: String,
+        /// The driver's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The nodes cannot be changed as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// There is no such node.
+    #[error("there is no node `{0}`")]
+    Unknown(String),
+    /// The name is taken.
+    #[error("there is already a node `{0}`")]
+    Duplicate(String),
+    /// The primary cannot be taken away.
+    #[error("`{0}` is the primary; fail over first")]
+    IsPrimary(String),
+    /// The configuration with this node in it is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// A pool cannot be made from the node's settings.
+    #[error("`{node}`: its pool cannot be made from these settings")]
+    Pool {
+        /// The node.
+        node: String,
+        /// The driver's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The router has been shut down.
+    #[error("the router has been shut down")]
+    Closed,
+}

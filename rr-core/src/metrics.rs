@@ -1,0 +1,160 @@
+//! OpenTelemetry instruments.
+//!
+//! What changes with every statement is counted in plain atomics ([`Counters`](crate::snapshot::Counters),
+//! [`Load`](crate::load::Load)) and read when metrics are collected; nothing on the way of a statement knows about
+//! OpenTelemetry. Labels are node names, roles and reasons: their number is bounded by the configuration.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::{KeyValue, global};
+
+use crate::connector::Connector;
+use crate::monitor::Shared;
+use crate::route::RouteReason;
+use crate::snapshot::{Member, Snapshot};
+use crate::topology::Node;
+use crate::world::Notice;
+
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    meter: Meter,
+    probe_duration: Histogram<f64>,
+    notices: Counter<u64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let meter = global::meter("rr");
+        Self {
+            probe_duration: meter
+                .f64_histogram("rr.probe.duration")
+                .with_unit("s")
+                .with_description("Time that a node took to answer a probe")
+                .build(),
+            notices: meter
+                .u64_counter("rr.notices")
+                .with_description("Changes that were reported, by kind")
+                .build(),
+            meter,
+        }
+    }
+
+    pub(crate) fn probe(&self, node: &str, latency: Duration) {
+        self.probe_duration.record(latency.as_secs_f64(), &[KeyValue::new("rr.node", node.to_owned())]);
+    }
+
+    pub(crate) fn notice(&self, notice: &Notice) {
+        self.notices.add(1, &[KeyValue::new("rr.kind", notice.kind())]);
+    }
+
+    /// Registers the instruments that read the router's state when metrics are collected. They outlive the router,
+    /// and then report nothing.
+    pub(crate) fn observe<C: Connector>(&self, shared: &Arc<Shared<C>>) {
+        self.count_routes(shared);
+        self.gauge(shared, "rr.in_flight", "{statement}", "Statements in flight", |_, member| {
+            Some(f64::from(member.in_flight))
+        });
+        self.gauge(shared, "rr.lag", "s", "Upper bound of the age of a node's data", |node, member| {
+            node.staleness(member.now).map(|staleness| staleness.as_secs_f64())
+        });
+        self.gauge(shared, "rr.lag.size", "By", "Log that a node lacks", |node, _| {
+            node.lag_bytes.map(|bytes| f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)))
+        });
+        self.gauge(
+            shared,
+            "rr.node.health",
+            "1",
+            "0 unknown, 1 healthy, 2 degraded, 3 unhealthy",
+            |node, _| Some(f64::from(node.health as u8)),
+        );
+        self.gauge(shared, "rr.node.weight", "1", "Its share of the traffic", |node, _| {
+            Some(f64::from(node.weight))
+        });
+        let weak = Arc::downgrade(shared);
+        let _ = self
+            .meter
+            .u64_observable_gauge("rr.epoch")
+            .with_description("Changes of primary so far")
+            .with_callback(move |observer| {
+                if let Some(shared) = weak.upgrade() {
+                    observer.observe(shared.snapshot.load().topology.epoch().number(), &[]);
+                }
+            })
+            .build();
+    }
+
+    fn count_routes<C: Connector>(&self, shared: &Arc<Shared<C>>) {
+        let weak = Arc::downgrade(shared);
+        let _ = self
+            .meter
+            .u64_observable_counter("rr.routes")
+            .with_unit("{statement}")
+            .with_description("Statements routed, by node and reason")
+            .with_callback(move |observer| {
+                each(&weak, |node, member, _| {
+                    for reason in RouteReason::ALL {
+                        let count = member.common.counters.get(reason);
+                        if count > 0 {
+                            let [name, role] = labels(node);
+                            let reason = KeyValue::new("rr.reason", reason.as_str());
+                            observer.observe(count, &[name, role, reason]);
+                        }
+                    }
+                });
+            })
+            .build();
+    }
+
+    fn gauge<C: Connector>(
+        &self,
+        shared: &Arc<Shared<C>>,
+        name: &'static str,
+        unit: &'static str,
+        description: &'static str,
+        value: fn(&Node, Live) -> Option<f64>,
+    ) {
+        let weak = Arc::downgrade(shared);
+        let _ = self
+            .meter
+            .f64_observable_gauge(name)
+            .with_unit(unit)
+            .with_description(description)
+            .with_callback(move |observer| {
+                each(&weak, |node, member, now| {
+                    let live = Live { now, in_flight: member.common.load.in_flight() };
+                    if let Some(value) = value(node, live) {
+                        observer.observe(value, &labels(node));
+                    }
+                });
+            })
+            .build();
+    }
+}
+
+/// What a gauge may look at besides the facts.
+#[derive(Clone, Copy)]
+struct Live {
+    now: crate::time::Moment,
+    in_flight: u32,
+}
+
+fn labels(node: &Node) -> [KeyValue; 2] {
+    [KeyValue::new("rr.node", node.name.to_string()), KeyValue::new("rr.role", node.role.as_str())]
+}
+
+fn each<C: Connector>(
+    shared: &Weak<Shared<C>>,
+    mut visit: impl FnMut(&Node, &Member<C::Pool>, crate::time::Moment),
+) {
+    let Some(shared) = shared.upgrade() else { return };
+    let snapshot: Arc<Snapshot<C::Pool>> = shared.snapshot.load_full();
+    let now = shared.clock.now();
+    snapshot
+        .topology
+        .nodes()
+        .iter()
+        .zip(&snapshot.members)
+        .for_each(|(node, member)| visit(node, member, now));
+}

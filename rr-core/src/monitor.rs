@@ -1,0 +1,311 @@
+//! The shell around the world: tasks, clocks and connections, and no decisions.
+//!
+//! ```text
+//! one probe task per node ─┐                            ┌─▶ snapshot (topology + pools), waiters woken
+//! faults from routes ──────┼─▶ worker: World::apply ────┼─▶ probes poked
+//! add, drain, remove ──────┘                            └─▶ notices: logs, metrics, subscribers
+//! ```
+//!
+//! The worker owns the world and every task. Probe tasks that panic are started again; when the last router is
+//! dropped or shut down, the worker ends its tasks before it ends itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
+
+use crate::config::{Config, NodeConfig};
+use crate::connector::{Connector, Target};
+use crate::engine::Engine;
+use crate::error::{NodeError, StartError};
+use crate::metrics::Metrics;
+use crate::session::Session;
+use crate::snapshot::{Common, Member, Snapshot};
+use crate::time::Clock;
+use crate::topology::{Epoch, NodeId, Role, Topology};
+use crate::world::{Effect, Event, NodeSpec, Notice, World};
+
+mod command;
+mod probe;
+
+pub(crate) use command::Command;
+
+/// Time goes by for the world at this pace: ejections end, weights grow, staleness rings alarms.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Events on their way to the worker at most. Probes wait when it is full; faults are dropped.
+const QUEUE: usize = 1024;
+
+/// A second look, taken after the primary's first, tells how fresh a replica is.
+const ENOUGH_LOOKS: u8 = 2;
+
+/// Notices that a slow subscriber may be behind before it misses some.
+const NOTICES: usize = 256;
+
+/// What the worker writes and everybody reads.
+pub(crate) struct Shared<C: Connector> {
+    pub(crate) connector: C,
+    pub(crate) engine: Engine,
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) snapshot: ArcSwap<Snapshot<C::Pool>>,
+    /// Counts publications; whoever waits for a position waits for it to change.
+    pub(crate) published: watch::Sender<u64>,
+    pub(crate) notices: broadcast::Sender<Notice>,
+    /// What this process wrote outside of any session.
+    pub(crate) own: Session,
+    pub(crate) metrics: Metrics,
+}
+
+/// The worker's end of things.
+pub(crate) struct Worker<C: Connector> {
+    shared: Arc<Shared<C>>,
+    world: World,
+    nodes: Vec<Known<C::Pool>>,
+    next_id: u32,
+    probes: JoinSet<()>,
+    events: mpsc::Receiver<Event>,
+    /// Cloned into every node.
+    sender: mpsc::Sender<Event>,
+    commands: mpsc::Receiver<Command>,
+    /// Ends when the router does.
+    stop: watch::Receiver<()>,
+    /// Becomes true when enough is known of every configured node.
+    looked: watch::Sender<bool>,
+}
+
+/// A node that the worker watches.
+struct Known<P> {
+    config: NodeConfig,
+    common: Arc<Common>,
+    member: Arc<Member<P>>,
+    probe: Id,
+    /// How often it was looked at, as far as that matters.
+    looks: u8,
+}
+
+/// The router's end of things.
+pub(crate) struct Ends {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) stop: watch::Sender<()>,
+    pub(crate) looked: watch::Receiver<bool>,
+}
+
+impl<C: Connector> Worker<C> {
+    /// Opens the pools of all configured nodes (without connecting) and begins to watch them.
+    pub(crate) fn start(
+        connector: C,
+        config: Config,
+        engine: Engine,
+    ) -> Result<(Self, Arc<Shared<C>>, Ends), StartError> {
+        let (sender, events) = mpsc::channel(QUEUE);
+        let (command_sender, commands) = mpsc::channel(16);
+        let (stop_sender, stop) = watch::channel(());
+        let (looked, looked_receiver) = watch::channel(false);
+        let clock = Clock::start();
+        let world = World::new(config.clone());
+        let topology = Arc::new(world.topology(clock.now()));
+        let shared = Arc::new(Shared {
+            connector,
+            engine,
+            clock,
+            snapshot: ArcSwap::from_pointee(Snapshot::new(topology, Vec::new())),
+            published: watch::Sender::new(0),
+            notices: broadcast::Sender::new(NOTICES),
+            own: Session::new(),
+            metrics: Metrics::new(),
+            config,
+        });
+        shared.metrics.observe(&shared);
+        let mut worker = Self {
+            shared: Arc::clone(&shared),
+            world,
+            nodes: Vec::new(),
+            next_id: 0,
+            probes: JoinSet::new(),
+            events,
+            sender,
+            commands,
+            stop,
+            looked,
+        };
+        for (index, node) in shared.config.nodes().enumerate() {
+            let expected = if index == 0 { Role::Primary } else { Role::Replica };
+            worker
+                .join(node.clone(), expected)
+                .map_err(|source| StartError::Pool { node: node.name.clone(), source: Box::new(source) })?;
+        }
+        let ends = Ends { commands: command_sender, stop: stop_sender, looked: looked_receiver };
+        Ok((worker, shared, ends))
+    }
+
+    /// Works until the router is dropped or shut down; then no task of it is left.
+    pub(crate) async fn run(mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // Resolves on a signal and, as an error, when the sender is gone.
+                _ = self.stop.changed() => break,
+                Some(event) = self.events.recv() => self.take(event),
+                Some(command) = self.commands.recv() => self.obey(command),
+                Some(ended) = self.probes.join_next_with_id() => self.revive(&ended),
+                _ = ticks.tick() => self.take(Event::Tick),
+            }
+        }
+        self.probes.shutdown().await;
+    }
+
+    /// Applies an event and whatever else is waiting, and publishes once.
+    fn take(&mut self, event: Event) {
+        let mut topology = None;
+        let mut next = Some(event);
+        while let Some(event) = next {
+            self.note_look(&event);
+            topology = self.apply(event).or(topology);
+            next = self.events.try_recv().ok();
+        }
+        if let Some(topology) = topology {
+            self.publish(topology);
+        }
+    }
+
+    fn apply(&mut self, event: Event) -> Option<Arc<Topology>> {
+        let mut topology = None;
+        for effect in self.world.apply(event, self.shared.clock.now()) {
+            match effect {
+                Effect::Publish(published) => topology = Some(published),
+                Effect::ProbeAll => self.nodes.iter().for_each(|node| node.common.poke.notify_one()),
+                Effect::Report(notice) => self.report(notice),
+                // Refused at start: only `follow` is available, and it promotes nobody.
+                Effect::Promote(_) => {}
+            }
+        }
+        topology
+    }
+
+    fn report(&self, notice: Notice) {
+        if notice.is_warning() {
+            tracing::warn!(target: "rr", "{notice}");
+        } else {
+            tracing::info!(target: "rr", "{notice}");
+        }
+        self.shared.metrics.notice(&notice);
+        // Nobody has to listen.
+        drop(self.shared.notices.send(notice));
+    }
+
+    fn publish(&mut self, topology: Arc<Topology>) {
+        let primary = topology.primary().ok().map(|node| node.id);
+        let epoch = topology.epoch();
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            let role = match topology.node(node.common.id) {
+                Some(facts) if Some(facts.id) == primary => Role::Primary,
+                // It claims what it was not given: no traffic goes there, and its pool stays as it is.
+                Some(facts) if facts.role == Role::Primary => node.member.role,
+                Some(_) | None => Role::Replica,
+            };
+            if node.member.role != role {
+                match self.open(&node.config, &node.common, role, epoch) {
+                    Ok(member) => self.nodes[index].member = member,
+                    Err(error) => {
+                        tracing::error!(target: "rr", node = &*node.common.name, %role, %error, "cannot open a pool for its new role");
+                    }
+                }
+            }
+        }
+        let members = topology.nodes().iter().filter_map(|facts| {
+            self.nodes.iter().find(|node| node.common.id == facts.id).map(|node| Arc::clone(&node.member))
+        });
+        let members: Vec<_> = members.collect();
+        debug_assert_eq!(members.len(), topology.nodes().len(), "a node of the world is not watched");
+        if let Ok(node) = topology.primary()
+            && let (Some(at), Some(position)) = (node.sampled_at, &node.applied)
+        {
+            self.shared.own.settle(at, position);
+        }
+        self.shared.snapshot.store(Arc::new(Snapshot::new(topology, members)));
+        self.shared.published.send_modify(|count| *count += 1);
+    }
+
+    fn join(&mut self, config: NodeConfig, expected: Role) -> Result<NodeId, C::Error> {
+        let id = NodeId::new(self.next_id);
+        let common = Arc::new(Common::new(id, config.name.as_str().into(), self.sender.clone()));
+        let member = self.open(&config, &common, expected, Epoch::default())?;
+        self.next_id += 1;
+        let spec = NodeSpec::from_config(&config, expected, &self.shared.config);
+        let probe = self.probe(&config, &common);
+        self.nodes.push(Known { config, common, member, probe, looks: 0 });
+        if let Some(topology) = self.apply(Event::Joined(id, spec)) {
+            self.publish(topology);
+        }
+        Ok(id)
+    }
+
+    fn open(
+        &self,
+        config: &NodeConfig,
+        common: &Arc<Common>,
+        role: Role,
+        epoch: Epoch,
+    ) -> Result<Arc<Member<C::Pool>>, C::Error> {
+        let pool = self.shared.connector.pool(&self.target(config, role, epoch))?;
+        Ok(Arc::new(Member { common: Arc::clone(common), role, epoch, pool }))
+    }
+
+    fn probe(&mut self, config: &NodeConfig, common: &Arc<Common>) -> Id {
+        let target = self.target(config, Role::Replica, Epoch::default());
+        let probe =
+            probe::Probe::new(Arc::clone(&self.shared), target, Arc::clone(common), self.sender.clone());
+        self.probes.spawn(probe.run()).id()
+    }
+
+    fn target(&self, node: &NodeConfig, role: Role, epoch: Epoch) -> Target {
+        Target::new(&self.shared.config, node, self.shared.engine, role, epoch)
+    }
+
+    /// A probe task never returns; it panicked, or its node left.
+    fn revive(&mut self, ended: &Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let Some(index) = self.nodes.iter().position(|node| node.probe == id) else { return };
+        let (config, common) = (self.nodes[index].config.clone(), Arc::clone(&self.nodes[index].common));
+        tracing::error!(target: "rr", node = &*common.name, "its probe panicked; started again");
+        self.nodes[index].probe = self.probe(&config, &common);
+        self.take(Event::Silent { node: common.id });
+    }
+
+    fn note_look(&mut self, event: &Event) {
+        let (id, looks) = match event {
+            Event::Answered { node, .. } => (node, 1),
+            Event::Silent { node } => (node, ENOUGH_LOOKS),
+            _ => return,
+        };
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.common.id == *id) {
+            node.looks = node.looks.saturating_add(looks);
+        }
+        if !*self.looked.borrow() && self.nodes.iter().all(|node| node.looks >= ENOUGH_LOOKS) {
+            self.looked.send_replace(true);
+        }
+    }
+
+    fn leave(&mut self, index: usize) {
+        let node = self.nodes.remove(index);
+        if let Some(topology) = self.apply(Event::Left(node.common.id)) {
+            self.publish(topology);
+        }
+        // Its probe ends by itself; its pool is closed when the last route to it is gone.
+        node.common.retire();
+    }
+
+    fn find(&self, name: &str) -> Result<usize, NodeError> {
+        let found = self.nodes.iter().position(|node| *node.common.name == *name);
+        found.ok_or_else(|| NodeError::Unknown(name.to_owned()))
+    }
+}

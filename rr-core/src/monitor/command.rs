@@ -1,0 +1,77 @@
+//! What an operator asks of the worker while it runs.
+
+use tokio::sync::oneshot;
+
+use super::Worker;
+use crate::config::{Config, NodeConfig};
+use crate::connector::Connector;
+use crate::error::NodeError;
+use crate::topology::{NodeId, Role};
+use crate::world::Event;
+
+/// A request and where its answer goes. Whoever asked may have stopped listening; it is carried out all the same.
+pub(crate) enum Command {
+    Add(Box<NodeConfig>, oneshot::Sender<Result<NodeId, NodeError>>),
+    Drain(String, oneshot::Sender<Result<(), NodeError>>),
+    Remove(String, oneshot::Sender<Result<(), NodeError>>),
+}
+
+impl<C: Connector> Worker<C> {
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Add(node, reply) => {
+                drop(reply.send(self.add(*node)));
+            }
+            Command::Drain(name, reply) => {
+                drop(reply.send(self.drain(&name)));
+            }
+            Command::Remove(name, reply) => {
+                drop(reply.send(self.remove(&name)));
+            }
+        }
+    }
+
+    fn add(&mut self, node: NodeConfig) -> Result<NodeId, NodeError> {
+        if self.find(&node.name).is_ok() {
+            return Err(NodeError::Duplicate(node.name));
+        }
+        self.config_with(&node).validate()?;
+        let name = node.name.clone();
+        self.join(node, Role::Replica)
+            .map_err(|source| NodeError::Pool { node: name, source: Box::new(source) })
+    }
+
+    fn drain(&mut self, name: &str) -> Result<(), NodeError> {
+        let index = self.find_replica(name)?;
+        let id = self.nodes[index].common.id;
+        self.take(Event::Draining(id));
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), NodeError> {
+        let index = self.find_replica(name)?;
+        self.leave(index);
+        Ok(())
+    }
+
+    fn find_replica(&self, name: &str) -> Result<usize, NodeError> {
+        let index = self.find(name)?;
+        let snapshot = self.shared.snapshot.load();
+        if snapshot.topology.primary().is_ok_and(|primary| primary.id == self.nodes[index].common.id) {
+            return Err(NodeError::IsPrimary(name.to_owned()));
+        }
+        Ok(index)
+    }
+
+    /// The configuration as it would be had the node been in it from the start.
+    fn config_with(&self, node: &NodeConfig) -> Config {
+        let mut config = self.shared.config.clone();
+        let mut present: Vec<NodeConfig> = self.nodes.iter().map(|known| known.config.clone()).collect();
+        if !present.is_empty() {
+            config.primary = present.remove(0);
+        }
+        present.push(node.clone());
+        config.replicas = present;
+        config
+    }
+}

@@ -1,0 +1,150 @@
+//! One task per node: ask, tell the worker, pause, again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::Shared;
+use crate::connector::{Connector, Target};
+use crate::engine::{Observation, UnreadableProbe};
+use crate::snapshot::Common;
+use crate::time::Moment;
+use crate::world::Event;
+
+/// Between two probes that were asked for by faults. A storm of faults must not become a storm of probes.
+const POKED_PAUSE: Duration = Duration::from_millis(2);
+
+/// While reads wait for the node to catch up it is asked again at once, so many times in a row ...
+const EAGER_PROBES: u32 = 16;
+
+/// ... and then at this pace.
+const WAITING_PAUSE: Duration = Duration::from_millis(1);
+
+pub(super) struct Probe<C: Connector> {
+    shared: Arc<Shared<C>>,
+    target: Target,
+    common: Arc<Common>,
+    events: mpsc::Sender<Event>,
+    control: Option<C::Control>,
+    /// The last look failed, and that has been logged.
+    failing: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ProbeError<E: std::error::Error> {
+    #[error("no connection: {}", chain(.0))]
+    Connect(E),
+    #[error("no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    #[error("no answer: {}", chain(.0))]
+    Run(E),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableProbe),
+}
+
+/// An error with its causes: "connection refused" is usually two levels down.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+impl<C: Connector> Probe<C> {
+    pub(super) const fn new(
+        shared: Arc<Shared<C>>,
+        target: Target,
+        common: Arc<Common>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        Self { shared, target, common, events, control: None, failing: false }
+    }
+
+    /// Runs until the node is retired or the worker is gone.
+    pub(super) async fn run(mut self) {
+        let mut eager = 0;
+        while !self.common.is_retired() {
+            let event = self.look_and_tell().await;
+            if self.events.send(event).await.is_err() {
+                return;
+            }
+            eager = self.pause(eager).await;
+        }
+    }
+
+    async fn look_and_tell(&mut self) -> Event {
+        let node = self.common.id;
+        match self.look().await {
+            Ok((asked_at, seen)) => {
+                self.failing = false;
+                Event::Answered { node, asked_at, seen }
+            }
+            Err(error) => {
+                // Whatever went wrong, the connection may hold half an answer.
+                self.control = None;
+                if self.failing {
+                    tracing::debug!(target: "rr", node = &*self.common.name, %error, "probe failed again");
+                } else {
+                    tracing::warn!(target: "rr", node = &*self.common.name, %error, "probe failed");
+                }
+                self.failing = true;
+                Event::Silent { node }
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(Moment, Observation), ProbeError<C::Error>> {
+        let limits = &self.shared.config.monitor;
+        let kept = self.control.take();
+        let warm = kept.is_some();
+        let mut control = match kept {
+            Some(control) => control,
+            None => timeout(limits.connect_timeout, self.shared.connector.control(&self.target))
+                .await
+                .map_err(|_| ProbeError::ConnectTimeout(limits.connect_timeout))?
+                .map_err(ProbeError::Connect)?,
+        };
+        // The position is sampled on the server, and so after this moment: what was committed before it is in it.
+        let asked_at = self.shared.clock.now();
+        let sql = self.shared.engine.probe_sql().unwrap_or_default();
+        let row = timeout(limits.timeout, self.shared.connector.run(&mut control, sql))
+            .await
+            .map_err(|_| ProbeError::Timeout(limits.timeout))?
+            .map_err(ProbeError::Run)?;
+        let latency = self.shared.clock.now().since(asked_at);
+        let seen = self.shared.engine.read_probe(&row)?;
+        // The first answer on a connection is slow: the server has yet to fill its caches.
+        if warm {
+            self.common.load.observe_probe(latency);
+        }
+        self.shared.metrics.probe(&self.common.name, latency);
+        self.control = Some(control);
+        Ok((asked_at, seen))
+    }
+
+    async fn pause(&mut self, eager: u32) -> u32 {
+        if self.common.waiters.load(Ordering::Relaxed) > 0 && !self.failing {
+            if eager < EAGER_PROBES {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(WAITING_PAUSE).await;
+            }
+            return eager.saturating_add(1);
+        }
+        let limits = &self.shared.config.monitor;
+        let spread = limits.jitter.saturating_mul(2);
+        let pause = limits.interval.saturating_sub(limits.jitter) + spread.mul_f64(fastrand::f64());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.common.poke.notified() => {
+                if self.common.waiters.load(Ordering::Relaxed) == 0 {
+                    tokio::time::sleep(POKED_PAUSE).await;
+                }
+            }
+        }
+        0
+    }
+}

@@ -1,0 +1,357 @@
+//! A request for a node, and the node that it was given.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::ReadPreference;
+use crate::engine::Fault;
+use crate::requirement::Requirement;
+use crate::select::Rejection;
+use crate::snapshot::Member;
+use crate::time::{Clock, Moment};
+use crate::topology::{Epoch, NoPrimary, NodeId, Role};
+
+/// One route in so many has its latency taken: enough for an average, and the others need no clock. The first ones
+/// of a node are not among them: they pay for cold connections and caches.
+const LATENCY_SAMPLE: u64 = 16;
+
+/// A request for a node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request<'a> {
+    /// What kind of statement it is for.
+    pub access: Access,
+    /// What the node must fulfil.
+    pub requirement: Requirement,
+    /// Primary or replica; `None` for what the configuration says.
+    pub preference: Option<ReadPreference>,
+    /// The group of nodes to ask.
+    pub group: Option<&'a str>,
+    /// Nodes that this statement was tried on already.
+    pub tried: &'a [NodeId],
+}
+
+/// What kind of statement a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// It only reads.
+    Read,
+    /// It writes, or may write.
+    Write,
+    /// It changes or needs the state of its connection on the primary.
+    Session,
+}
+
+impl Access {
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Session => "session",
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// A read with this requirement.
+    #[must_use]
+    pub const fn read(requirement: Requirement) -> Self {
+        Self { access: Access::Read, requirement, preference: None, group: None, tried: &[] }
+    }
+
+    /// A write.
+    #[must_use]
+    pub const fn write() -> Self {
+        Self::primary(Access::Write)
+    }
+
+    /// A statement that needs the state of a connection to the primary.
+    #[must_use]
+    pub const fn session() -> Self {
+        Self::primary(Access::Session)
+    }
+
+    const fn primary(access: Access) -> Self {
+        Self { access, requirement: Requirement::PRIMARY, preference: None, group: None, tried: &[] }
+    }
+
+    /// This request, with a preference of its own.
+    #[must_use]
+    pub const fn prefer(mut self, preference: ReadPreference) -> Self {
+        self.preference = Some(preference);
+        self
+    }
+
+    /// This request, asking the nodes of a group.
+    #[must_use]
+    pub const fn in_group(mut self, group: &'a str) -> Self {
+        self.group = Some(group);
+        self
+    }
+
+    /// This request, avoiding nodes that were tried already.
+    #[must_use]
+    pub const fn avoiding(mut self, tried: &'a [NodeId]) -> Self {
+        self.tried = tried;
+        self
+    }
+}
+
+/// Why a statement went where it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RouteReason {
+    /// It writes, or may write.
+    Write,
+    /// It needs the state of its connection.
+    SessionState,
+    /// The read's consistency level or a hint asks for the primary.
+    PrimaryRequired,
+    /// The read preference asks for the primary.
+    PrimaryPreferred,
+    /// A replica that may serve.
+    Replica,
+    /// A replica of the group that was asked for.
+    Group,
+    /// The nearest node, whatever its role.
+    Nearest,
+    /// A replica that caught up while the read waited.
+    CaughtUp,
+    /// The primary: there are no replicas.
+    NoReplicas,
+    /// The primary: no replica stands in the rotation.
+    ReplicasDown,
+    /// The primary: no replica has applied what the read must see.
+    ReplicasBehind,
+}
+
+impl RouteReason {
+    /// How many reasons there are.
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// Every reason.
+    pub const ALL: [Self; 11] = [
+        Self::Write,
+        Self::SessionState,
+        Self::PrimaryRequired,
+        Self::PrimaryPreferred,
+        Self::Replica,
+        Self::Group,
+        Self::Nearest,
+        Self::CaughtUp,
+        Self::NoReplicas,
+        Self::ReplicasDown,
+        Self::ReplicasBehind,
+    ];
+
+    /// Its name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::SessionState => "session_state",
+            Self::PrimaryRequired => "primary_required",
+            Self::PrimaryPreferred => "primary_preferred",
+            Self::Replica => "replica",
+            Self::Group => "group",
+            Self::Nearest => "nearest",
+            Self::CaughtUp => "caught_up",
+            Self::NoReplicas => "no_replicas",
+            Self::ReplicasDown => "replicas_down",
+            Self::ReplicasBehind => "replicas_behind",
+        }
+    }
+
+    /// Whether it is a read that wanted a replica and got the primary.
+    #[must_use]
+    pub const fn is_fallback(self) -> bool {
+        matches!(self, Self::ReplicasDown | Self::ReplicasBehind)
+    }
+
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for RouteReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// There is no node for a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// There is nowhere to write.
+    #[error("epoch {epoch}: {why}")]
+    NoPrimary {
+        /// The epoch at that time.
+        epoch: Epoch,
+        /// Why there is no primary.
+        why: NoPrimary,
+    },
+    /// No node may serve.
+    #[error("epoch {epoch}: no node may serve this read: {}", list(.rejected))]
+    NoEligibleNode {
+        /// The epoch at that time.
+        epoch: Epoch,
+        /// Why each node was refused.
+        rejected: Vec<(Arc<str>, Rejection)>,
+    },
+    /// The read would have to go to the primary, and the budget for that is spent.
+    #[error(
+        "no replica may serve this read and the budget for reads on the primary is spent \
+         (`primary_reads.per_second`); check the replicas: {}", list(.rejected)
+    )]
+    BudgetSpent {
+        /// Why each replica was refused.
+        rejected: Vec<(Arc<str>, Rejection)>,
+    },
+}
+
+fn list(rejected: &[(Arc<str>, Rejection)]) -> String {
+    if rejected.is_empty() {
+        return "there is none".to_owned();
+    }
+    let each: Vec<String> = rejected.iter().map(|(node, why)| format!("`{node}` {why}")).collect();
+    each.join("; ")
+}
+
+/// How a statement ended, as far as its node is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The node answered. An error that says nothing about the node (a constraint violation) is an answer.
+    Answered,
+    /// It met a fault.
+    Failed(Fault),
+}
+
+/// A node to run one statement (or one transaction) on.
+///
+/// While it lives it counts as in flight on its node, and keeps the node's pool open, even when the node leaves.
+/// Dropping it ends that; [`Route::finish`] says in addition how it went.
+#[must_use = "a route counts as in flight until it is dropped"]
+pub struct Route<P> {
+    member: Arc<Member<P>>,
+    reason: RouteReason,
+    access: Access,
+    /// The epoch of the decision.
+    epoch: Epoch,
+    /// Set for the few routes whose latency is taken.
+    started: Option<(Clock, Moment)>,
+}
+
+impl<P> Route<P> {
+    pub(crate) fn enter(
+        member: Arc<Member<P>>,
+        reason: RouteReason,
+        access: Access,
+        epoch: Epoch,
+        clock: Clock,
+    ) -> Self {
+        member.common.load.enter();
+        let nth = member.common.counters.count(reason);
+        let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| (clock, clock.now()));
+        Self { member, reason, access, epoch, started }
+    }
+
+    /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
+    /// connection, waiting for one) says nothing about how fast the node answers.
+    pub fn begin(&mut self) {
+        if let Some((clock, started)) = &mut self.started {
+            *started = clock.now();
+        }
+    }
+
+    /// The pool to take a connection from.
+    #[must_use]
+    pub fn pool(&self) -> &P {
+        &self.member.pool
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.member.common.id
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.member.common.name
+    }
+
+    /// The role that the pool was opened for.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.member.role
+    }
+
+    /// The epoch in which the pool was opened.
+    #[must_use]
+    pub fn pool_epoch(&self) -> Epoch {
+        self.member.epoch
+    }
+
+    /// The epoch in which this node was chosen.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Why this node was chosen.
+    #[must_use]
+    pub const fn reason(&self) -> RouteReason {
+        self.reason
+    }
+
+    /// A span for the statement, at DEBUG.
+    #[must_use]
+    pub fn span(&self) -> tracing::Span {
+        tracing::debug_span!(
+            "rr.statement",
+            node = &*self.member.common.name,
+            role = %self.member.role,
+            class = self.access.as_str(),
+            reason = self.reason.as_str(),
+            epoch = self.epoch.number(),
+        )
+    }
+
+    /// Ends it, and tells the node's load and health how it went.
+    pub fn finish(self, outcome: Outcome) {
+        let common = &self.member.common;
+        match outcome {
+            Outcome::Answered => {
+                common.load.success();
+                if let Some((clock, started)) = self.started {
+                    common.load.observe(clock.now().since(started));
+                }
+            }
+            Outcome::Failed(fault) => {
+                tracing::debug!(node = &*common.name, %fault, reason = %self.reason, "statement met a fault");
+                common.report(fault);
+            }
+        }
+    }
+}
+
+impl<P> Drop for Route<P> {
+    fn drop(&mut self) {
+        self.member.common.load.leave();
+    }
+}
+
+impl<P> fmt::Debug for Route<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("node", &self.member.common.name)
+            .field("role", &self.member.role)
+            .field("reason", &self.reason)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,434 @@
+//! The entry: a request in, a node out.
+//!
+//! [`Router::route`] is the hot path: one atomic load, a few bit operations, a comparison of positions; no lock, no
+//! await, no allocation, and a look at the clock only where a staleness limit applies. [`Router::route_within`] is for
+//! reads that must see something recent: when no replica is known to have it, it waits a moment for one to catch up
+//! before it falls back to the primary.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::balance::{Balancer, Candidates, balancer};
+use crate::budget::Budget;
+use crate::config::{Config, ReadPreference, Unscoped};
+use crate::connector::Connector;
+use crate::consistency::Consistency;
+use crate::error::StartError;
+use crate::monitor::{Command, Shared, Worker};
+use crate::requirement::Requirement;
+use crate::route::{Access, Request, Route, RouteError, RouteReason};
+use crate::select::{Ask, Rejection, Selected};
+use crate::session::Session;
+use crate::snapshot::{Common, Snapshot};
+use crate::time::Moment;
+use crate::topology::{NodeSet, Role, Topology};
+use crate::world::Notice;
+
+mod explain;
+mod nodes;
+
+pub use explain::{Explanation, Verdict};
+
+/// Routes statements to the nodes of one cluster. Cheap to clone; clones are the same router.
+///
+/// It stops when it is shut down or its last clone is dropped.
+pub struct Router<C: Connector> {
+    inner: Arc<Inner<C>>,
+}
+
+struct Inner<C: Connector> {
+    shared: Arc<Shared<C>>,
+    balancer: Arc<dyn Balancer>,
+    budget: Budget,
+    commands: mpsc::Sender<Command>,
+    stop: watch::Sender<()>,
+    worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Makes a router.
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder<C: Connector> {
+    connector: C,
+    config: Config,
+    balancer: Option<Arc<dyn Balancer>>,
+}
+
+impl<C: Connector> Builder<C> {
+    /// The configuration. Without it there is no primary, and the start is refused.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// A strategy of your own instead of the configured one.
+    pub fn balancer(mut self, balancer: Arc<dyn Balancer>) -> Self {
+        self.balancer = Some(balancer);
+        self
+    }
+
+    /// Checks the configuration, opens the pools without connecting, and waits (at most `startup_wait`) until every
+    /// node has been looked at. A node that cannot be reached does not fail the start.
+    ///
+    /// # Errors
+    /// [`StartError`] names what is wrong with the settings.
+    pub async fn start(self) -> Result<Router<C>, StartError> {
+        self.config.validate()?;
+        let engine = self.config.engine()?;
+        if engine.probe_sql().is_none() {
+            return Err(StartError::Engine(engine));
+        }
+        if self.config.failover.mode != crate::config::FailoverMode::Follow {
+            return Err(StartError::Failover(self.config.failover.mode));
+        }
+        let balancer = self.balancer.unwrap_or_else(|| balancer(self.config.balance));
+        let budget = Budget::new(&self.config.primary_reads);
+        let patience = self.config.startup_wait;
+        let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
+        let worker = tokio::spawn(worker.run());
+        let inner = Inner {
+            shared,
+            balancer,
+            budget,
+            commands: ends.commands,
+            stop: ends.stop,
+            worker: tokio::sync::Mutex::new(Some(worker)),
+        };
+        let router = Router { inner: Arc::new(inner) };
+        if tokio::time::timeout(patience, ends.looked.wait_for(|looked| *looked)).await.is_err() {
+            tracing::warn!(target: "rr", ?patience, "not every node was seen in time; starting without them");
+        }
+        Ok(router)
+    }
+}
+
+impl<C: Connector> Router<C> {
+    /// Begins to make a router over this driver.
+    pub fn builder(connector: C) -> Builder<C> {
+        Builder { connector, config: Config::default(), balancer: None }
+    }
+
+    /// The node for a statement, as far as is known at this moment.
+    ///
+    /// # Errors
+    /// [`RouteError`] says for each node why it may not serve.
+    pub fn route(&self, request: &Request<'_>) -> Result<Route<C::Pool>, RouteError> {
+        let snapshot = self.inner.shared.snapshot.load();
+        let (index, reason) = self.decide(&snapshot, request)?;
+        Ok(self.enter(&snapshot, index, reason, request))
+    }
+
+    /// As [`Router::route`], but where only the position of the replicas stands in the way, waits up to `patience`
+    /// for one of them to catch up before it falls back.
+    ///
+    /// While anybody waits, the replica that is closest is asked for its position again and again; every answer
+    /// wakes all who wait. May be dropped at any time.
+    ///
+    /// # Errors
+    /// [`RouteError`] says for each node why it may not serve.
+    pub async fn route_within(
+        &self,
+        request: &Request<'_>,
+        patience: Duration,
+    ) -> Result<Route<C::Pool>, RouteError> {
+        let shared = &self.inner.shared;
+        if !self.is_behind(&shared.snapshot.load(), request) || patience.is_zero() {
+            return self.route(request);
+        }
+        let mut published = shared.published.subscribe();
+        let waiting = self.wait_on(request);
+        let deadline = tokio::time::Instant::now() + patience;
+        while tokio::time::timeout_at(deadline, published.changed()).await.is_ok_and(|alive| alive.is_ok()) {
+            let snapshot = shared.snapshot.load();
+            if !self.is_behind(&snapshot, request) {
+                drop(waiting);
+                let (index, reason) = self.decide(&snapshot, request)?;
+                let reason = if reason == RouteReason::Replica { RouteReason::CaughtUp } else { reason };
+                return Ok(self.enter(&snapshot, index, reason, request));
+            }
+        }
+        drop(waiting);
+        self.route(request)
+    }
+
+    /// What a read must fulfil: the session's own registers, or for a read outside of any session what `unscoped`
+    /// says. `level` is the configured one unless the caller has another.
+    #[must_use]
+    pub fn requirement(&self, session: Option<&Session>, level: Option<Consistency>) -> Requirement {
+        let config = &self.inner.shared.config;
+        let level = level.unwrap_or(config.consistency);
+        let Some(session) = session else {
+            return match config.unscoped {
+                Unscoped::Router => self.inner.shared.own.requirement(level),
+                Unscoped::Eventual => Requirement::NONE.and_level(level),
+                Unscoped::Primary => Requirement::PRIMARY,
+            };
+        };
+        if let Ok(primary) = self.inner.shared.snapshot.load().topology.primary()
+            && let (Some(at), Some(position)) = (primary.sampled_at, &primary.applied)
+        {
+            session.settle(at, position);
+        }
+        session.requirement(level)
+    }
+
+    /// The register that holds what this process wrote through this router, in whatever session.
+    #[must_use]
+    pub fn process_session(&self) -> &Session {
+        &self.inner.shared.own
+    }
+
+    /// The time on the router's clock, for [`Session::wrote_unplaced`].
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.inner.shared.clock.now()
+    }
+
+    /// What is known about the nodes.
+    #[must_use]
+    pub fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.inner.shared.snapshot.load().topology)
+    }
+
+    /// The configuration that it was started with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.shared.config
+    }
+
+    /// The driver that it was started with.
+    #[must_use]
+    pub fn connector(&self) -> &C {
+        &self.inner.shared.connector
+    }
+
+    /// Everything that changes from now on. A subscriber that is too slow misses the oldest.
+    #[must_use]
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.inner.shared.notices.subscribe()
+    }
+
+    /// Looks at all nodes at once, now.
+    pub fn probe_now(&self) {
+        let snapshot = self.inner.shared.snapshot.load();
+        snapshot.members.iter().for_each(|member| member.common.poke.notify_one());
+    }
+
+    /// Stops watching, and waits until no task is left. Routes that are out stay usable; new ones are decided from
+    /// what was known last.
+    pub async fn shutdown(&self) {
+        self.inner.stop.send_replace(());
+        let Some(worker) = self.inner.worker.lock().await.take() else { return };
+        if let Err(error) = worker.await {
+            tracing::error!(target: "rr", %error, "the monitor ended badly");
+        }
+    }
+
+    fn decide(
+        &self,
+        snapshot: &Snapshot<C::Pool>,
+        request: &Request<'_>,
+    ) -> Result<(usize, RouteReason), RouteError> {
+        let topology = &*snapshot.topology;
+        match request.access {
+            Access::Read => {}
+            Access::Write => return self.primary(topology, RouteReason::Write),
+            Access::Session => return self.primary(topology, RouteReason::SessionState),
+        }
+        let ask = self.ask(topology, request);
+        match ask.select(topology) {
+            Selected::Among(set) => {
+                let index = match set.len() {
+                    1 => set.nth(0).unwrap_or_default(),
+                    _ => {
+                        let candidates = Candidates::new(topology, &snapshot.loads, set);
+                        candidates.index(self.inner.balancer.choose(&candidates, fastrand::u64(..)))
+                    }
+                };
+                Ok((index, replica_reason(topology, &ask, set)))
+            }
+            Selected::Primary(index) => Ok((index, primary_reason(&ask))),
+            Selected::Fallback(index) => self.fall_back(topology, &ask, index),
+            Selected::Nowhere => Err(nowhere(topology, &ask)),
+        }
+    }
+
+    fn enter(
+        &self,
+        snapshot: &Snapshot<C::Pool>,
+        index: usize,
+        reason: RouteReason,
+        request: &Request<'_>,
+    ) -> Route<C::Pool> {
+        let member = Arc::clone(&snapshot.members[index]);
+        let epoch = snapshot.topology.epoch();
+        tracing::trace!(
+            target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
+            reason = reason.as_str(), epoch = epoch.number(), "routed"
+        );
+        Route::enter(member, reason, request.access, epoch, self.inner.shared.clock)
+    }
+
+    fn ask<'r>(&self, topology: &Topology, request: &'r Request<'_>) -> Ask<'r> {
+        let shared = &self.inner.shared;
+        let timed = Ask::needs_time(&request.requirement, topology);
+        let now = if timed { shared.clock.now() } else { Moment::ORIGIN };
+        let mut ask = Ask::new(&request.requirement, now);
+        ask.preference = request.preference.unwrap_or(shared.config.read_preference);
+        ask.group = request.group;
+        ask.tried = request.tried;
+        ask
+    }
+
+    fn primary(&self, topology: &Topology, reason: RouteReason) -> Result<(usize, RouteReason), RouteError> {
+        match topology.primary_index() {
+            Ok(index) => Ok((index, reason)),
+            Err(why) => Err(RouteError::NoPrimary { epoch: topology.epoch(), why: why.clone() }),
+        }
+    }
+
+    #[cold]
+    fn fall_back(
+        &self,
+        topology: &Topology,
+        ask: &Ask<'_>,
+        index: usize,
+    ) -> Result<(usize, RouteReason), RouteError> {
+        let reason = fallback_reason(topology, ask);
+        let budget = &self.inner.budget;
+        if !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now()) {
+            return Ok((index, reason));
+        }
+        Err(RouteError::BudgetSpent { rejected: named(topology, ask) })
+    }
+
+    /// Whether only their positions keep replicas from serving.
+    fn is_behind(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> bool {
+        if request.access != Access::Read || !request.requirement.admits_replicas() {
+            return false;
+        }
+        let ask = self.ask(&snapshot.topology, request);
+        let fallback = matches!(ask.select(&snapshot.topology), Selected::Fallback(_) | Selected::Nowhere);
+        fallback && behind(&snapshot.topology, &ask).is_some()
+    }
+
+    /// Has the replica that is closest to what the read needs (and the primary, where a write has yet to be placed)
+    /// asked until the guard is dropped.
+    fn wait_on(&self, request: &Request<'_>) -> Vec<Waiting> {
+        let snapshot = self.inner.shared.snapshot.load();
+        let topology = &*snapshot.topology;
+        let closest = behind(topology, &self.ask(topology, request));
+        let unplaced = request.requirement.after.and_then(|_| topology.primary_index().ok());
+        let asked = closest.into_iter().chain(unplaced);
+        asked.map(|index| Waiting::on(&snapshot.members[index].common)).collect()
+    }
+}
+
+/// The replica in the rotation that lacks least of what the read needs, when position is all that they lack.
+fn behind(topology: &Topology, ask: &Ask<'_>) -> Option<usize> {
+    let lacking = (0..topology.nodes().len()).filter(|&index| {
+        let lacks_position = || match ask.verdict(topology, index) {
+            Err(
+                Rejection::Behind { .. }
+                | Rejection::PositionUnknown
+                | Rejection::WriteUnplaced
+                | Rejection::TooStale { .. }
+                | Rejection::StalenessUnknown,
+            ) => true,
+            Ok(()) | Err(_) => false,
+        };
+        topology.standing(index).is_ok()
+            && !ask.tried.contains(&topology.nodes()[index].id)
+            && lacks_position()
+    });
+    lacking.min_by_key(|&index| {
+        let node = &topology.nodes()[index];
+        (node.lag_bytes.unwrap_or(u64::MAX), std::cmp::Reverse(node.fresh_as_of))
+    })
+}
+
+/// Why replicas serve. A set that was chosen for a group is either all of the group or all of the others.
+fn replica_reason(topology: &Topology, ask: &Ask<'_>, set: NodeSet) -> RouteReason {
+    if ask.preference == ReadPreference::Nearest {
+        return RouteReason::Nearest;
+    }
+    let group = ask.group.and_then(|name| topology.group(name));
+    match group {
+        Some((group, _)) if set.and(topology.members(group)) == set => RouteReason::Group,
+        _ => RouteReason::Replica,
+    }
+}
+
+/// Why the primary serves what asked for it.
+const fn primary_reason(ask: &Ask<'_>) -> RouteReason {
+    if ask.requirement.primary { RouteReason::PrimaryRequired } else { RouteReason::PrimaryPreferred }
+}
+
+/// Why the primary serves what did not ask for it.
+fn fallback_reason(topology: &Topology, ask: &Ask<'_>) -> RouteReason {
+    if !topology.nodes().iter().any(|node| node.role == Role::Replica) {
+        return RouteReason::NoReplicas;
+    }
+    if behind(topology, ask).is_some() { RouteReason::ReplicasBehind } else { RouteReason::ReplicasDown }
+}
+
+#[cold]
+fn nowhere(topology: &Topology, ask: &Ask<'_>) -> RouteError {
+    match topology.primary() {
+        Err(why) if ask.requirement.primary => {
+            RouteError::NoPrimary { epoch: topology.epoch(), why: why.clone() }
+        }
+        _ => RouteError::NoEligibleNode { epoch: topology.epoch(), rejected: named(topology, ask) },
+    }
+}
+
+fn named(topology: &Topology, ask: &Ask<'_>) -> Vec<(Arc<str>, Rejection)> {
+    let name = |id| topology.node(id).map_or_else(|| "?".into(), |node| Arc::clone(&node.name));
+    ask.rejections(topology).into_iter().map(|(id, why)| (name(id), why)).collect()
+}
+
+/// Keeps a node being asked for its position.
+struct Waiting {
+    common: Arc<Common>,
+}
+
+impl Waiting {
+    fn on(common: &Arc<Common>) -> Self {
+        common.waiters.fetch_add(1, Ordering::Relaxed);
+        common.poke.notify_one();
+        Self { common: Arc::clone(common) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let waiters: &AtomicU32 = &self.common.waiters;
+        waiters.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<C: Connector> Clone for Router<C> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<C: Connector> fmt::Debug for Router<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topology = self.topology();
+        f.debug_struct("Router")
+            .field("epoch", &topology.epoch())
+            .field("nodes", &topology.nodes().iter().map(|node| &*node.name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Connector> fmt::Debug for Builder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

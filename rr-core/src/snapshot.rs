@@ -1,0 +1,104 @@
+//! What readers of the router see: topology and pools, published together.
+//!
+//! One immutable value behind one atomic pointer. Facts and pools cannot disagree, because there is no moment at
+//! which one of them is newer than the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+
+use crate::engine::Fault;
+use crate::load::Load;
+use crate::route::RouteReason;
+use crate::topology::{Epoch, NodeId, Role, Topology};
+use crate::world::Event;
+
+/// Topology and pools as of one publication; members and loads are in the order of the topology's nodes.
+#[derive(Debug)]
+pub(crate) struct Snapshot<P> {
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) members: Box<[Arc<Member<P>>]>,
+    pub(crate) loads: Box<[Arc<Load>]>,
+}
+
+impl<P> Snapshot<P> {
+    pub(crate) fn new(topology: Arc<Topology>, members: Vec<Arc<Member<P>>>) -> Self {
+        let loads = members.iter().map(|member| Arc::clone(&member.common.load)).collect();
+        Self { topology, members: members.into(), loads }
+    }
+}
+
+/// The live things of a node in one role. A route keeps it alive, so that a pool is closed only when its last
+/// user is done with it.
+#[derive(Debug)]
+pub(crate) struct Member<P> {
+    pub(crate) common: Arc<Common>,
+    pub(crate) role: Role,
+    pub(crate) epoch: Epoch,
+    pub(crate) pool: P,
+}
+
+/// What a node keeps when its pool is replaced.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) id: NodeId,
+    pub(crate) name: Arc<str>,
+    pub(crate) load: Arc<Load>,
+    pub(crate) counters: Counters,
+    /// Wakes the node's probe; any number of calls before it wakes are one.
+    pub(crate) poke: Notify,
+    /// The node has left: nobody probes it any more.
+    retired: AtomicBool,
+    /// Reads that wait for this node to catch up.
+    pub(crate) waiters: AtomicU32,
+    events: mpsc::Sender<Event>,
+}
+
+impl Common {
+    pub(crate) fn new(id: NodeId, name: Arc<str>, events: mpsc::Sender<Event>) -> Self {
+        Self {
+            id,
+            name,
+            load: Arc::new(Load::new()),
+            counters: Counters::default(),
+            poke: Notify::new(),
+            retired: AtomicBool::new(false),
+            waiters: AtomicU32::new(0),
+            events,
+        }
+    }
+
+    /// Ends the node's probe.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        self.poke.notify_one();
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Tells the world about a fault. Under a storm of them the queue may be full: then the world knows already.
+    pub(crate) fn report(&self, fault: Fault) {
+        let run = if fault.counts() { self.load.fault() } else { 0 };
+        drop(self.events.try_send(Event::Faulted { node: self.id, fault, run }));
+    }
+}
+
+/// How often a node was chosen, by reason.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    routed: [AtomicU64; RouteReason::COUNT],
+}
+
+impl Counters {
+    /// Counts one more; how many there were before.
+    pub(crate) fn count(&self, reason: RouteReason) -> u64 {
+        self.routed[reason.index()].fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn get(&self, reason: RouteReason) -> u64 {
+        self.routed[reason.index()].load(Ordering::Relaxed)
+    }
+}

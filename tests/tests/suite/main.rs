@@ -1,0 +1,4 @@
+//! Tests of the harness itself, and everything that is tabulated.
+
+mod cluster;
+mod router;

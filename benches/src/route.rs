@@ -107,7 +107,7 @@ async fn start(nodes: usize, strategy: Strategy) -> Result<Router<MadeUp>, Error
 fn measure(router: &Router<MadeUp>) -> Result<(Histogram<u64>, usize), Error> {
     let mut histogram = Histogram::new(3)?;
     (0..1_000).for_each(|_| decide(router));
-    let region = stats_alloc::Region::new(&crate::ALLOCATOR);
+    let region = stats_alloc::Region::new(crate::ALLOCATOR);
     (0..10_000).for_each(|_| decide(router));
     let allocations = region.change().allocations;
     for _ in 0..BATCHES {

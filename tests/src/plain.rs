@@ -62,9 +62,7 @@ impl Connector for Plain {
 
 fn settings(target: &Target) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
     let mut settings = tokio_postgres::Config::from_str(target.node.url.expose())?;
-    settings
-        .connect_timeout(target.pool.connect_timeout)
-        .application_name(format!("rr {}", target.node.name));
+    settings.connect_timeout(target.pool.connect_timeout).application_name(&target.node.name);
     if target.role == Role::Replica {
         settings.options("-c default_transaction_read_only=on");
     }

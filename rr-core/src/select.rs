@@ -60,6 +60,21 @@ pub enum Rejection {
     OtherRegion,
 }
 
+impl Rejection {
+    /// Whether waiting may help: the node only has to get further, or to be asked again.
+    #[must_use]
+    pub const fn is_about_position(self) -> bool {
+        matches!(
+            self,
+            Self::Behind { .. }
+                | Self::PositionUnknown
+                | Self::WriteUnplaced
+                | Self::TooStale { .. }
+                | Self::StalenessUnknown
+        )
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,24 +6,36 @@
 #   guardian.sh FOLDER sweep   end the servers at once
 #
 # A server process is known by its working folder: backends leave their postmaster's process group, and
-# outlive a killed postmaster, but they never leave the data folder.
+# outlive a killed postmaster, but they never leave the data folder. The name spares the shell and the editor
+# of somebody who looks around in there; the short names are what sets the folder up.
 
 # Nothing but our own end ends us, not even the end of the one we tell that we are ready.
 trap '' HUP INT PIPE QUIT TERM
 folder=$1
 
+is_ours() {
+    case $1 in
+    *postgres* | *initdb* | sh | cp | cat) return 0 ;;
+    esac
+    return 1
+}
+
 processes() {
     if [ -e /proc/self/cwd ]; then
         ls -l /proc/[0-9]*/cwd 2>/dev/null | while read -r line; do
             case $line in
-            */cwd" -> $folder" | */cwd" -> $folder/"*) pid=${line#*/proc/} && echo "${pid%%/*}" ;;
+            */cwd" -> $folder" | */cwd" -> $folder/"*)
+                pid=${line#*/proc/} && pid=${pid%%/*}
+                read -r name 2>/dev/null <"/proc/$pid/comm" && is_ours "$name" && echo "$pid"
+                ;;
             esac
         done
     else
-        lsof -a -d cwd -Fpn 2>/dev/null | while read -r line; do
+        lsof -a -d cwd -Fpcn 2>/dev/null | while read -r line; do
             case $line in
             p*) pid=${line#p} ;;
-            n"$folder" | n"$folder/"*) echo "$pid" ;;
+            c*) name=${line#c} ;;
+            n"$folder" | n"$folder/"*) is_ours "$name" && echo "$pid" ;;
             esac
         done
     fi

@@ -49,7 +49,8 @@ postmasters() {
 }
 
 # What killed processes leave behind in the system's memory. System V segments have a number: postmaster.pid
-# tells it in its seventh line, and Linux shows it as the inode of the mapping. POSIX segments are files.
+# tells it in its seventh line, and Linux shows it as the inode of the mapping. POSIX segments are files, which
+# are mapped or, in their first moment, only open.
 shared_memory() {
     for file in "$folder"/postmaster.pid "$folder"/*/postmaster.pid; do
         [ -f "$file" ] && sed -n '7s/.* //p' "$file"
@@ -62,6 +63,9 @@ shared_memory() {
         /dev/shm/PostgreSQL.*) echo "$name" ;;
         esac
     done
+    for pid in "$@"; do
+        ls -l "/proc/$pid/fd" 2>/dev/null
+    done | sed -n 's|.* -> \(/dev/shm/PostgreSQL\.[0-9]*\)$|\1|p'
 }
 
 if [ "$2" = watch ]; then

@@ -83,5 +83,7 @@ pub fn config(cluster: &Cluster) -> Config {
     config.replicas = replicas.collect();
     config.monitor.interval = std::time::Duration::from_millis(50);
     config.monitor.jitter = std::time::Duration::from_millis(10);
+    // bb8 tries to connect again and again for as long as a checkout may take; a dead node must not cost a read that.
+    config.pool.replica.checkout_timeout = std::time::Duration::from_millis(500);
     config
 }

@@ -180,16 +180,23 @@ fn dialects() -> impl Strategy<Value = Dialect> {
 }
 
 /// Anything: whole tokens, broken ones, and characters out of the blue, glued together or not.
+///
+/// One number per piece, because that is what makes tens of thousands of cases cheap.
 fn texts() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        6 => select(TOKENS).prop_map(str::to_owned),
-        4 => select(FRAGMENTS).prop_map(str::to_owned),
-        1 => any::<char>().prop_map(String::from),
-        1 => "[a-z_$0-9]{1,20}",
-    ];
-    let glue = select(vec!["", " ", " ", "\n"]);
-    vec((piece, glue), 0..24)
-        .prop_map(|pieces| pieces.into_iter().map(|(piece, glue)| piece + glue).collect())
+    vec(any::<u32>(), 0..24).prop_map(|pieces| {
+        let mut text = String::new();
+        for number in pieces {
+            let [kind, glue, low, high] = number.to_le_bytes();
+            let index = usize::from(u16::from_le_bytes([low, high]));
+            match kind % 12 {
+                0..=5 => text.push_str(TOKENS[index % TOKENS.len()]),
+                6..=10 => text.push_str(FRAGMENTS[index % FRAGMENTS.len()]),
+                _ => text.extend(char::from_u32(number >> 12)),
+            }
+            text.push_str(["", " ", " ", "\n"][usize::from(glue % 4)]);
+        }
+        text
+    })
 }
 
 /// The same, behind a verb that reads, so that more of them get past the first word.
@@ -212,22 +219,17 @@ fn blank_joined(tokens: &[(&str, &str)]) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The promise of the module: whatever was found stays found.
+    /// The promise of the module: whatever was found stays found, and a whole statement that is no read does
+    /// not become one.
     #[test]
     fn more_text_never_withdraws_evidence(start in queries(), rest in texts(), dialect in dialects()) {
-        let before = outcome(&start, dialect);
-        let after = outcome(&format!("{start}\n{rest}"), dialect);
+        let longer = format!("{start}\n{rest}");
+        let (before, after) = (outcome(&start, dialect), outcome(&longer, dialect));
         prop_assert!(before.found <= after.found, "{before:?} {after:?}");
         prop_assert!(before.hint <= after.hint, "{before:?} {after:?}");
-    }
-
-    /// The same from outside: a whole statement that is no read does not become one.
-    #[test]
-    fn more_text_never_makes_a_whole_statement_a_read(start in queries(), rest in texts(), dialect in dialects()) {
         let class = classify(&start, dialect);
-        if outcome(&start, dialect).settled {
-            let longer = classify(&format!("{start}\n{rest}"), dialect);
-            prop_assert!(class <= longer, "{class} became {longer}");
+        if before.settled {
+            prop_assert!(class <= classify(&longer, dialect));
         } else {
             prop_assert_ne!(class, StatementClass::Read);
         }
@@ -426,7 +428,7 @@ fn every_listed_function_and_clause_is_seen_wherever_it_stands() {
 
 /// Quadratic time would show as a test that does not end.
 #[test]
-fn hostile_megabytes_are_only_long() {
+fn hostile_text_is_only_long() {
     for unit in [
         "(",
         ")",
@@ -474,7 +476,7 @@ fn hostile_megabytes_are_only_long() {
         "\0",
         "/*rr:x*/",
     ] {
-        let count = 1_000_000 / unit.len();
+        let count = 200_000 / unit.len();
         let text = unit.repeat(count);
         let numbered: String = (0..count / 8).map(|n| format!("{unit}{n} ")).collect();
         for dialect in [Dialect::Postgres, Dialect::MySql] {

@@ -46,7 +46,9 @@ impl Connector for Plain {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        Ok(row.map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()).unwrap_or_default())
+        Ok(row
+            .map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+            .unwrap_or_default())
     }
 
     fn fault(&self, error: &Self::Error, role: Role) -> Option<Fault> {
@@ -60,7 +62,9 @@ impl Connector for Plain {
 
 fn settings(target: &Target) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
     let mut settings = tokio_postgres::Config::from_str(target.node.url.expose())?;
-    settings.connect_timeout(target.pool.connect_timeout).application_name(format!("rr {}", target.node.name));
+    settings
+        .connect_timeout(target.pool.connect_timeout)
+        .application_name(format!("rr {}", target.node.name));
     if target.role == Role::Replica {
         settings.options("-c default_transaction_read_only=on");
     }

@@ -90,9 +90,11 @@ async fn reads_go_on_when_the_primary_is_killed() -> Result {
     .await?;
     assert!(count > 100, "only {count} reads");
     until(&router, "the data to be known as stale", |r| {
-        r.topology().nodes().iter().filter(|n| n.role == Role::Replica).all(|n| {
-            n.staleness(r.now()).is_some_and(|staleness| staleness > Duration::from_millis(500))
-        })
+        r.topology()
+            .nodes()
+            .iter()
+            .filter(|n| n.role == Role::Replica)
+            .all(|n| n.staleness(r.now()).is_some_and(|staleness| staleness > Duration::from_millis(500)))
     })
     .await
 }
@@ -199,9 +201,15 @@ async fn a_connector_that_panics_hangs_or_lies_costs_one_node_for_a_while() -> R
             topology.nodes().iter().find(|n| &*n.name == "replica-1").map(|n| n.health)
         };
         let is = |wanted| async move || Ok::<_, std::convert::Infallible>(state() == Some(wanted));
-        wait_until(PATIENCE, &format!("a replica that {mood:?} to be down"), is(HealthState::Unhealthy)).await?;
+        wait_until(PATIENCE, &format!("a replica that {mood:?} to be down"), is(HealthState::Unhealthy))
+            .await?;
         assert!(router.route(&Request::write()).is_ok(), "the primary has nothing to do with it");
-        wait_until(PATIENCE, &format!("a replica that no longer {mood:?} to be well"), is(HealthState::Healthy)).await?;
+        wait_until(
+            PATIENCE,
+            &format!("a replica that no longer {mood:?} to be well"),
+            is(HealthState::Healthy),
+        )
+        .await?;
         router.shutdown().await;
     }
     Ok(())

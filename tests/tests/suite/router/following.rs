@@ -75,7 +75,11 @@ async fn a_sibling_that_the_old_primary_feeds_is_not_believed() -> Result {
     cluster.replica(2)?.wait_caught_up(cluster.primary(), PATIENCE).await?;
     for _ in 0..20 {
         let route = router.route_within(&request, Duration::from_millis(20)).await?;
-        assert_eq!(&**route.name(), "replica-1", "its position is beyond that of the write, on the wrong timeline");
+        assert_eq!(
+            &**route.name(),
+            "replica-1",
+            "its position is beyond that of the write, on the wrong timeline"
+        );
     }
     Ok(())
 }
@@ -127,7 +131,10 @@ async fn two_servers_that_take_writes_get_none() -> Result {
     std::fs::remove_file(cluster.folder().join(replica.name()).join("standby.signal"))?;
     replica.start().await?;
     until(&router, "the split brain to be noticed", |r| {
-        matches!(r.route(&Request::write()), Err(RouteError::NoPrimary { why: NoPrimary::SplitBrain { .. }, .. }))
+        matches!(
+            r.route(&Request::write()),
+            Err(RouteError::NoPrimary { why: NoPrimary::SplitBrain { .. }, .. })
+        )
     })
     .await?;
     let error = router.route(&Request::write()).unwrap_err().to_string();

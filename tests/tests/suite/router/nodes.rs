@@ -32,7 +32,8 @@ async fn replicas_come_and_go_under_load_without_one_failed_query() -> Result {
     for _ in 0..5 {
         router.add_node(node(&cluster, 2)?).await?;
         until(&router, "the new replica to serve", |r| healthy(r, "replica-2")).await?;
-        until(&router, "the new replica to get reads", |r| r.routed("replica-2", RouteReason::Replica) > 20).await?;
+        until(&router, "the new replica to get reads", |r| r.routed("replica-2", RouteReason::Replica) > 20)
+            .await?;
         router.drain_node("replica-2").await?;
         until(&router, "the drained replica to be idle", |r| r.in_flight("replica-2") == Some(0)).await?;
         router.remove_node("replica-2").await?;

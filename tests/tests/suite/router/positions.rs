@@ -36,7 +36,8 @@ async fn a_paused_replica_is_passed_over_and_serves_again_when_it_has_caught_up(
     assert_eq!((&**route.name(), route.reason()), ("primary", RouteReason::ReplicasBehind));
     assert!(sees(route, "unseen").await?);
     assert_eq!(&**router.route(&read())?.name(), "replica-1", "who needs nothing is still served by it");
-    let (resumed, route) = tokio::join!(cluster.replica(1)?.resume_replay(), router.route_within(&request, PATIENCE));
+    let (resumed, route) =
+        tokio::join!(cluster.replica(1)?.resume_replay(), router.route_within(&request, PATIENCE));
     resumed?;
     let route = route?;
     assert_eq!((&**route.name(), route.reason()), ("replica-1", RouteReason::CaughtUp));
@@ -89,7 +90,8 @@ async fn a_commit_that_ends_at_a_page_boundary_holds_nobody_up() -> Result {
         let route = router.route_within(&Request::read(Needs::covering(at)), PATIENCE).await?;
         assert_eq!(route.role(), rr_core::topology::Role::Replica, "{boundary:?}");
         // The primary's own sample is normalised as well: an idle primary's replica has no lag.
-        until(&router, "the replica to have no lag", |r| r.topology().nodes()[1].lag_bytes == Some(0)).await?;
+        until(&router, "the replica to have no lag", |r| r.topology().nodes()[1].lag_bytes == Some(0))
+            .await?;
     }
     Ok(())
 }

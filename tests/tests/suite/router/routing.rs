@@ -110,7 +110,9 @@ async fn an_explanation_says_what_would_happen_and_why() -> Result {
     assert!(text.contains("+ replica-1 (replica)"), "{text}");
     assert!(text.contains("- replica-2 (replica): does not answer"), "{text}");
     let text = router.explain_route(&Request::write()).to_string();
-    assert!(text.contains("write in epoch 1: write") && text.contains("- replica-1 (replica): not the primary"));
+    assert!(
+        text.contains("write in epoch 1: write") && text.contains("- replica-1 (replica): not the primary")
+    );
     assert_eq!(router.routed("replica-1", RouteReason::Replica), 0, "explaining counts nothing");
     Ok(())
 }
@@ -174,7 +176,9 @@ async fn changes_are_told_to_subscribers() -> Result {
     cluster.replica(1)?.kill9().await?;
     let down = async {
         loop {
-            if let Notice::Health { node, to: rr_core::topology::HealthState::Unhealthy, .. } = notices.recv().await? {
+            if let Notice::Health { node, to: rr_core::topology::HealthState::Unhealthy, .. } =
+                notices.recv().await?
+            {
                 return Ok::<_, Box<dyn Error>>(node);
             }
         }

@@ -3,16 +3,17 @@
 #![expect(clippy::print_stdout, reason = "a program for the command line")]
 
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rr_core::time::Clock;
 use rr_tests::simulation::{Options, Outcome, Recording, Stats, run};
 
-const USAGE: &str = "usage: rr-sim [--seeds N] [--first SEED] [--trace]
+const USAGE: &str = "usage: rr-sim [--seeds N] [--first SEED] [--stop] [--trace]
 
   --seeds N      how many seeds to run (default 1000)
   --first SEED   the first of them (default 1)
+  --stop         stop at the first violation
   --trace        print everything that happens; for one seed only";
 
 /// Failing seeds that are printed in full; the others are counted.
@@ -21,6 +22,7 @@ const SHOWN: usize = 10;
 struct Arguments {
     seeds: u64,
     first: u64,
+    stop: bool,
     trace: bool,
 }
 
@@ -29,6 +31,7 @@ struct Total {
     stats: Stats,
     failed: Vec<Outcome>,
     violations: usize,
+    seeds: u64,
 }
 
 fn main() -> ExitCode {
@@ -55,17 +58,18 @@ fn main() -> ExitCode {
         );
     }
     println!("{}", total.stats);
-    println!("{:.1} s, {:.0} seeds/s", seconds, arguments.seeds as f64 / seconds);
-    println!("simulation seeds={} violations={}", arguments.seeds, total.violations);
+    println!("{:.1} s, {:.0} seeds/s", seconds, total.seeds as f64 / seconds);
+    println!("simulation seeds={} violations={}", total.seeds, total.violations);
     if total.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn arguments(mut given: impl Iterator<Item = String>) -> Option<Arguments> {
-    let mut arguments = Arguments { seeds: 1_000, first: 1, trace: false };
+    let mut arguments = Arguments { seeds: 1_000, first: 1, stop: false, trace: false };
     while let Some(name) = given.next() {
         match name.as_str() {
             "--seeds" => arguments.seeds = given.next()?.parse().ok()?,
             "--first" => arguments.first = given.next()?.parse().ok()?,
+            "--stop" => arguments.stop = true,
             "--trace" => arguments.trace = true,
             _ => return None,
         }
@@ -91,14 +95,14 @@ fn run_all(arguments: &Arguments) -> Total {
             scope.spawn(|| work(arguments, &next, &total));
         }
     });
-    let mut total = total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut total = total.into_inner().unwrap_or_else(PoisonError::into_inner);
     total.failed.sort_by_key(|outcome| outcome.seed);
     total.failed.truncate(SHOWN);
     total
 }
 
 fn work(arguments: &Arguments, next: &AtomicU64, total: &Mutex<Total>) {
-    let mut stats = Stats::default();
+    let (mut stats, mut seeds) = (Stats::default(), 0);
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= arguments.seeds {
@@ -106,11 +110,17 @@ fn work(arguments: &Arguments, next: &AtomicU64, total: &Mutex<Total>) {
         }
         let outcome = run(arguments.first.wrapping_add(number), Options::default());
         stats += outcome.stats;
+        seeds += 1;
         if !outcome.violations.is_empty() {
-            let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if arguments.stop {
+                next.store(arguments.seeds, Ordering::Relaxed);
+            }
+            let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             total.violations += outcome.violations.len();
             total.failed.push(outcome);
         }
     }
-    total.lock().unwrap_or_else(std::sync::PoisonError::into_inner).stats += stats;
+    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+    total.stats += stats;
+    total.seeds += seeds;
 }

@@ -19,7 +19,7 @@ use super::oracle::choice;
 use super::plan::{between, ms, one_in, pick};
 use super::run::{Action, Simulation};
 use super::trace::note;
-use super::wal::{Content, SEGMENT};
+use super::wal::{BranchId, Content, SEGMENT};
 
 /// A session, and what it in truth wrote and saw.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub(super) struct Reading {
     pub(super) excused: bool,
     /// The node's data then.
     pub(super) incarnation: Option<u32>,
+    /// The branch that the accepted primary had shown then.
+    pub(super) branch: Option<BranchId>,
     tried: Vec<NodeId>,
 }
 
@@ -271,13 +273,14 @@ impl Simulation {
         } += 1;
         happened.covered_reads += u64::from(requirement.covers.is_some() && !as_primary);
         let node = topology.nodes()[index].id;
-        let excused = self.oracle.excused(node, &self.truth).is_some();
+        let excused = self.oracle.excused(node, None, &self.truth).is_some();
         let server = self.member(node).and_then(|member| self.truth.servers.get(member.server));
         let reading = Reading {
             client,
             node,
             as_primary,
             incarnation: server.map(|server| server.incarnation),
+            branch: topology.primary().ok().and_then(|primary| self.oracle.branch_of(primary.id)),
             topology,
             requirement,
             asked_at: self.now,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rr_core::time::Moment;
 
 use super::server::{Replay, Server};
-use super::wal::{Content, Wal};
+use super::wal::{BranchId, Content, Wal};
 
 /// The links of one server that can be cut.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,6 +75,11 @@ impl Cluster {
 
     pub(super) fn timeline(&self, server: usize) -> u32 {
         self.wal.timeline(self.servers[server].content.branch)
+    }
+
+    /// Whether another branch of the same cluster bears the same number.
+    pub(super) fn has_twin(&self, branch: BranchId) -> bool {
+        self.wal.named(self.wal.timeline(branch), branch).nth(1).is_some()
     }
 
     /// Writes on a primary.

@@ -174,7 +174,7 @@ impl Oracle {
     }
 
     /// The branch that a node showed last.
-    fn branch_of(&self, node: NodeId) -> Option<BranchId> {
+    pub(super) fn branch_of(&self, node: NodeId) -> Option<BranchId> {
         Some(self.known.get(&node)?.newest.as_ref()?.branch)
     }
 

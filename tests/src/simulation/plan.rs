@@ -61,7 +61,7 @@ impl Plan {
             standbys,
             timeline: pick(rng, &[1, 1, 1, 2, 7]),
             privileged: rng.bool(),
-            archive: !one_in(rng, 4),
+            archive: !one_in(rng, 8),
             foreigners: one_in(rng, 4),
             receiver_timeout: between(rng, 60, 800),
             length: between(rng, 2_000, 6_000),

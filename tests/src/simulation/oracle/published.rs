@@ -113,8 +113,14 @@ impl Oracle {
         }
     }
 
-    /// Why the node's position, or its age, may be wrong without anybody being able to see it from outside.
-    pub(in crate::simulation) fn excused(&self, node: NodeId, truth: &Cluster) -> Option<Excuse> {
+    /// Why what is said of the node and the branch in question may be wrong without anybody being able to see it from
+    /// outside.
+    pub(in crate::simulation) fn excused(
+        &self,
+        node: NodeId,
+        subject: Option<BranchId>,
+        truth: &Cluster,
+    ) -> Option<Excuse> {
         let Some(known) = self.known.get(&node) else { return Some(Excuse::Replaced) };
         let server = &truth.servers[known.server];
         let shown = known.newest.as_ref()?;
@@ -129,13 +135,14 @@ impl Oracle {
         if Some(timeline) > self.highest {
             return Some(Excuse::Unseen);
         }
-        let twins = (1..=truth.highest).any(|t| truth.wal.named(t, server.content.branch).count() > 1);
+        let twins = |branch: BranchId| truth.wal.path(branch).any(|part| truth.has_twin(part.branch));
+        let twins = twins(server.content.branch) || twins(shown.branch) || subject.is_some_and(twins);
         twins.then_some(Excuse::Ambiguous)
     }
 
     /// Whether there is an excuse; it is counted.
-    pub(super) fn excuse(&mut self, node: NodeId, truth: &Cluster) -> bool {
-        let excuse = self.excused(node, truth);
+    pub(super) fn excuse(&mut self, node: NodeId, subject: BranchId, truth: &Cluster) -> bool {
+        let excuse = self.excused(node, Some(subject), truth);
         *match excuse {
             None => return false,
             Some(Excuse::Stranger) => &mut self.limits.foreign_first,
@@ -154,7 +161,7 @@ impl Oracle {
         for (timeline, lsn) in applied.points() {
             for branch in truth.wal.named(timeline.get(), content.branch) {
                 let Some(commit) = truth.wal.last_commit_by(branch, lsn.as_u64()) else { continue };
-                if !truth.wal.includes(content, commit) && !self.excuse(node.id, truth) {
+                if !truth.wal.includes(content, commit) && !self.excuse(node.id, branch, truth) {
                     let id = node.id;
                     self.object(
                         now,
@@ -173,8 +180,8 @@ impl Oracle {
         let content = truth.servers[known.server].content;
         let Some(commit) = truth.wal.last_commit(branch, fresh) else { return };
         if truth.wal.includes(content, commit)
-            || self.excuse(node.id, truth)
-            || self.excuse(primary.id, truth)
+            || self.excuse(node.id, branch, truth)
+            || self.excuse(primary.id, branch, truth)
         {
             return;
         }

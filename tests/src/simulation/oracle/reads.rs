@@ -6,6 +6,7 @@ use rr_core::time::Moment;
 use super::Oracle;
 use crate::simulation::clients::{Client, Reading, Written};
 use crate::simulation::cluster::Cluster;
+use crate::simulation::wal::BranchId;
 
 impl Oracle {
     /// A write was acknowledged by a server.
@@ -47,7 +48,9 @@ impl Oracle {
         let mut lost = false;
         let content = truth.servers[server].content;
         for written in &client.wrote {
-            if truth.wal.includes(content, written.point) || self.excuse_read(reading, truth, server) {
+            if truth.wal.includes(content, written.point)
+                || self.excuse_read(reading, written.point.branch, truth, server)
+            {
                 continue;
             }
             if reading.as_primary {
@@ -70,10 +73,10 @@ impl Oracle {
     }
 
     /// When the node was chosen, or now, nobody could know better.
-    fn excuse_read(&mut self, reading: &Reading, truth: &Cluster, server: usize) -> bool {
+    fn excuse_read(&mut self, reading: &Reading, subject: BranchId, truth: &Cluster, server: usize) -> bool {
         let replaced = reading.incarnation != Some(truth.servers[server].incarnation);
         self.limits.replaced_data += u64::from(replaced);
-        replaced || reading.excused || self.excuse(reading.node, truth)
+        replaced || reading.excused || self.excuse(reading.node, subject, truth)
     }
 
     /// A primary that lacks a write must not say that it has it.
@@ -92,8 +95,7 @@ impl Oracle {
 
     /// A write of unknown position from an earlier epoch is gone from the primary's history: no sample can tell.
     fn lost_unplaced(&mut self, written: &Written, reading: &Reading, truth: &Cluster) -> bool {
-        let Ok(primary) = reading.topology.primary() else { return false };
-        let Some(branch) = self.branch_of(primary.id) else { return false };
+        let Some(branch) = reading.branch else { return false };
         let lost = !truth.wal.includes(truth.wal.tip(branch), written.point);
         let unplaced = written.position.is_none() && written.epoch < reading.topology.epoch();
         self.limits.lost_writes_unplaced += u64::from(lost && unplaced);
@@ -109,8 +111,7 @@ impl Oracle {
         truth: &Cluster,
         server: usize,
     ) {
-        let Ok(primary) = reading.topology.primary() else { return };
-        let Some(branch) = self.branch_of(primary.id) else { return };
+        let Some(branch) = reading.branch else { return };
         let content = truth.servers[server].content;
         for seen in &client.seen {
             if truth.wal.includes(content, *seen) {
@@ -118,7 +119,7 @@ impl Oracle {
             }
             let kept = truth.wal.common(*seen, branch);
             if kept.is_some_and(|kept| truth.wal.common(content, branch) < Some(kept))
-                && !self.excuse_read(reading, truth, server)
+                && !self.excuse_read(reading, branch, truth, server)
             {
                 let (node, requirement) = (reading.node, &reading.requirement);
                 self.object(
@@ -139,12 +140,12 @@ impl Oracle {
         let own = reading.topology.node(reading.node).and_then(|node| node.max_lag);
         let Some(limit) = reading.requirement.max_lag.or(own) else { return };
         let Ok(primary) = reading.topology.primary() else { return };
-        let Some(branch) = self.branch_of(primary.id) else { return };
+        let Some(branch) = reading.branch else { return };
         let content = truth.servers[server].content;
         let Some(commit) = truth.wal.last_commit(branch, reading.asked_at - limit) else { return };
         if truth.wal.includes(content, commit)
-            || self.excuse_read(reading, truth, server)
-            || self.excuse(primary.id, truth)
+            || self.excuse_read(reading, branch, truth, server)
+            || self.excuse(primary.id, branch, truth)
         {
             return;
         }

@@ -95,8 +95,10 @@ pub struct World {
     /// The cluster's identity, as the first accepted primary gave it.
     system: Option<u64>,
     primary: Result<NodeId, NoPrimary>,
-    /// Of the accepted primary.
+    /// Of the accepted primary, or of the last one.
     primary_timeline: Option<Timeline>,
+    /// The accepted primary, or the last one, which may have left.
+    last_primary: Option<(NodeId, Arc<str>)>,
     positions: PrimaryTimeline,
     epoch: Epoch,
     last_failover: Option<Moment>,
@@ -115,6 +117,7 @@ impl World {
             system: None,
             primary: Err(NoPrimary::NotFound),
             primary_timeline: None,
+            last_primary: None,
             positions: PrimaryTimeline::new(),
             epoch: Epoch::default(),
             last_failover: None,
@@ -136,7 +139,10 @@ impl World {
             Event::Answered { node, asked_at, seen } => {
                 self.answered(node, asked_at, seen, now, &mut effects)
             }
-            Event::Silent { node } => self.signal(node, Signal::ProbeFailed, now, &mut effects),
+            Event::Silent { node } => {
+                self.silent(node);
+                self.signal(node, Signal::ProbeFailed, now, &mut effects);
+            }
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
             Event::Tick => {
                 let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
@@ -189,7 +195,9 @@ impl World {
             seen: None,
             sampled_at: None,
             applied: None,
+            ceiling: None,
             came_from: None,
+            standby_at: None,
             lag: ReplicaLag::new(&self.config.lag),
             draining: false,
             claim_quarantine: None,
@@ -233,6 +241,7 @@ impl World {
         if role_changed {
             node.lag.reset(&self.config.lag);
             node.applied = None;
+            node.ceiling = None;
             node.health.start_slowly(now);
             effects.push(Effect::ProbeAll);
         }
@@ -242,12 +251,22 @@ impl World {
         self.place(index, now, effects);
     }
 
+    /// What answers next under this name may be another server, or have other data: what it was as a replica tells
+    /// nothing about where a primary comes from that turns up there.
+    fn silent(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.iter_mut().find(|n| n.id == id) {
+            node.came_from = None;
+            node.standby_at = None;
+        }
+    }
+
     /// Works out what a node has certainly applied, now that it is known who is the primary.
     fn place(&mut self, index: usize, now: Moment, effects: &mut Vec<Effect>) {
         let is_primary = self.primary == Ok(self.nodes[index].id);
         let node = &mut self.nodes[index];
         let (Some(seen), Some(asked_at)) = (&node.seen, node.sampled_at) else { return };
         let mut quarantine = None;
+        let mut ceiling = None;
         let applied = match &seen.log {
             Log::Set(position) => position.clone(),
             Log::Postgres { lsn: None, .. } => None,
@@ -259,6 +278,7 @@ impl World {
                 if let Some(timeline) = timeline {
                     node.came_from = Some(*timeline);
                 }
+                ceiling = self.history.ceiling(*lsn, *timeline).map(Position::Postgres);
                 let applied = self.history.applied(*lsn, *timeline);
                 if applied.beyond_fork && seen.receiving != Some(true) {
                     quarantine = Some(Quarantine::BeyondFork);
@@ -266,12 +286,16 @@ impl World {
                 applied.position.map(Position::Postgres)
             }
         };
-        // A node that has less than before was rebuilt or rewound: what was known of its past is void.
-        let shrank = |old: &Position| applied.as_ref().is_some_and(|new| !new.covers(old));
+        if seen.role == Role::Replica {
+            node.standby_at = Some(asked_at);
+        }
+        // A node that has less than before, or may have, was rebuilt or rewound: what was known of its past is void.
+        let shrank = |old: &Position| applied.as_ref().is_none_or(|new| !new.covers(old));
         if node.applied.as_ref().is_some_and(shrank) {
             node.lag.reset(&self.config.lag);
         }
         node.applied.clone_from(&applied);
+        node.ceiling = ceiling.or_else(|| applied.clone());
         if let Some(applied) = applied {
             if is_primary {
                 self.positions.record(asked_at, applied);

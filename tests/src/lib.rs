@@ -2,9 +2,11 @@
 //!
 //! [`cluster`] boots real PostgreSQL servers in about a second and removes them whatever happens;
 //! [`plain`] lets the core be tested without an ORM;
-//! [`proxy`] is the network between them, which a test may cut, slow down or silence.
+//! [`proxy`] is the network between them, which a test may cut, slow down or silence;
+//! [`simulation`] runs thousands of failovers a second without any server.
 
 pub mod cluster;
 pub mod plain;
 pub mod proxy;
+pub mod simulation;
 pub mod wait;

@@ -65,13 +65,9 @@ impl World {
             self.primary_timeline = timeline.or(self.primary_timeline);
             return;
         }
-        let name = |id: &Result<NodeId, NoPrimary>| {
-            id.as_ref()
-                .ok()
-                .and_then(|id| self.nodes.iter().find(|n| n.id == *id))
-                .map(|n| Arc::clone(&n.spec.name))
-        };
-        let (from, to) = (name(&self.primary), name(&verdict));
+        let from =
+            self.last_primary.as_ref().filter(|_| self.primary.is_ok()).map(|(_, name)| Arc::clone(name));
+        let to = verdict.as_ref().ok().map(|id| self.name(*id));
         if let Err(NoPrimary::SplitBrain { first, second }) = &verdict {
             let (first, second) = (Arc::clone(first), Arc::clone(second));
             effects.push(Effect::Report(Notice::SplitBrain { first, second }));
@@ -83,9 +79,16 @@ impl World {
                 self.last_failover = Some(now);
             }
             if let Some(index) = self.index(id) {
+                // Freshness is about one primary's commits: what of it holds for the new one's as well?
+                let same_node = self.last_primary.as_ref().is_some_and(|(last, _)| *last == id);
+                if !same_node || self.primary_timeline != timeline {
+                    let limit = self.nodes[index].descends_since(self.primary_timeline, timeline);
+                    self.nodes.iter_mut().for_each(|node| node.lag.limit(limit));
+                }
                 self.nodes[index].health.start_slowly(now);
                 self.nodes[index].lag.reset(&self.config.lag);
             }
+            self.last_primary = Some((id, self.name(id)));
             // Moments of the old primary's samples say nothing about what the new one had.
             self.positions = PrimaryTimeline::new();
         }
@@ -175,6 +178,8 @@ impl World {
         };
         effects.push(Effect::Report(Notice::Failover { decision: decision.clone(), target }));
         if let Decision::Promote(target) = decision {
+            // It counts whether it succeeds or not: a second one on its heels would make two primaries.
+            self.last_failover = Some(now);
             effects.push(Effect::Promote(target));
         }
         self.decision = decision;

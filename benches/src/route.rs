@@ -3,18 +3,20 @@
 //! The router is the real one; its nodes are made up (a connector that answers probes from memory), because sixteen
 //! servers would add nothing but noise. Batches are timed, so that the clock is not what is measured.
 
+use std::alloc::System;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use rr_core::config::{NodeConfig, Strategy};
 use rr_core::connector::Target;
 use rr_core::engine::{Fault, TextRow};
 use rr_core::position::{Lsn, PgPosition, Timeline};
+use rr_core::time::Clock;
 use rr_core::topology::Role;
 use rr_core::{Config, Connector, Request, Router};
+use stats_alloc::{Region, StatsAlloc};
 
 use crate::Error;
 
@@ -66,7 +68,7 @@ impl Connector for MadeUp {
     }
 }
 
-pub(crate) fn run() -> Result<(), Error> {
+pub(crate) fn run(allocator: &StatsAlloc<System>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut medians = BTreeMap::new();
     println!(
@@ -76,11 +78,15 @@ pub(crate) fn run() -> Result<(), Error> {
     for nodes in [1, 3, 16] {
         for (name, strategy) in STRATEGIES {
             let router = runtime.block_on(start(nodes, strategy))?;
-            let (histogram, allocations) = measure(&router)?;
+            let histogram = measure(&router)?;
+            // Without the monitor's tasks, so that whatever is allocated is allocated here.
+            runtime.block_on(router.shutdown());
+            let region = Region::new(allocator);
+            (0..10_000).for_each(|_| decide(&router));
+            let allocations = region.change().allocations;
             let ns = |quantile| ten(histogram.value_at_quantile(quantile));
             println!("{nodes:>5}  {name:<18} {:>8.1} {:>8.1} {allocations:>12}", ns(0.5), ns(0.99));
             medians.insert((nodes, name), (ns(0.5), allocations));
-            runtime.block_on(router.shutdown());
         }
     }
     let (ns, _) = medians[&(16, "p2c")];
@@ -103,19 +109,17 @@ async fn start(nodes: usize, strategy: Strategy) -> Result<Router<MadeUp>, Error
     Ok(router)
 }
 
-/// Nanoseconds × 10 per decision, and the allocations of a round of them on this thread.
-fn measure(router: &Router<MadeUp>) -> Result<(Histogram<u64>, usize), Error> {
+/// Nanoseconds × 10 per decision.
+fn measure(router: &Router<MadeUp>) -> Result<Histogram<u64>, Error> {
+    let clock = Clock::start();
     let mut histogram = Histogram::new(3)?;
     (0..1_000).for_each(|_| decide(router));
-    let region = stats_alloc::Region::new(&crate::ALLOCATOR);
-    (0..10_000).for_each(|_| decide(router));
-    let allocations = region.change().allocations;
     for _ in 0..BATCHES {
-        let started = Instant::now();
+        let started = clock.now();
         (0..BATCH).for_each(|_| decide(router));
-        histogram.record(u64::try_from(started.elapsed().as_nanos())? * 10 / u64::from(BATCH))?;
+        histogram.record(u64::try_from(clock.now().since(started).as_nanos())? * 10 / u64::from(BATCH))?;
     }
-    Ok((histogram, allocations))
+    Ok(histogram)
 }
 
 fn decide(router: &Router<MadeUp>) {

@@ -60,6 +60,21 @@ pub enum Rejection {
     OtherRegion,
 }
 
+impl Rejection {
+    /// Whether waiting may help: the node only has to get further, or to be asked again.
+    #[must_use]
+    pub const fn is_about_position(self) -> bool {
+        matches!(
+            self,
+            Self::Behind { .. }
+                | Self::PositionUnknown
+                | Self::WriteUnplaced
+                | Self::TooStale { .. }
+                | Self::StalenessUnknown
+        )
+    }
+}
+
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -259,12 +274,20 @@ impl<'a> Ask<'a> {
 
     fn fulfilling(&self, topology: &Topology, set: NodeSet) -> NodeSet {
         let glance = Glance::at(self.requirement);
-        let fits = |&index: &usize| {
+        let mut fitting = set;
+        for index in set {
             let obvious = glance.is_some_and(|glance| glance.accepts(topology.hot(index), self.now));
-            (obvious || self.verdict(topology, index).is_ok())
-                && (self.tried.is_empty() || !self.tried.contains(&topology.nodes()[index].id))
-        };
-        set.iter().filter(fits).collect()
+            if !obvious && self.verdict(topology, index).is_err() {
+                fitting.remove(index);
+            }
+        }
+        if !self.tried.is_empty() {
+            fitting
+                .iter()
+                .filter(|&index| self.tried.contains(&topology.nodes()[index].id))
+                .for_each(|index| fitting.remove(index));
+        }
+        fitting
     }
 
     /// The primary, unless it is out of the question for this request.

@@ -73,12 +73,16 @@ impl Session {
     /// What a read of this session at `level` requires of a node.
     #[must_use]
     pub fn requirement(&self, level: Consistency) -> Requirement {
-        let base = Requirement::NONE.and_level(level);
+        let mut requirement = Requirement::NONE.and_level(level);
         match level {
-            Consistency::Eventual | Consistency::Bounded(_) | Consistency::Strong => base,
-            Consistency::ReadAfterWrite => self.demand_writes(base),
-            Consistency::Session => self.registers.saw.demand(self.demand_writes(base)),
+            Consistency::Eventual | Consistency::Bounded(_) | Consistency::Strong => {}
+            Consistency::ReadAfterWrite => self.demand_writes(&mut requirement),
+            Consistency::Session => {
+                self.demand_writes(&mut requirement);
+                self.registers.saw.demand(&mut requirement);
+            }
         }
+        requirement
     }
 
     /// Adds everything that `other` wrote and saw to this session.
@@ -102,12 +106,12 @@ impl Session {
     }
 
     /// The order matters: `settle` raises the register before it clears the mark.
-    fn demand_writes(&self, mut requirement: Requirement) -> Requirement {
+    fn demand_writes(&self, requirement: &mut Requirement) {
         let unplaced = self.registers.unplaced.load(Ordering::Acquire);
         if let Some(nanos) = unplaced.checked_sub(1) {
             requirement.after = Some(Moment::from_nanos(nanos));
         }
-        self.registers.wrote.demand(requirement)
+        self.registers.wrote.demand(requirement);
     }
 }
 

@@ -77,16 +77,20 @@ impl Register {
         }
     }
 
-    pub(super) fn demand(&self, requirement: Requirement) -> Requirement {
+    /// Adds to a requirement that this position be covered.
+    #[inline]
+    pub(super) fn demand(&self, requirement: &mut Requirement) {
         match self.word.load(Ordering::Acquire) {
-            EMPTY => requirement,
-            ELSEWHERE => match self.rest.load().as_ref() {
-                Some(position) => requirement.and_covers(position),
-                None => requirement,
-            },
-            word => match unpack(word) {
-                Some(position) => requirement.and_covers(&position),
-                None => requirement,
+            EMPTY => {}
+            ELSEWHERE => {
+                if let Some(position) = self.rest.load().as_ref() {
+                    requirement.add_covers(position);
+                }
+            }
+            word => match (unpack(word), &requirement.covers) {
+                (Some(position), None) => requirement.covers = Some(position),
+                (Some(position), Some(_)) => requirement.add_covers(&position),
+                (None, _) => {}
             },
         }
     }
@@ -175,7 +179,9 @@ mod tests {
                 register.raise(&position);
                 expected = Some(expected.map_or_else(|| position.clone(), |old| old.join(&position).unwrap()));
                 prop_assert_eq!(register.get(), expected.clone());
-                prop_assert_eq!(register.demand(Requirement::NONE).covers, expected.clone());
+                let mut requirement = Requirement::NONE;
+                register.demand(&mut requirement);
+                prop_assert_eq!(requirement.covers, expected.clone());
             }
         }
     }

@@ -44,11 +44,13 @@ pub(super) fn hint(comment: &[u8]) -> Option<Hint> {
 }
 
 /// A MySQL comment whose content is code for some servers: `/*! … */`, `/*!80000 … */`, MariaDB's `/*M! … */`.
-pub(super) struct CodeComment {
-    /// How much of the text to skip: the version, or the whole comment.
-    pub(super) skip: usize,
-    /// The comment holds nothing but words that cannot change the class, run or not.
-    pub(super) is_blank: bool,
+pub(super) enum CodeComment {
+    /// It holds nothing but words that cannot change the class, run or not; it is this long, delimiter included.
+    Blank(usize),
+    /// Code begins behind this many bytes.
+    Code(usize),
+    /// The text ends in it.
+    Open,
 }
 
 /// Says whether the comment runs.
@@ -58,35 +60,28 @@ pub(super) fn code_comment(rest: &[u8]) -> Option<CodeComment> {
         [b'M' | b'm', b'!', ..] => 2,
         _ => return None,
     };
-    let digits = rest.get(marker..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let code = rest.get(marker + digits..)?;
-    Some(harmless(code).map_or(CodeComment { skip: marker + digits, is_blank: false }, |length| {
-        CodeComment { skip: marker + digits + length + 2, is_blank: true }
-    }))
-}
-
-/// The length of a code comment that holds only modifiers of `SELECT` which are about caching and planning.
-fn harmless(code: &[u8]) -> Option<usize> {
-    let mut at = 0;
+    let digits = rest.iter().skip(marker).take_while(|byte| byte.is_ascii_digit()).count();
+    let start = marker + digits;
+    let mut at = start;
     loop {
-        let rest = code.get(at..)?;
-        match rest.first()? {
-            b' ' | b'\t' | b'\n' | b'\r' => at += 1,
-            b'*' if rest.get(1) == Some(&b'/') => return Some(at),
-            _ => {
-                let length = rest
-                    .iter()
-                    .take(32)
-                    .take_while(|byte| **byte == b'_' || byte.is_ascii_alphabetic())
-                    .count();
-                let word = rest.get(..length)?;
-                if !MODIFIERS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word)) {
-                    return None;
-                }
-                at += length;
-            }
+        let code = rest.get(at..).unwrap_or_default();
+        match code {
+            [] | [b'*'] => return Some(CodeComment::Open),
+            [b' ' | b'\t' | b'\n' | b'\r', ..] => at += 1,
+            [b'*', b'/', ..] => return Some(CodeComment::Blank(at + 2)),
+            _ => match modifier(code) {
+                Some(length) => at += length,
+                None => return Some(CodeComment::Code(start)),
+            },
         }
     }
+}
+
+/// The length of the word at the beginning of `code`, if it is about caching and planning only.
+fn modifier(code: &[u8]) -> Option<usize> {
+    let is_letter = |byte: &&u8| **byte == b'_' || byte.is_ascii_alphabetic();
+    let word = code.get(..code.iter().take(32).take_while(is_letter).count())?;
+    MODIFIERS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word)).then_some(word.len())
 }
 
 const MODIFIERS: [&str; 7] = [

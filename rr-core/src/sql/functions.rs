@@ -27,6 +27,11 @@ impl Functions {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn listed(&self) -> &'static [(&'static str, StatementClass)] {
+        self.names.listed()
+    }
+
     #[inline]
     fn family(&self, name: &[u8]) -> StatementClass {
         strip_prefix(name, self.prefix).map_or(Read, |rest| {

@@ -7,7 +7,7 @@
 use std::marker::PhantomData;
 
 use super::bytes::{Byte, in_word};
-use super::comments;
+use super::comments::{self, CodeComment};
 use super::grammar::Grammar;
 use super::{Hint, StatementClass};
 
@@ -306,15 +306,25 @@ impl<'a, G: Grammar> Lexer<'a, G> {
     fn block_comment(&mut self) {
         let inner = self.at + 1;
         let rest = self.text.get(inner..).unwrap_or_default();
-        if G::MYSQL
-            && let Some(code) = comments::code_comment(rest)
-        {
-            self.at = inner + code.skip;
-            if !code.is_blank {
-                self.evidence = StatementClass::Write;
-                self.in_code_comment = true;
+        if G::MYSQL {
+            match comments::code_comment(rest) {
+                None => {}
+                Some(CodeComment::Blank(length)) => {
+                    self.at = inner + length;
+                    return;
+                }
+                Some(CodeComment::Code(start)) => {
+                    self.at = inner + start;
+                    self.evidence = StatementClass::Write;
+                    self.in_code_comment = true;
+                    return;
+                }
+                Some(CodeComment::Open) => {
+                    self.at = self.text.len();
+                    self.open = true;
+                    return;
+                }
             }
-            return;
         }
         let length = if G::MYSQL { comments::flat(rest) } else { comments::nested(rest) };
         let Some(length) = length else {

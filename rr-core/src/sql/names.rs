@@ -135,6 +135,11 @@ impl<V: Copy + 'static, const SLOTS: usize> Names<V, SLOTS> {
         if word.len() < 64 && lengths >> word.len() & 1 != 0 { self.find(word) } else { None }
     }
 
+    #[cfg(test)]
+    pub(super) fn listed(&self) -> &'static [(&'static str, V)] {
+        self.entries
+    }
+
     #[inline]
     fn find(&self, word: Word<'_>) -> Option<V> {
         let key = word.key();

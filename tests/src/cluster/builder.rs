@@ -35,6 +35,7 @@ pub struct Builder {
     synchronous: Vec<String>,
     settings: Vec<(Option<String>, String)>,
     programs: Option<PathBuf>,
+    own_identity: bool,
 }
 
 impl Builder {
@@ -72,6 +73,13 @@ impl Builder {
     /// Uses the server programs in this folder instead of those that [`Programs::find`] finds.
     pub fn programs(mut self, folder: impl Into<PathBuf>) -> Self {
         self.programs = Some(folder.into());
+        self
+    }
+
+    /// Initialises the cluster from nothing, so that it has a system identifier of its own; others share the one of the
+    /// template.
+    pub const fn own_identity(mut self) -> Self {
+        self.own_identity = true;
         self
     }
 
@@ -139,7 +147,7 @@ impl Builder {
             .enable_all()
             .build()
             .map_err(ClusterError::io("cannot start the network's thread"))?;
-        let template = template::template(&programs, &account, &base, &folder)?;
+        let template = template::template(&programs, &account, &base, &folder, self.own_identity)?;
         let ground = Ground { folder, programs, account, template, network: network.handle().clone() };
         let ground = Arc::new(ground);
         let boot_time = Duration::ZERO;

@@ -17,6 +17,14 @@ pub enum ClusterError {
         /// What to install.
         advice: &'static str,
     },
+    /// A folder was named that does not hold working server programs.
+    #[error("{folder} holds no PostgreSQL server programs that run here (initdb, postgres); {advice}")]
+    WrongFolder {
+        /// The folder.
+        folder: String,
+        /// What to install.
+        advice: &'static str,
+    },
     /// No account is allowed to run the server programs.
     #[error(
         "PostgreSQL refuses to run as root, and no other account can run {program}: \

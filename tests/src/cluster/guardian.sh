@@ -6,24 +6,36 @@
 #   guardian.sh FOLDER sweep   end the servers at once
 #
 # A server process is known by its working folder: backends leave their postmaster's process group, and
-# outlive a killed postmaster, but they never leave the data folder.
+# outlive a killed postmaster, but they never leave the data folder. The name spares the shell and the editor
+# of somebody who looks around in there; the short names are what sets the folder up.
 
 # Nothing but our own end ends us, not even the end of the one we tell that we are ready.
 trap '' HUP INT PIPE QUIT TERM
 folder=$1
 
+is_ours() {
+    case $1 in
+    *postgres* | *initdb* | sh | cp | cat) return 0 ;;
+    esac
+    return 1
+}
+
 processes() {
     if [ -e /proc/self/cwd ]; then
         ls -l /proc/[0-9]*/cwd 2>/dev/null | while read -r line; do
             case $line in
-            */cwd" -> $folder" | */cwd" -> $folder/"*) pid=${line#*/proc/} && echo "${pid%%/*}" ;;
+            */cwd" -> $folder" | */cwd" -> $folder/"*)
+                pid=${line#*/proc/} && pid=${pid%%/*}
+                read -r name 2>/dev/null <"/proc/$pid/comm" && is_ours "$name" && echo "$pid"
+                ;;
             esac
         done
     else
-        lsof -a -d cwd -Fpn 2>/dev/null | while read -r line; do
+        lsof -a -d cwd -Fpcn 2>/dev/null | while read -r line; do
             case $line in
             p*) pid=${line#p} ;;
-            n"$folder" | n"$folder/"*) echo "$pid" ;;
+            c*) name=${line#c} ;;
+            n"$folder" | n"$folder/"*) is_ours "$name" && echo "$pid" ;;
             esac
         done
     fi
@@ -37,7 +49,8 @@ postmasters() {
 }
 
 # What killed processes leave behind in the system's memory. System V segments have a number: postmaster.pid
-# tells it in its seventh line, and Linux shows it as the inode of the mapping. POSIX segments are files.
+# tells it in its seventh line, and Linux shows it as the inode of the mapping. POSIX segments are files, which
+# are mapped or, in their first moment, only open.
 shared_memory() {
     for file in "$folder"/postmaster.pid "$folder"/*/postmaster.pid; do
         [ -f "$file" ] && sed -n '7s/.* //p' "$file"
@@ -50,6 +63,9 @@ shared_memory() {
         /dev/shm/PostgreSQL.*) echo "$name" ;;
         esac
     done
+    for pid in "$@"; do
+        ls -l "/proc/$pid/fd" 2>/dev/null
+    done | sed -n 's|.* -> \(/dev/shm/PostgreSQL\.[0-9]*\)$|\1|p'
 }
 
 if [ "$2" = watch ]; then

@@ -50,16 +50,18 @@ const INITDB: [&str; 9] = [
     "--wal-segsize=16",
 ];
 
-/// The stopped data folder to copy. It is made now if need be, inside the cluster's `folder`, which must be on the
+/// The stopped data folder to copy. It is made now if need be, or if it is to have a system identifier of its own, inside the cluster's `folder`, which must be on the
 /// same file system as `base`.
 pub(crate) fn template(
     programs: &Programs,
     account: &Account,
     base: &Path,
     folder: &Path,
+    own_identity: bool,
 ) -> Result<PathBuf> {
     let fresh = folder.join("template");
-    let Some(cache) = cache_folder(account, base)? else {
+    let cache = if own_identity { None } else { cache_folder(account, base)? };
+    let Some(cache) = cache else {
         initialise(programs, account, folder, &fresh)?;
         return Ok(fresh);
     };

@@ -91,20 +91,24 @@ impl From<Wish> for Hint {
 
 fn tables() -> Vec<(PathBuf, Table)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("spec/sql");
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .collect();
-    files.sort();
-    files
-        .into_iter()
-        .map(|path| {
-            let text = fs::read_to_string(&path).unwrap();
-            let table = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            (path, table)
-        })
-        .collect()
+    let read = || -> std::io::Result<Vec<(PathBuf, String)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let text = fs::read_to_string(&path)?;
+                files.push((path, text));
+            }
+        }
+        files.sort();
+        Ok(files)
+    };
+    let files = read().unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let parse = |(path, text): (PathBuf, String)| {
+        let table = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path, table)
+    };
+    files.into_iter().map(parse).collect()
 }
 
 #[test]

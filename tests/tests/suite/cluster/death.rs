@@ -106,6 +106,18 @@ async fn drop_leaves_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn drop_spares_who_looks_around_in_the_folder() -> Result<()> {
+    let cluster = cluster_with_table(0).await?;
+    let mut visitor = Command::new("sleep").arg("600").current_dir(cluster.folder()).spawn().unwrap();
+    drop(cluster);
+    let spared = visitor.try_wait().unwrap().is_none();
+    visitor.kill().unwrap();
+    visitor.wait().unwrap();
+    assert!(spared, "the guardian killed a stranger");
+    Ok(())
+}
+
+#[tokio::test]
 async fn drop_of_frozen_and_killed_servers_leaves_nothing() -> Result<()> {
     let cluster = cluster_with_table(2).await?;
     let remains = Remains::of_cluster(&cluster).await;

@@ -8,6 +8,7 @@ use crate::engine::Fault;
 use crate::requirement::Requirement;
 use crate::select::Rejection;
 use crate::snapshot::Member;
+pub use crate::sql::StatementClass as Access;
 use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NoPrimary, NodeId, Role};
 
@@ -29,29 +30,6 @@ pub struct Request<'a> {
     pub group: Option<&'a str>,
     /// Nodes that this statement was tried on already.
     pub tried: &'a [NodeId],
-}
-
-/// What kind of statement a route is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// It only reads.
-    Read,
-    /// It writes, or may write.
-    Write,
-    /// It changes or needs the state of its connection on the primary.
-    Session,
-}
-
-impl Access {
-    /// Its name in metrics and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Session => "session",
-        }
-    }
 }
 
 impl<'a> Request<'a> {

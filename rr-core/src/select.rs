@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, ReadPreference, Spill};
+use crate::position::{PgPosition, Position};
 use crate::requirement::Requirement;
 use crate::time::Moment;
 use crate::topology::{NodeId, NodeSet, Quarantine, Topology};
@@ -57,6 +58,21 @@ pub enum Rejection {
     Spare,
     /// The rule says that reads do not leave the region.
     OtherRegion,
+}
+
+impl Rejection {
+    /// Whether waiting may help: the node only has to get further, or to be asked again.
+    #[must_use]
+    pub const fn is_about_position(self) -> bool {
+        matches!(
+            self,
+            Self::Behind { .. }
+                | Self::PositionUnknown
+                | Self::WriteUnplaced
+                | Self::TooStale { .. }
+                | Self::StalenessUnknown
+        )
+    }
 }
 
 impl fmt::Display for Rejection {
@@ -257,11 +273,22 @@ impl<'a> Ask<'a> {
     }
 
     fn fulfilling(&self, topology: &Topology, set: NodeSet) -> NodeSet {
-        let fits = |&index: &usize| {
-            self.verdict(topology, index).is_ok()
-                && (self.tried.is_empty() || !self.tried.contains(&topology.nodes()[index].id))
+        let mut fitting = match Glance::at(self.requirement) {
+            Some(glance) => glance.accepted(topology, set, self.now),
+            None => NodeSet::EMPTY,
         };
-        set.iter().filter(fits).collect()
+        for index in set.without(fitting) {
+            if self.verdict(topology, index).is_ok() {
+                fitting.insert(index);
+            }
+        }
+        if !self.tried.is_empty() {
+            fitting
+                .iter()
+                .filter(|&index| self.tried.contains(&topology.nodes()[index].id))
+                .for_each(|index| fitting.remove(index));
+        }
+        fitting
     }
 
     /// The primary, unless it is out of the question for this request.
@@ -283,6 +310,40 @@ impl<'a> Ask<'a> {
         let member = topology.members(group).contains(index);
         let general = rules.fallback == GroupFallback::Any && topology.general().contains(index);
         (!member && !general).then_some(Rejection::NotInGroup)
+    }
+}
+
+/// The short way to accept nodes. Whatever it does not accept gets the full verdict, which it never contradicts.
+#[derive(Clone, Copy)]
+struct Glance {
+    /// Words of head positions from here ...
+    from: u64,
+    /// ... up to but not including this one cover what is needed.
+    to: u64,
+}
+
+impl Glance {
+    /// `None` for a requirement that a glance cannot judge.
+    fn at(requirement: &Requirement) -> Option<Self> {
+        if requirement.after.is_some() || requirement.max_lag.is_some() {
+            return None;
+        }
+        match &requirement.covers {
+            None => Some(Self { from: 0, to: u64::MAX }),
+            Some(Position::Postgres(position)) if position.is_single() => {
+                let from = position.head_word()?;
+                Some(Self { from, to: PgPosition::end_of_timeline(from) })
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn accepted(self, topology: &Topology, set: NodeSet, now: Moment) -> NodeSet {
+        let hot = topology.hot();
+        set.retain_below(hot.len(), |index| {
+            let hot = hot[index];
+            (hot.head >= self.from) & (hot.head < self.to) & (now < hot.fresh_until)
+        })
     }
 }
 

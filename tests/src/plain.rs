@@ -62,9 +62,7 @@ impl Connector for Plain {
 
 fn settings(target: &Target) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
     let mut settings = tokio_postgres::Config::from_str(target.node.url.expose())?;
-    settings
-        .connect_timeout(target.pool.connect_timeout)
-        .application_name(format!("rr {}", target.node.name));
+    settings.connect_timeout(target.pool.connect_timeout).application_name(&target.node.name);
     if target.role == Role::Replica {
         settings.options("-c default_transaction_read_only=on");
     }
@@ -85,5 +83,7 @@ pub fn config(cluster: &Cluster) -> Config {
     config.replicas = replicas.collect();
     config.monitor.interval = std::time::Duration::from_millis(50);
     config.monitor.jitter = std::time::Duration::from_millis(10);
+    // bb8 tries to connect again and again for as long as a checkout may take; a dead node must not cost a read that.
+    config.pool.replica.checkout_timeout = std::time::Duration::from_millis(500);
     config
 }

@@ -70,6 +70,11 @@ impl PgPosition {
         (self.timeline, self.lsn)
     }
 
+    /// Whether the head is all there is.
+    pub(crate) const fn is_single(&self) -> bool {
+        self.older.is_none()
+    }
+
     /// How far `timeline` is included; `None` when nothing of it is known to be.
     #[must_use]
     pub fn point(&self, timeline: Timeline) -> Option<Lsn> {

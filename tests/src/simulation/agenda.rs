@@ -61,7 +61,9 @@ mod tests {
     #[test]
     fn earlier_first_and_equals_in_order_of_entry() {
         let mut agenda = Agenda::new();
-        [(5, 'c'), (1, 'a'), (5, 'd'), (2, 'b')].map(|(at, what)| agenda.add(Moment::from_millis(at), what));
+        for (at, what) in [(5, 'c'), (1, 'a'), (5, 'd'), (2, 'b')] {
+            agenda.add(Moment::from_millis(at), what);
+        }
         let order: String = std::iter::from_fn(|| agenda.next()).map(|(_, what)| what).collect();
         assert_eq!(order, "abcd");
     }

@@ -34,7 +34,7 @@ impl Trace {
 
     pub(super) fn line(&mut self, at: Moment, what: fmt::Arguments<'_>) {
         // Writing into a hash cannot fail.
-        let _ = write!(self.hash, "{} {what}\n", at.as_nanos());
+        let _ = writeln!(self.hash, "{} {what}", at.as_nanos());
         if self.recording == Recording::Text {
             let millis = at.as_nanos() / 1_000_000;
             let micros = at.as_nanos() / 1_000 % 1_000;

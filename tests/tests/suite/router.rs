@@ -87,7 +87,7 @@ async fn write(router: &Router<Plain>, text: &str) -> Result<Position> {
 
 /// Waits until the router knows something.
 async fn until(router: &Router<Plain>, what: &str, mut check: impl FnMut(&Router<Plain>) -> bool) -> Result {
-    let looked = async || Ok::<_, std::convert::Infallible>(check(router));
+    let looked = || std::future::ready(Ok::<_, std::convert::Infallible>(check(router)));
     Ok(wait_until(PATIENCE, what, looked)
         .await
         .map_err(|error| format!("{error}\n{:#?}", router.topology()))?)

@@ -200,7 +200,8 @@ async fn a_connector_that_panics_hangs_or_lies_costs_one_node_for_a_while() -> R
             let topology = router.topology();
             topology.nodes().iter().find(|n| &*n.name == "replica-1").map(|n| n.health)
         };
-        let is = |wanted| async move || Ok::<_, std::convert::Infallible>(state() == Some(wanted));
+        let is =
+            |wanted| move || std::future::ready(Ok::<_, std::convert::Infallible>(state() == Some(wanted)));
         wait_until(PATIENCE, &format!("a replica that {mood:?} to be down"), is(HealthState::Unhealthy))
             .await?;
         assert!(router.route(&Request::write()).is_ok(), "the primary has nothing to do with it");

@@ -127,7 +127,7 @@ async fn two_servers_that_take_writes_get_none() -> Result {
     let (cluster, router) = routed(1).await?;
     // Without `standby.signal` it comes up as a primary on the same timeline: the way operators make a split brain.
     let replica = cluster.replica(1)?;
-    replica.stop_fast().await?;
+    replica.stop(rr_tests::cluster::Mode::Fast).await?;
     std::fs::remove_file(cluster.folder().join(replica.name()).join("standby.signal"))?;
     replica.start().await?;
     until(&router, "the split brain to be noticed", |r| {
@@ -148,7 +148,8 @@ async fn two_servers_that_take_writes_get_none() -> Result {
 
 #[tokio::test]
 async fn a_server_of_another_cluster_is_kept_out() -> Result {
-    let (cluster, other) = (Cluster::builder().start().await?, Cluster::builder().replicas(1).start().await?);
+    let (cluster, other) =
+        (Cluster::builder().start().await?, Cluster::builder().replicas(1).own_identity().start().await?);
     let mut config = config(&cluster);
     config.replicas.push(NodeConfig::new(other.replica(1)?.url())?.with_name("stranger"));
     let router = start(config).await?;

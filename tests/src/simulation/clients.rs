@@ -126,13 +126,23 @@ impl Simulation {
     pub(super) fn traffic(&mut self) {
         for server in 0..self.truth.servers.len() {
             let primary = &self.truth.servers[server];
-            if primary.alive && primary.writable && self.rng.bool() {
+            if primary.alive && primary.writable && self.last_write.is_none() && self.rng.bool() {
                 self.commit(server);
             }
         }
         let busy = if self.rng.u32(0..20) == 0 { 400 } else { 25 };
         let next = self.soon(busy);
         self.agenda.add(next, Action::Traffic);
+    }
+
+    /// The worst that an idle primary can be left with: its log ends with a page, or even a segment.
+    pub(super) fn last_write(&mut self) {
+        let Some(leader) = self.truth.leader() else { return };
+        let branch = self.truth.servers[leader].content.branch;
+        let size = self.truth.wal.room(branch, self.rng.bool());
+        let end = self.truth.write(leader, size, Some(self.now));
+        self.last_write = self.capture(leader);
+        note!(self, "the last write ends at {end:?}, position {:?}", self.last_write);
     }
 
     fn commit(&mut self, server: usize) -> Content {
@@ -199,6 +209,9 @@ impl Simulation {
     pub(super) fn write(&mut self, writing: Writing) {
         let Some(server) = self.member(writing.node).map(|member| member.server) else { return };
         let primary = &self.truth.servers[server];
+        if self.last_write.is_some() {
+            return self.rest(writing.client);
+        }
         let reachable = primary.alive && !self.truth.cut[server].clients;
         if !reachable || !primary.writable || primary.system != self.truth.system {
             self.stats.happened.failed_writes += 1;

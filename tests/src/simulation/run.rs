@@ -25,6 +25,9 @@ use super::{Options, Outcome};
 /// How long everything is left in peace at the end, so that it can settle.
 const SETTLING: u64 = 1_500;
 
+/// How long nobody writes before the end.
+const IDLE: u64 = 500;
+
 /// When a run begins; later than the clock's origin, so that there is a time before it.
 const START: Moment = Moment::from_millis(1_000);
 
@@ -60,6 +63,8 @@ pub(super) enum Action {
     Peace,
     /// All control files come up to date.
     Checkpoint,
+    /// The last write, which ends where its page does, and nobody writes any more.
+    LastWrite,
     /// The end.
     End,
 }
@@ -102,6 +107,16 @@ pub(super) struct Simulation {
     /// When nothing goes wrong any more, and whether that has come.
     pub(super) peace_at: Moment,
     pub(super) peace: bool,
+    /// The position of the last write of all.
+    pub(super) last_write: Option<Position>,
+}
+
+/// What there is to be judged at the end of a run.
+#[derive(Debug)]
+pub(super) struct End<'a> {
+    pub(super) now: Moment,
+    pub(super) last_write: Option<Position>,
+    pub(super) members: &'a [Member],
 }
 
 impl Simulation {
@@ -126,6 +141,7 @@ impl Simulation {
             alarmed_at: Moment::ORIGIN,
             peace_at: START + plan.length,
             peace: false,
+            last_write: None,
             rng,
             plan,
             options,
@@ -141,7 +157,8 @@ impl Simulation {
             self.now = at;
             self.stats.steps += 1;
             if matches!(action, Action::End) {
-                self.oracle.settled(self.now, &self.topology, &self.truth, &self.members);
+                let end = End { now: self.now, last_write: self.last_write.clone(), members: &self.members };
+                self.oracle.settled(&end, &self.topology, &self.truth);
                 self.show_violations();
                 break;
             }
@@ -207,6 +224,7 @@ impl Simulation {
                 for millis in [300, 600, 900] {
                     self.agenda.add(self.now + ms(millis), Action::Checkpoint);
                 }
+                self.agenda.add(self.now + ms(SETTLING - IDLE), Action::LastWrite);
                 self.agenda.add(self.now + ms(SETTLING), Action::End);
             }
             Action::Checkpoint => {
@@ -214,6 +232,7 @@ impl Simulation {
                     server.checkpoint(&self.truth.wal);
                 }
             }
+            Action::LastWrite => self.last_write(),
             Action::End => {}
         }
     }

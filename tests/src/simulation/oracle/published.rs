@@ -6,7 +6,7 @@ use rr_core::topology::{NoPrimary, Node, NodeId, Quarantine, Role, Topology};
 
 use super::{Excuse, Oracle, Shown};
 use crate::simulation::cluster::Cluster;
-use crate::simulation::run::Member;
+use crate::simulation::run::{End, Member};
 use crate::simulation::wal::BranchId;
 
 impl Oracle {
@@ -195,13 +195,8 @@ impl Oracle {
     }
 
     /// After everything was put right and left alone, the world must have found its way.
-    pub(in crate::simulation) fn settled(
-        &mut self,
-        now: Moment,
-        topology: &Topology,
-        truth: &Cluster,
-        members: &[Member],
-    ) {
+    pub(in crate::simulation) fn settled(&mut self, end: &End<'_>, topology: &Topology, truth: &Cluster) {
+        let (now, members) = (end.now, end.members);
         let Some(leader) = truth.leader() else { return };
         let server_of =
             |id: NodeId| members.iter().find(|member| member.id == id).map(|member| member.server);
@@ -223,6 +218,15 @@ impl Oracle {
             if node.staleness(now).is_none_or(|staleness| staleness > self.grace) {
                 let staleness = node.staleness(now);
                 self.object(now, format!("settled: {} has a staleness of {staleness:?}", node.id));
+            }
+            if let (Some(last), Some(applied)) = (&end.last_write, &node.applied)
+                && !applied.covers(last)
+            {
+                let id = node.id;
+                self.object(
+                    now,
+                    format!("settled: {id} is at {applied} and nobody writes, but {last} is not covered"),
+                );
             }
             let head = match &node.applied {
                 Some(Position::Postgres(applied)) => Some(applied.head().0),

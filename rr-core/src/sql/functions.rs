@@ -23,7 +23,8 @@ impl Functions {
     pub(super) fn class(&self, name: Word<'_>) -> StatementClass {
         match self.names.get(name) {
             Some(class) => class,
-            None => self.family(name.bytes()),
+            None if name.begins_like(self.prefix) => self.family(name.bytes()),
+            None => Read,
         }
     }
 
@@ -32,13 +33,11 @@ impl Functions {
         self.names.listed()
     }
 
-    #[inline]
     fn family(&self, name: &[u8]) -> StatementClass {
         strip_prefix(name, self.prefix).map_or(Read, |rest| {
-            self.families
-                .iter()
-                .find(|(beginning, _)| strip_prefix(rest, beginning).is_some())
-                .map_or(Read, |(_, class)| *class)
+            let mut found =
+                self.families.iter().filter(|(beginning, _)| strip_prefix(rest, beginning).is_some());
+            found.next().map_or(Read, |(_, class)| *class)
         })
     }
 }

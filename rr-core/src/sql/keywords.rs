@@ -64,13 +64,6 @@ pub(super) enum Keyword {
     ConnectionRelation,
 }
 
-impl Keyword {
-    /// Whether the word matters even when it is quoted or qualified.
-    pub(super) const fn is_relation(self) -> bool {
-        matches!(self, Self::NodeRelation | Self::ConnectionRelation)
-    }
-}
-
 pub(super) type Keywords = Names<Keyword, 512>;
 
 /// The keyword that `word` is.

@@ -24,6 +24,12 @@ impl<'a> Word<'a> {
         self.text.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// Whether the word's first letter is that of `prefix`, which is in lower case and not empty.
+    #[inline]
+    pub(super) fn begins_like(self, prefix: &str) -> bool {
+        prefix.as_bytes().first() == Some(&self.first().to_ascii_lowercase())
+    }
+
     #[inline]
     const fn len(self) -> usize {
         self.end - self.start
@@ -83,13 +89,21 @@ fn load_short(rest: &[u8]) -> u64 {
     rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }
 
+/// One place in the table.
+#[derive(Clone, Copy)]
+struct Slot {
+    key: Key,
+    /// Zero when the place is free.
+    len: u8,
+    /// Into `entries`.
+    index: u16,
+}
+
 /// Names in lower case, each with what it means. `SLOTS` is a power of two, at least twice the number of names.
 pub(super) struct Names<V: Copy + 'static, const SLOTS: usize> {
     /// Bit `n` of entry `c`: some name begins with the byte `c` (either case) and is `n` bytes long.
     lengths: [u64; 256],
-    /// Index into `entries`, plus one; zero is an empty slot.
-    slots: [u16; SLOTS],
-    keys: [Key; SLOTS],
+    slots: [Slot; SLOTS],
     entries: &'static [(&'static str, V)],
 }
 
@@ -97,13 +111,12 @@ impl<V: Copy + 'static, const SLOTS: usize> Names<V, SLOTS> {
     /// Builds the table; meant for a `static`, so that a bad list fails to compile.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the asserts bound every index; const code has no TryFrom"
+        reason = "the asserts bound every number; const code has no TryFrom"
     )]
     pub(super) const fn new(entries: &'static [(&'static str, V)]) -> Self {
         assert!(SLOTS.is_power_of_two() && entries.len() * 2 <= SLOTS && SLOTS <= 1 << 15);
         let mut lengths = [0_u64; 256];
-        let mut slots = [0_u16; SLOTS];
-        let mut keys = [Key::NONE; SLOTS];
+        let mut slots = [Slot { key: Key::NONE, len: 0, index: 0 }; SLOTS];
         let mut index = 0;
         while index < entries.len() {
             let name = entries[index].0.as_bytes();
@@ -114,18 +127,17 @@ impl<V: Copy + 'static, const SLOTS: usize> Names<V, SLOTS> {
             lengths[name[0].to_ascii_uppercase() as usize] |= bit;
             let key = const_key(name);
             let mut slot = key.slot(name.len(), SLOTS);
-            while slots[slot] != 0 {
+            while slots[slot].len != 0 {
                 assert!(
-                    !same(entries[slots[slot] as usize - 1].0.as_bytes(), name),
+                    !same(entries[slots[slot].index as usize].0.as_bytes(), name),
                     "a name is listed twice"
                 );
                 slot = (slot + 1) & (SLOTS - 1);
             }
-            slots[slot] = index as u16 + 1;
-            keys[slot] = key;
+            slots[slot] = Slot { key, len: name.len() as u8, index: index as u16 };
             index += 1;
         }
-        Self { lengths, slots, keys, entries }
+        Self { lengths, slots, entries }
     }
 
     /// What `word` means, in any case; `None` when it is not listed.
@@ -140,21 +152,23 @@ impl<V: Copy + 'static, const SLOTS: usize> Names<V, SLOTS> {
         self.entries
     }
 
-    #[inline]
+    #[inline(never)]
     fn find(&self, word: Word<'_>) -> Option<V> {
         let key = word.key();
-        let mut slot = key.slot(word.len(), SLOTS);
+        let mut place = key.slot(word.len(), SLOTS);
         loop {
-            let index = usize::from(*self.slots.get(slot)?);
-            let (name, value) = self.entries.get(index.checked_sub(1)?)?;
-            // Sixteen bytes are all in the key.
-            if self.keys.get(slot) == Some(&key)
-                && name.len() == word.len()
-                && (name.len() <= 16 || name.as_bytes().eq_ignore_ascii_case(word.bytes()))
-            {
-                return Some(*value);
+            let slot = self.slots.get(place)?;
+            if slot.len == 0 {
+                return None;
             }
-            slot = (slot + 1) & (SLOTS - 1);
+            if slot.key == key && usize::from(slot.len) == word.len() {
+                let (name, value) = self.entries.get(usize::from(slot.index))?;
+                // Sixteen bytes are all in the key.
+                if name.len() <= 16 || name.as_bytes().eq_ignore_ascii_case(word.bytes()) {
+                    return Some(*value);
+                }
+            }
+            place = (place + 1) & (SLOTS - 1);
         }
     }
 }

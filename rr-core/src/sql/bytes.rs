@@ -82,9 +82,9 @@ const fn each(byte: u8) -> u64 {
 }
 
 /// Where the word that began before `at` ends.
-#[inline]
+#[inline(always)]
 pub(super) fn word_end(text: &[u8], at: usize) -> usize {
-    skip_while(text, at, in_word, |lanes| {
+    skip_while(text, at, |lanes| {
         // In lanes without their top bit an addition cannot carry into the next one, and the sum's top bit says
         // "at least this".
         let plain = lanes & !HIGH;
@@ -98,58 +98,50 @@ pub(super) fn word_end(text: &[u8], at: usize) -> usize {
 }
 
 /// Where the digits at `at` end.
-#[inline]
+#[inline(always)]
 pub(super) fn digits_end(text: &[u8], at: usize) -> usize {
-    skip_while(
-        text,
-        at,
-        |byte| byte.is_ascii_digit(),
-        |lanes| {
-            let value = lanes ^ each(b'0');
-            ((value & !HIGH) + each(0x80 - 10)) | value
-        },
-    )
+    skip_while(text, at, |lanes| {
+        let value = lanes ^ each(b'0');
+        ((value & !HIGH) + each(0x80 - 10)) | value
+    })
 }
 
 /// Where `byte` stands next, from `at` on; the length of the text if nowhere.
-#[inline]
+#[inline(always)]
 pub(super) fn find(text: &[u8], at: usize, byte: u8) -> usize {
-    skip_while(
-        text,
-        at,
-        |other| other != byte,
-        |lanes| {
-            let same = lanes ^ each(byte);
-            // Only the first marked lane is exact, and only the first is looked at.
-            same.wrapping_sub(LOW) & !same
-        },
-    )
+    skip_while(text, at, |lanes| {
+        let same = lanes ^ each(byte);
+        // Only the first marked lane is exact, and only the first is looked at.
+        same.wrapping_sub(LOW) & !same
+    })
 }
 
 /// Where one of two bytes stands next.
-#[inline]
+#[inline(always)]
 pub(super) fn find_either(text: &[u8], at: usize, one: u8, two: u8) -> usize {
-    skip_while(
-        text,
-        at,
-        |other| other != one && other != two,
-        |lanes| {
-            let (one, two) = (lanes ^ each(one), lanes ^ each(two));
-            (one.wrapping_sub(LOW) & !one) | (two.wrapping_sub(LOW) & !two)
-        },
-    )
+    skip_while(text, at, |lanes| {
+        let (one, two) = (lanes ^ each(one), lanes ^ each(two));
+        (one.wrapping_sub(LOW) & !one) | (two.wrapping_sub(LOW) & !two)
+    })
 }
 
-/// The first position from `at` on whose byte is not `wanted`.
+/// The first position from `at` on whose byte is not `wanted`, or the end of the text.
 ///
-/// `unwanted` says the same of eight bytes at once: the top bit of the lowest lane that is set marks it.
-#[inline]
-fn skip_while(
-    text: &[u8],
-    mut at: usize,
-    wanted: impl Fn(u8) -> bool,
-    unwanted: impl Fn(u64) -> u64,
-) -> usize {
+/// `unwanted` marks bytes of eight at once: the top bit of the lowest lane that is set is exact.
+#[inline(always)]
+fn skip_while(text: &[u8], at: usize, unwanted: impl Fn(u64) -> u64) -> usize {
+    // Most runs end within eight bytes, so the loop stays out of the way.
+    if let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let marks = unwanted(u64::from_le_bytes(*chunk)) & HIGH;
+        if marks != 0 {
+            return at + lane(marks);
+        }
+    }
+    skip_long(text, at, unwanted)
+}
+
+#[inline(never)]
+fn skip_long(text: &[u8], mut at: usize, unwanted: impl Fn(u64) -> u64) -> usize {
     while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let marks = unwanted(u64::from_le_bytes(*chunk)) & HIGH;
         if marks != 0 {
@@ -157,10 +149,23 @@ fn skip_while(
         }
         at += 8;
     }
-    while text.get(at).is_some_and(|byte| wanted(*byte)) {
-        at += 1;
+    let marks = unwanted(tail(text, at)) & HIGH;
+    if marks == 0 { text.len() } else { text.len().min(at + lane(marks)) }
+}
+
+/// The up to seven bytes from `at` to the end of the text, and zeros.
+#[inline]
+pub(super) fn tail(text: &[u8], at: usize) -> u64 {
+    let rest = text.len().saturating_sub(at);
+    match text.last_chunk::<8>() {
+        Some(chunk) if rest > 0 => u64::from_le_bytes(*chunk) >> ((8 - rest) * 8),
+        _ => text
+            .get(at..)
+            .unwrap_or_default()
+            .iter()
+            .rev()
+            .fold(0, |word, byte| (word << 8) | u64::from(*byte)),
     }
-    at
 }
 
 /// The index of the lowest lane whose top bit is set.
@@ -204,8 +209,8 @@ mod tests {
     #[test]
     fn the_end_of_the_text_ends_every_run() {
         for at in [0, 3, 4, 100] {
-            assert_eq!(word_end(b"abc", at), at.max(3));
-            assert_eq!(find(b"abc", at, b'x'), at.max(3));
+            assert_eq!(word_end(b"abc", at), 3);
+            assert_eq!(find(b"abc", at, b'x'), 3);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use super::StatementClass::{self, Session, Write};
 use super::grammar::Grammar;
-use super::keywords::{Keyword, keyword};
+use super::keywords::Keyword;
 use super::lexer::{Kind, Token};
 use super::mysql::is_connection_variable;
-use super::statement::{Before, Expect, Scan, Verb};
+use super::statement::{Before, Expect, Name, Scan, Verb};
 
 impl<G: Grammar> Scan<'_, G> {
     /// A bare word that is a keyword, unless it stands where any name may. Says what it means there.
@@ -87,10 +87,10 @@ impl<G: Grammar> Scan<'_, G> {
 
     /// A `(`: what stands before it may be called.
     #[inline]
-    pub(super) fn open(&mut self, before: Before) {
+    pub(super) fn open(&mut self, before: Before, name: Name) {
         // An alias behind AS has columns in parentheses, not arguments.
-        if matches!(before.kind, Kind::Word | Kind::Quoted) && before.earlier != Keyword::As {
-            let class = G::FUNCTIONS.class(self.word(before.start, before.end));
+        if before.is_name() && before.earlier != Keyword::As {
+            let class = G::FUNCTIONS.class(self.text, name.start, name.end);
             if class != StatementClass::Read {
                 self.raise(class);
             }
@@ -103,25 +103,24 @@ impl<G: Grammar> Scan<'_, G> {
 
     /// A `.`: what stands before it may be the schema of temporary relations.
     #[inline]
-    pub(super) fn qualifier(&mut self, before: Before) {
-        if !G::MYSQL && matches!(before.kind, Kind::Word | Kind::Quoted) && before.end - before.start >= 7 {
-            self.schema(before);
+    pub(super) fn qualifier(&mut self, before: Before, name: Name) {
+        if !G::MYSQL && before.is_name() && name.end - name.start >= 7 {
+            self.schema(name);
         }
     }
 
-    fn schema(&mut self, before: Before) {
-        let name = self.word(before.start, before.end).bytes();
+    fn schema(&mut self, name: Name) {
         // Or pg_temp_3, as catalogs spell it.
-        if name.first_chunk::<7>().is_some_and(|name| name.eq_ignore_ascii_case(b"pg_temp")) {
+        let begin = self.word(name.start, name.end).first_chunk::<7>();
+        if begin.is_some_and(|name| name.eq_ignore_ascii_case(b"pg_temp")) {
             self.raise(Session);
         }
     }
 
     /// A quoted name: no keyword, but it can be that of a system view.
     #[inline]
-    pub(super) fn quoted(&mut self, start: usize, end: usize) {
-        let keyword = keyword(G::KEYWORDS, self.word(start, end));
-        if keyword != Keyword::None {
+    pub(super) fn quoted(&mut self, name: Name) {
+        if let Some(keyword) = G::KEYWORDS.get(self.text, name.start, name.end) {
             self.relation(keyword);
         }
     }
@@ -140,7 +139,7 @@ impl<G: Grammar> Scan<'_, G> {
         match token.kind {
             Kind::At if !self.is_host(token.start) => self.raise(Session),
             Kind::SystemVariable => {
-                let name = self.word(token.start, token.end).bytes();
+                let name = self.word(token.start, token.end);
                 self.raise(if is_connection_variable(name) { Session } else { Write });
             }
             _ => {}

@@ -3,7 +3,7 @@
 //! Every function gets the text behind `/*`.
 
 use super::Hint;
-use super::bytes::{find, find_either};
+use super::bytes::find;
 
 /// The length of a comment that ends at the first `*/`.
 pub(super) fn flat(rest: &[u8]) -> Option<usize> {
@@ -21,7 +21,6 @@ pub(super) fn nested(rest: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = 0;
     loop {
-        at = find_either(rest, at, b'*', b'/');
         match (rest.get(at)?, rest.get(at + 1)?) {
             (b'*', b'/') if depth == 0 => return Some(at),
             (b'*', b'/') => depth -= 1,

@@ -1,6 +1,6 @@
 //! The words that can change what a statement is.
 
-use super::names::{Names, Word};
+use super::names::Names;
 
 /// What a bare word means to the rules. Words with the same effect share a variant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,9 +65,3 @@ pub(super) enum Keyword {
 }
 
 pub(super) type Keywords = Names<Keyword, 512>;
-
-/// The keyword that `word` is.
-#[inline]
-pub(super) fn keyword(words: &Keywords, word: Word<'_>) -> Keyword {
-    words.get(word).unwrap_or(Keyword::None)
-}

@@ -70,8 +70,7 @@ pub(super) struct Lexer<'a, G> {
     text: &'a [u8],
     /// What the text itself gives away, whatever the statement.
     pub(super) evidence: StatementClass,
-    /// The text ended inside a quote or a comment.
-    pub(super) open: bool,
+    open: bool,
     /// The most restrictive hint so far.
     pub(super) hint: Option<Hint>,
     /// Inside a MySQL comment whose content is code.
@@ -91,20 +90,26 @@ impl<'a, G: Grammar> Lexer<'a, G> {
         }
     }
 
+    /// Whether the text ended inside a quote or a comment.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open || self.in_code_comment
+    }
+
     /// The token at or behind `at`, or `None` at the end of the text.
     pub(super) fn token(&mut self, mut at: usize) -> Option<Token> {
         loop {
-            let Some(&first) = self.text.get(at) else {
-                self.open |= self.in_code_comment;
-                return None;
-            };
+            let first = *self.text.get(at)?;
             let next = at + 1;
             let token = match G::BYTES[usize::from(first)] {
                 Byte::Space => Token::new(Kind::Blank, at, next),
-                Byte::Word => self.word(at),
+                Byte::Word if Self::is_prefix(self.text, at) => self.prefixed(at),
+                Byte::Word => Token::new(Kind::Word, at, word_end(self.text, next)),
                 Byte::Digit => Token::new(Kind::Literal, at, self.number_end(next)),
-                Byte::DoubleQuote | Byte::Backtick => self.quoted_name(at, first),
-                Byte::Quote => self.string(at),
+                Byte::DoubleQuote | Byte::Backtick => {
+                    let end = self.quoted_name_end(at, first);
+                    Token { kind: Kind::Quoted, start: next, end, next: end + 1 }
+                }
+                Byte::Quote => Token::new(Kind::Literal, at, self.string_end(at) + 1),
                 Byte::Open => Token::new(Kind::Open, at, next),
                 Byte::Close => Token::new(Kind::Close, at, next),
                 Byte::Dot => Token::new(Kind::Dot, at, next),
@@ -118,28 +123,23 @@ impl<'a, G: Grammar> Lexer<'a, G> {
         }
     }
 
-    /// The word at `at`, or in PostgreSQL the string that its first letter announces.
+    /// Whether the word at `at` is a single letter before a quote or an `&`, which may say how to read on.
     #[inline]
-    pub(super) fn word(&mut self, at: usize) -> Token {
-        let end = word_end(self.text, at + 1);
-        if !G::MYSQL && end == at + 1 && matches!(self.text.get(end), Some(b'\'' | b'&')) {
-            return self.prefixed(at);
-        }
-        Token::new(Kind::Word, at, end)
+    pub(super) fn is_prefix(text: &[u8], at: usize) -> bool {
+        !G::MYSQL && matches!(text.get(at + 1), Some(b'\'' | b'&'))
     }
 
-    /// The name in double quotes or backticks at `at`.
+    /// The closing quote of the name in double quotes or backticks at `at`.
     #[inline]
-    pub(super) fn quoted_name(&mut self, at: usize, quote: u8) -> Token {
+    pub(super) fn quoted_name_end(&mut self, at: usize, quote: u8) -> usize {
         let string = G::MYSQL && quote == b'"';
-        self.quoted(at + 1, quote, if string { Backslash::MySql } else { Backslash::Plain })
+        self.quote_end(at + 1, quote, if string { Backslash::MySql } else { Backslash::Plain })
     }
 
-    /// The string in single quotes at `at`.
+    /// The closing quote of the string in single quotes at `at`.
     #[inline]
-    pub(super) fn string(&mut self, at: usize) -> Token {
-        let backslash = if G::MYSQL { Backslash::MySql } else { Backslash::Standard };
-        Token { kind: Kind::Literal, ..self.quoted(at + 1, b'\'', backslash) }
+    pub(super) fn string_end(&mut self, at: usize) -> usize {
+        self.quote_end(at + 1, b'\'', if G::MYSQL { Backslash::MySql } else { Backslash::Standard })
     }
 
     /// What the loops do not handle by themselves: comments, dollar quotes, parameters, variables.
@@ -169,9 +169,9 @@ impl<'a, G: Grammar> Lexer<'a, G> {
         }
     }
 
-    /// A lone letter before a quote or an `&`: it may say how to read what follows.
+    /// What [`is_prefix`](Self::is_prefix) has found.
     #[cold]
-    fn prefixed(&mut self, at: usize) -> Token {
+    pub(super) fn prefixed(&mut self, at: usize) -> Token {
         match self.text.get(at..self.text.len().min(at + 3)) {
             Some([b'e' | b'E', b'\'', ..]) => Token::new(Kind::Literal, at, self.escape_string(at + 2)),
             Some([b'u' | b'U', b'&', b'"']) => {
@@ -183,14 +183,14 @@ impl<'a, G: Grammar> Lexer<'a, G> {
         }
     }
 
-    /// The end of `E'…'`. A string on the next line continues it, and its backslashes still escape.
+    /// Where to read on behind `E'…'`. A string on the next line continues it, and its backslashes still escape.
     fn escape_string(&mut self, content: usize) -> usize {
-        let mut at = self.quoted(content, b'\'', Backslash::Escapes).next;
+        let mut at = self.quote_end(content, b'\'', Backslash::Escapes) + 1;
         loop {
             match self.text.get(at).map(|byte| G::BYTES[usize::from(*byte)]) {
                 Some(Byte::Space) => at += 1,
                 Some(Byte::Dash) if self.is_dash_comment(at + 1) => at = self.line_end(at + 1),
-                Some(Byte::Quote) => at = self.quoted(at + 1, b'\'', Backslash::Escapes).next,
+                Some(Byte::Quote) => at = self.quote_end(at + 1, b'\'', Backslash::Escapes) + 1,
                 _ => return at,
             }
         }
@@ -200,6 +200,10 @@ impl<'a, G: Grammar> Lexer<'a, G> {
     #[inline]
     pub(super) fn number_end(&self, at: usize) -> usize {
         let mut end = digits_end(self.text, at);
+        // Most numbers end here.
+        if !matches!(self.text.get(end), Some(b'.' | b'e' | b'E')) {
+            return end;
+        }
         if self.text.get(end) == Some(&b'.') {
             end = digits_end(self.text, end + 1);
         }
@@ -212,47 +216,46 @@ impl<'a, G: Grammar> Lexer<'a, G> {
         end
     }
 
-    /// What stands in quotes from `start` on, where a doubled quote stands for itself.
-    #[inline]
-    fn quoted(&mut self, start: usize, quote: u8, backslash: Backslash) -> Token {
-        let end = find(self.text, start, quote);
-        let doubled = self.text.get(end + 1) == Some(&quote);
-        let escaped = backslash != Backslash::Plain && self.text.get(end.wrapping_sub(1)) == Some(&b'\\');
-        if end < self.text.len() && !doubled && !escaped {
-            return Token { kind: Kind::Quoted, start, end, next: end + 1 };
+    /// Where the quote is that closes what begins at `start`; a doubled one stands for itself. If there is none,
+    /// the end of the text.
+    #[inline(always)]
+    fn quote_end(&mut self, start: usize, quote: u8, backslash: Backslash) -> usize {
+        let text = self.text;
+        let end = find(text, start, quote);
+        let doubled = text.get(end + 1) == Some(&quote);
+        let escaped = backslash != Backslash::Plain && text.get(end.wrapping_sub(1)) == Some(&b'\\');
+        if end < text.len() && !doubled && !escaped {
+            return end;
         }
-        self.quoted_closely(start, end, quote, backslash)
+        self.quote_end_from(start, end, quote, backslash)
     }
 
     /// The same, from the first quote in it on.
-    fn quoted_closely(&mut self, start: usize, first: usize, quote: u8, backslash: Backslash) -> Token {
+    #[inline(never)]
+    fn quote_end_from(&mut self, start: usize, first: usize, quote: u8, backslash: Backslash) -> usize {
         let (mut from, mut end) = (start, first);
         loop {
             if end >= self.text.len() {
                 self.open = true;
-                return Token { kind: Kind::Quoted, start, end, next: end };
+                return end;
             }
             let doubled = self.text.get(end + 1) == Some(&quote);
-            let mut closes = !doubled;
             if backslash != Backslash::Plain && self.is_escaped(from, end) {
                 match backslash {
-                    Backslash::MySql => {
-                        self.evidence = StatementClass::Write;
-                        (from, end) = (end + 1, find(self.text, end + 1, quote));
-                        continue;
-                    }
-                    Backslash::Escapes => {
-                        (from, end) = (end + 1, find(self.text, end + 1, quote));
-                        continue;
-                    }
                     // `ESCAPE '\'` is written everywhere; it only makes sense one way.
-                    Backslash::Standard if end == start + 1 && !doubled => closes = true,
-                    Backslash::Standard => self.evidence = StatementClass::Write,
-                    Backslash::Plain => {}
+                    Backslash::Standard if end == start + 1 && !doubled => return end,
+                    Backslash::Standard | Backslash::Plain => self.evidence = StatementClass::Write,
+                    Backslash::Escapes | Backslash::MySql => {
+                        if backslash == Backslash::MySql {
+                            self.evidence = StatementClass::Write;
+                        }
+                        (from, end) = (end + 1, find(self.text, end + 1, quote));
+                        continue;
+                    }
                 }
             }
-            if closes {
-                return Token { kind: Kind::Quoted, start, end, next: end + 1 };
+            if !doubled {
+                return end;
             }
             (from, end) = (end + 2, find(self.text, end + 2, quote));
         }

@@ -2,13 +2,13 @@
 
 use super::StatementClass;
 use super::grammar::Grammar;
-use super::keywords::{Keyword, keyword};
+use super::keywords::Keyword;
 use super::lexer::{Kind, Token};
-use super::statement::{Before, Expect, Scan, Verb};
+use super::statement::{Before, Expect, Name, Scan, Verb};
 
 impl<G: Grammar> Scan<'_, G> {
     /// Takes in a token while no verb is known, and says what it means as a bare word.
-    pub(super) fn before_verb(&mut self, token: Token, before: Before) -> Keyword {
+    pub(super) fn before_verb(&mut self, token: Token, before: Before, name: Name) -> Keyword {
         if self.expect == Expect::Window {
             self.expect = self.behind_window;
             if token.kind != Kind::Open {
@@ -18,18 +18,18 @@ impl<G: Grammar> Scan<'_, G> {
         }
         match token.kind {
             Kind::Word => return self.bare_word(token, before),
-            Kind::Open => self.open(before),
+            Kind::Open => self.open(before, name),
             Kind::Close => {
                 self.close();
                 self.close_before_verb(token, before);
             }
             Kind::Semicolon => self.end_of_statement(),
             Kind::Dot => {
-                self.qualifier(before);
+                self.qualifier(before, name);
                 self.no_word(token, before);
             }
             Kind::Quoted => {
-                self.quoted(token.start, token.end);
+                self.quoted(Name { start: token.start, end: token.end });
                 self.no_word(token, before);
             }
             Kind::At | Kind::SystemVariable | Kind::Literal | Kind::Symbol | Kind::Blank => {
@@ -41,7 +41,7 @@ impl<G: Grammar> Scan<'_, G> {
     }
 
     fn bare_word(&mut self, token: Token, before: Before) -> Keyword {
-        let keyword = keyword(G::KEYWORDS, self.word(token.start, token.end));
+        let keyword = G::KEYWORDS.get(self.text, token.start, token.end).unwrap_or(Keyword::None);
         if self.expect.is_behind_verb() {
             return self.listed(keyword, before);
         }
@@ -58,7 +58,7 @@ impl<G: Grammar> Scan<'_, G> {
             Expect::Options { .. } => self.runs |= keyword == Keyword::Analyze,
             Expect::Explained => self.explained(keyword, before),
             Expect::Subject => {
-                if let Some(class) = G::show(self.word(token.start, token.end).bytes()) {
+                if let Some(class) = G::show(self.word(token.start, token.end)) {
                     self.raise(class);
                     self.expect = Expect::Rest;
                 }
@@ -134,7 +134,7 @@ impl<G: Grammar> Scan<'_, G> {
                 if G::MYSQL && before.keyword != Keyword::Explain => {}
             // SHOW "TimeZone"
             (Expect::Subject, Kind::Quoted) => {
-                let subject = self.word(token.start, token.end).bytes();
+                let subject = self.word(token.start, token.end);
                 self.raise(G::show(subject).unwrap_or(StatementClass::Write));
                 self.expect = Expect::Rest;
             }

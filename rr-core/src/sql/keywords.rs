@@ -1,6 +1,6 @@
 //! The words that can change what a statement is.
 
-use super::names::{Names, Word};
+use super::names::Names;
 
 /// What a bare word means to the rules. Words with the same effect share a variant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,17 +64,4 @@ pub(super) enum Keyword {
     ConnectionRelation,
 }
 
-impl Keyword {
-    /// Whether the word matters even when it is quoted or qualified.
-    pub(super) const fn is_relation(self) -> bool {
-        matches!(self, Self::NodeRelation | Self::ConnectionRelation)
-    }
-}
-
 pub(super) type Keywords = Names<Keyword, 512>;
-
-/// The keyword that `word` is.
-#[inline]
-pub(super) fn keyword(words: &Keywords, word: Word<'_>) -> Keyword {
-    words.get(word).unwrap_or(Keyword::None)
-}

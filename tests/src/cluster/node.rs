@@ -1,0 +1,415 @@
+//! One server: its process, its links and connections to it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::sync::watch;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use super::Ground;
+use super::error::{ClusterError, Result};
+use super::guardian;
+use super::processes::{self, Part};
+use crate::proxy::{Proxy, ReservedPort};
+use crate::wait::wait_until;
+
+/// For whatever a healthy server does within a second; generous, as test machines are busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// A whole handshake, at the harness's own connections.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The database and the ordinary role that owns it.
+const ORDINARY: &str = "app";
+/// The superuser and its database.
+const SUPERUSER: &str = "postgres";
+/// Ports to try before giving up.
+const PORTS: usize = 10;
+
+/// How to shut down a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// Ends the sessions, lets the standbys have all WAL, writes a checkpoint.
+    Fast,
+    /// Ends at once; the next start recovers.
+    Immediate,
+}
+
+/// One server of a cluster, running or not. A cheap handle.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    /// Lines for its configuration file.
+    pub(crate) settings: String,
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) data: PathBuf,
+    log: PathBuf,
+    origin: watch::Sender<Option<u16>>,
+    link: Proxy,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    port: ReservedPort,
+    postmaster: Option<Child>,
+    /// Its postmaster was killed, so backends may be left.
+    leftovers: bool,
+    upstream: Option<Upstream>,
+}
+
+/// Whom a standby follows, and the link to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub(crate) node: Node,
+    pub(crate) link: Proxy,
+}
+
+enum Attempt {
+    Ready,
+    PortTaken,
+}
+
+impl Node {
+    pub(crate) fn new(ground: &Arc<Ground>, name: String, settings: String) -> Result<Self> {
+        let describe = || ClusterError::io("cannot reserve a free port");
+        let port = ReservedPort::reserve().map_err(describe())?;
+        let (origin, listening) = watch::channel(None);
+        let link = Proxy::start(&ground.network, listening).map_err(describe())?;
+        let (data, log) = (ground.folder.join(&name), ground.folder.join(format!("{name}.log")));
+        let state = Mutex::new(State { port, postmaster: None, leftovers: false, upstream: None });
+        let ground = Arc::clone(ground);
+        Ok(Self { shared: Arc::new(Shared { name, settings, ground, data, log, origin, link, state }) })
+    }
+
+    /// The name it was given: `primary`, `replica-1`, …; it keeps it through promotions.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// The connection URL for the ordinary role `app` and its database, through [`link`](Self::link).
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(ORDINARY, self.link().port())
+    }
+
+    /// [`url`](Self::url) past the proxy. The port may change when the server is started anew.
+    #[must_use]
+    pub fn direct_url(&self) -> String {
+        url(ORDINARY, self.port())
+    }
+
+    /// The connection URL for the superuser, past the proxy.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        url(SUPERUSER, self.port())
+    }
+
+    /// The server's own port, past the proxy.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.state().port.number()
+    }
+
+    /// The network between clients and this server.
+    #[must_use]
+    pub fn link(&self) -> &Proxy {
+        &self.shared.link
+    }
+
+    /// The network between this standby and the server it follows; `None` on a primary.
+    #[must_use]
+    pub fn upstream_link(&self) -> Option<Proxy> {
+        self.upstream().map(|upstream| upstream.link)
+    }
+
+    /// Whether its postmaster runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state().postmaster.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// The end of the server's log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        tail(&self.log_text())
+    }
+
+    /// A connection of the ordinary role, through the proxy.
+    ///
+    /// # Errors
+    /// When the server or its link does not let us in within ten seconds.
+    pub async fn client(&self) -> Result<Client> {
+        self.connect(&self.url()).await
+    }
+
+    /// A connection of the superuser, past the proxy.
+    ///
+    /// # Errors
+    /// When the server does not let us in within ten seconds.
+    pub async fn admin(&self) -> Result<Client> {
+        self.connect(&format!("{}?application_name=rr-harness", self.admin_url())).await
+    }
+
+    /// A connection of the ordinary role, past the proxy.
+    ///
+    /// # Errors
+    /// When the server does not let us in within ten seconds.
+    pub async fn direct(&self) -> Result<Client> {
+        self.connect(&self.direct_url()).await
+    }
+
+    /// Runs statements as the ordinary role in its database, on a connection of their own past the proxy.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses a statement.
+    pub async fn sql(&self, statements: &str) -> Result<()> {
+        let client = self.direct().await?;
+        client.batch_execute(statements).await.map_err(self.sql_error())
+    }
+
+    /// The first value of the first row as text, asked like [`sql`](Self::sql).
+    ///
+    /// # Errors
+    /// As [`sql`](Self::sql), and when there is no row or the value is NULL.
+    pub async fn query_text(&self, sql: &str) -> Result<String> {
+        let client = self.direct().await?;
+        self.text(&client, sql).await
+    }
+
+    /// [`sql`](Self::sql) as the superuser, in the superuser's database.
+    ///
+    /// # Errors
+    /// As [`sql`](Self::sql).
+    pub async fn admin_sql(&self, statements: &str) -> Result<()> {
+        self.admin().await?.batch_execute(statements).await.map_err(self.sql_error())
+    }
+
+    /// [`query_text`](Self::query_text) as the superuser, in the superuser's database.
+    ///
+    /// # Errors
+    /// As [`query_text`](Self::query_text).
+    pub async fn admin_query_text(&self, sql: &str) -> Result<String> {
+        self.text(&self.admin().await?, sql).await
+    }
+
+    pub(crate) async fn text(&self, client: &Client, sql: &str) -> Result<String> {
+        let messages = client.simple_query(sql).await.map_err(self.sql_error())?;
+        let value = messages.into_iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).map(String::from),
+            _ => None,
+        });
+        value.ok_or_else(|| ClusterError::NoValue { node: self.shared.name.clone(), sql: String::from(sql) })
+    }
+
+    pub(crate) fn sql_error(&self) -> impl Fn(tokio_postgres::Error) -> ClusterError {
+        let node = self.shared.name.clone();
+        move |source| ClusterError::Sql { node: node.clone(), source }
+    }
+
+    async fn connect(&self, url: &str) -> Result<Client> {
+        let late = |_| ClusterError::ConnectTimeout { node: self.shared.name.clone(), within: HANDSHAKE };
+        let connected = tokio::time::timeout(HANDSHAKE, tokio_postgres::connect(url, NoTls)).await;
+        let (client, connection) = connected.map_err(late)?.map_err(self.sql_error())?;
+        // It ends with its client; an error reaches whoever uses the client.
+        tokio::spawn(async { drop(connection.await) });
+        Ok(client)
+    }
+
+    /// Starts the server and waits until it accepts connections. Its [`link`](Self::link) and the links of its
+    /// standbys lead to it again.
+    ///
+    /// # Errors
+    /// When it is running or does not come up; the error shows the end of its log.
+    pub async fn start(&self) -> Result<()> {
+        if self.is_running() {
+            return Err(ClusterError::Running { node: self.shared.name.clone() });
+        }
+        if std::mem::take(&mut self.state().leftovers) {
+            let shared = Arc::clone(&self.shared);
+            blocking(move || guardian::end_leftovers(&shared.ground.account, &shared.data)).await?;
+        }
+        for _ in 0..PORTS {
+            match self.attempt_to_start().await? {
+                Attempt::Ready => {
+                    self.shared.origin.send_replace(Some(self.port()));
+                    return Ok(self.shared.link.settle().await?);
+                }
+                Attempt::PortTaken => {
+                    let port = ReservedPort::reserve().map_err(ClusterError::io("cannot reserve a port"))?;
+                    self.state().port = port;
+                }
+            }
+        }
+        Err(ClusterError::NoFreePort { node: self.shared.name.clone() })
+    }
+
+    async fn attempt_to_start(&self) -> Result<Attempt> {
+        let log_before = self.log_text().len();
+        self.spawn()?;
+        let connecting = async || {
+            if let Some(status) = self.ended() {
+                return Ok::<_, ClusterError>(Some(Err(status)));
+            }
+            // Another server may have taken the port: then this is not our folder.
+            let client = self.admin().await?;
+            let folder = self.text(&client, "SHOW data_directory").await?;
+            Ok((self.shared.data == *folder).then_some(Ok(())))
+        };
+        match crate::wait::wait_for(PATIENCE, "the first connection", connecting).await {
+            Ok(Ok(())) => Ok(Attempt::Ready),
+            Ok(Err(status)) => {
+                let log = self.log_text();
+                let log = log.get(log_before..).unwrap_or_default();
+                if log.contains("could not bind") {
+                    return Ok(Attempt::PortTaken);
+                }
+                Err(ClusterError::StartFailed { node: self.shared.name.clone(), status, log: tail(log) })
+            }
+            Err(_) => Err(ClusterError::NotReady {
+                node: self.shared.name.clone(),
+                within: PATIENCE,
+                log: self.log_tail(),
+            }),
+        }
+    }
+
+    fn spawn(&self) -> Result<()> {
+        let Shared { name, ground, data, log, .. } = &*self.shared;
+        let describe = || ClusterError::io(format!("cannot start {name}"));
+        let log = fs::File::options().create(true).append(true).open(log).map_err(describe())?;
+        let mut state = self.state();
+        state.port.lend();
+        let mut command = ground.account.command(ground.programs.program("postgres"));
+        command.arg("-D").arg(data).arg("-p").arg(state.port.number().to_string());
+        command.arg("-c").arg(format!("cluster_name={name}"));
+        // The guardian knows the server by this folder even before it has gone there by itself.
+        command.current_dir(data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        state.postmaster = Some(command.spawn().map_err(describe())?);
+        Ok(())
+    }
+
+    /// Shuts the server down and waits until it is gone. Its links refuse connections from now on.
+    ///
+    /// # Errors
+    /// When it is not running, or still there after thirty seconds.
+    pub async fn stop(&self, mode: Mode) -> Result<()> {
+        let signal = match mode {
+            Mode::Fast => Signal::INT,
+            Mode::Immediate => Signal::QUIT,
+        };
+        self.signal(Part::Postmaster, signal)?;
+        // A stopped process hears nothing else.
+        self.signal(Part::Everything, Signal::CONT)?;
+        self.gone(&format!("{} to shut down", self.shared.name)).await
+    }
+
+    /// Kills the postmaster with `kill -9`. Its port refuses connections and idle sessions end at once, but a busy
+    /// backend lives on until its statement ends, and may even commit.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub async fn kill9(&self) -> Result<()> {
+        self.state().leftovers = true;
+        self.signal(Part::Postmaster, Signal::KILL)?;
+        self.gone(&format!("{} to be killed", self.shared.name)).await
+    }
+
+    /// Kills the postmaster and all its children with `kill -9`, as if the machine had failed.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub async fn crash(&self) -> Result<()> {
+        self.state().leftovers = true;
+        self.signal(Part::Everything, Signal::KILL)?;
+        self.gone(&format!("{} to be killed", self.shared.name)).await
+    }
+
+    /// [`stop`](Self::stop) (fast) and [`start`](Self::start).
+    ///
+    /// # Errors
+    /// As these two.
+    pub async fn restart(&self) -> Result<()> {
+        self.stop(Mode::Fast).await?;
+        self.start().await
+    }
+
+    /// Sends a signal to a part of the running server, and says how many processes got it.
+    pub(crate) fn signal(&self, part: Part, signal: Signal) -> Result<usize> {
+        // Once waited for, its number may be another process's.
+        let running = self.is_running();
+        let pid = self.state().postmaster.as_ref().filter(|_| running).map(Child::id);
+        let pid = pid.ok_or_else(|| ClusterError::NotRunning { node: self.shared.name.clone() })?;
+        processes::signal(pid, part, signal).map_err(ClusterError::io("cannot list processes"))
+    }
+
+    /// Waits until the postmaster has ended and takes its port back.
+    async fn gone(&self, what: &str) -> Result<()> {
+        self.shared.origin.send_replace(None);
+        wait_until(PATIENCE, what, async || Ok::<_, ClusterError>(self.ended().is_some())).await?;
+        self.state().postmaster = None;
+        // Should another process have got it, the next start takes a new one.
+        let _next_start_decides = self.state().port.hold();
+        Ok(self.shared.link.settle().await?)
+    }
+
+    fn ended(&self) -> Option<ExitStatus> {
+        self.state().postmaster.as_mut()?.try_wait().ok()?
+    }
+
+    pub(crate) fn upstream(&self) -> Option<Upstream> {
+        self.state().upstream.clone()
+    }
+
+    pub(crate) fn set_upstream(&self, upstream: Option<Upstream>) {
+        self.state().upstream = upstream;
+    }
+
+    pub(crate) fn origin(&self) -> crate::proxy::Origin {
+        self.shared.origin.subscribe()
+    }
+
+    /// Waits for a postmaster whose end the guardian has brought, so that no zombie stays.
+    pub(crate) fn reap(&self) {
+        if let Some(mut child) = self.state().postmaster.take() {
+            let _reaped = child.wait();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_text(&self) -> String {
+        fs::read(&self.shared.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+}
+
+fn url(role: &str, port: u16) -> String {
+    format!("postgresql://{role}@127.0.0.1:{port}/{role}")
+}
+
+/// The last lines, enough to see why a server did not start.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let stopped = |error| ClusterError::Io {
+        what: String::from("blocking work did not finish"),
+        source: std::io::Error::other(error),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}

@@ -1,0 +1,144 @@
+//! A data folder that is initialised once for each server version and then only copied.
+//!
+//! `initdb` takes half a second, a copy on a memory file system a few hundredths. The templates of one user
+//! stay in a folder that only this user can open, beside the clusters' own folders.
+
+use std::fs::{self, DirBuilder, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::account::Account;
+use super::error::{ClusterError, Result};
+use super::programs::Programs;
+
+/// Fast, small and quick to notice what happens. `full_page_writes` stays on as in production: it
+/// decides what a commit weighs. `mmap` keeps shared memory segments as files inside the data folder, so
+/// that nothing is left in /dev/shm when a server is killed.
+const SETTINGS: &str = "
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+dynamic_shared_memory_type = mmap
+fsync = off
+shared_buffers = 16MB
+max_connections = 200
+wal_log_hints = on
+wal_keep_size = 1GB
+autovacuum = off
+wal_retrieve_retry_interval = 100ms
+wal_receiver_timeout = 2s
+wal_sender_timeout = 2s
+wal_receiver_status_interval = 1s
+hot_standby_feedback = on
+log_line_prefix = '%m [%p] %b '
+";
+
+/// The ordinary role and its database; single-user mode wants one statement a line.
+const ORDINARY_ROLE: &str = "CREATE ROLE app LOGIN\nCREATE DATABASE app OWNER app\n";
+
+const INITDB: [&str; 9] = [
+    "-A",
+    "trust",
+    "-U",
+    "postgres",
+    "--no-sync",
+    "--no-instructions",
+    "--locale=C",
+    "-EUTF8",
+    "--wal-segsize=16",
+];
+
+/// The stopped data folder to copy. It is made now if need be, inside `workplace`, which must be on the same
+/// file system as `base`.
+pub(crate) fn template(
+    programs: &Programs,
+    account: &Account,
+    base: &Path,
+    workplace: &Path,
+) -> Result<PathBuf> {
+    let fresh = workplace.join("template");
+    let Some(cache) = cache_folder(base)? else {
+        initialise(programs, account, &fresh)?;
+        return Ok(fresh);
+    };
+    let cached = cache.join(key(programs, account));
+    // Only one of many test processes does the work; the lock ends with its holder.
+    let lock_path = cached.with_extension("lock");
+    let lock = File::create(&lock_path).map_err(ClusterError::io(lock_path.display().to_string()))?;
+    lock.lock().map_err(ClusterError::io(lock_path.display().to_string()))?;
+    if !cached.is_dir() {
+        initialise(programs, account, &fresh)?;
+        fs::rename(&fresh, &cached).map_err(ClusterError::io(cached.display().to_string()))?;
+    }
+    Ok(cached)
+}
+
+/// Copies the template; `cp` keeps owners and modes, and clones blocks where the file system can.
+pub(crate) fn copy(template: &Path, data: &Path) -> Result<()> {
+    let mut command = Command::new("cp");
+    command.arg("-a").arg(template).arg(data);
+    // Inside the cluster's folder, where the guardian finds it.
+    if let Some(folder) = data.parent() {
+        command.current_dir(folder);
+    }
+    run(&mut command, "")
+}
+
+/// Ours alone, or `None`: whoever else could write there could slip us a server configuration.
+fn cache_folder(base: &Path) -> Result<Option<PathBuf>> {
+    let user = rustix::process::geteuid().as_raw();
+    let folder = base.join(format!("rr-templates-{user}"));
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(ClusterError::io(folder.display().to_string())(error)),
+    }
+    let found = fs::symlink_metadata(&folder).map_err(ClusterError::io(folder.display().to_string()))?;
+    let ours = found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
+    Ok(ours.then_some(folder))
+}
+
+fn key(programs: &Programs, account: &Account) -> String {
+    let mut hasher = DefaultHasher::new();
+    (programs.program("postgres"), programs.version(), account.key()).hash(&mut hasher);
+    (INITDB, SETTINGS, ORDINARY_ROLE).hash(&mut hasher);
+    format!("{}-{:016x}", programs.major(), hasher.finish())
+}
+
+fn initialise(programs: &Programs, account: &Account, data: &Path) -> Result<()> {
+    DirBuilder::new().mode(0o700).create(data).map_err(ClusterError::io(data.display().to_string()))?;
+    account.own(data)?;
+    let mut initdb = account.command(programs.program("initdb"));
+    run(initdb.args(INITDB).arg("-D").arg(data).current_dir(data), "")?;
+    append(&data.join("postgresql.conf"), SETTINGS)?;
+    let mut single = account.command(programs.program("postgres"));
+    single.arg("--single").arg("-D").arg(data).arg("postgres").current_dir(data);
+    run(&mut single, ORDINARY_ROLE)
+}
+
+/// Adds `text` at the end of an existing file.
+pub(crate) fn append(file: &Path, text: &str) -> Result<()> {
+    let describe = || ClusterError::io(format!("cannot write {}", file.display()));
+    let mut file = File::options().append(true).open(file).map_err(describe())?;
+    file.write_all(text.as_bytes()).map_err(describe())
+}
+
+/// Runs a program to its end with `input`; its failure is an error with all it said.
+fn run(command: &mut Command, input: &str) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let describe = || ClusterError::io(format!("cannot run {program}"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(describe())?;
+    // A few lines fit into the pipe, so writing them before reading the output cannot block. A program that
+    // ended early tells why by its status.
+    let _ended_early = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().map_err(describe())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    Err(ClusterError::Program { program, status: output.status, output: said })
+}

@@ -1,0 +1,60 @@
+//! Waiting for a condition with a deadline, so that no test sleeps and hopes.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+/// How long to rest between two looks at a condition.
+const REST: Duration = Duration::from_millis(5);
+
+/// A condition did not come true in time.
+#[derive(Debug, thiserror::Error)]
+#[error("waited {within:?} in vain for {what}; {last}")]
+#[non_exhaustive]
+pub struct WaitError {
+    /// What was awaited, in the caller's words.
+    pub what: String,
+    /// How long it was awaited.
+    pub within: Duration,
+    /// What the last look at it said.
+    pub last: String,
+}
+
+/// Looks at `check` every few milliseconds until it gives a value, and fails after `within`.
+///
+/// An error of `check` counts as "not yet": servers under test are often down. The last one is told in
+/// the [`WaitError`]. A look that hangs is cut off by the deadline, so `check` needs none of its own;
+/// it must therefore be safe to drop at any await.
+///
+/// # Errors
+/// When `within` is over.
+pub async fn wait_for<T, E: Display>(
+    within: Duration,
+    what: &str,
+    mut check: impl AsyncFnMut() -> Result<Option<T>, E>,
+) -> Result<T, WaitError> {
+    let mut last = String::from("the first look never returned");
+    let looking = async {
+        loop {
+            match check().await {
+                Ok(Some(value)) => return value,
+                Ok(None) => last = String::from("the last look said: not yet"),
+                Err(error) => last = format!("the last look failed: {error}"),
+            }
+            tokio::time::sleep(REST).await;
+        }
+    };
+    let found = tokio::time::timeout(within, looking).await;
+    found.map_err(|_| WaitError { what: String::from(what), within, last })
+}
+
+/// [`wait_for`] a plain yes.
+///
+/// # Errors
+/// When `within` is over.
+pub async fn wait_until<E: Display>(
+    within: Duration,
+    what: &str,
+    mut check: impl AsyncFnMut() -> Result<bool, E>,
+) -> Result<(), WaitError> {
+    wait_for(within, what, async || Ok::<_, E>(check().await?.then_some(()))).await
+}

@@ -1,0 +1,3 @@
+//! Tests of the harness itself, and everything that is tabulated.
+
+mod cluster;

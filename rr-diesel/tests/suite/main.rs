@@ -1,0 +1,7 @@
+//! rr-diesel against real servers.
+
+mod consistency;
+mod failures;
+mod handle;
+mod routes;
+mod support;

@@ -3,6 +3,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+mod query;
+
+pub use query::{Hinted, RouteHints};
+
 /// What the hints of a statement ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wish {

@@ -26,6 +26,7 @@ mod transaction;
 
 pub use connection::{OnPrimary, RoutedCancelToken, RoutedPgConnection};
 pub use connector::{ConnectError, Control, DieselConnector, NodePool};
+pub use hint::{Hinted, RouteHints};
 pub use pool::{PoolError, RoutedPool};
 pub use stream::RoutedStream;
 pub use transaction::{AsyncBody, RoutedTransactionManager, TransactionBuilder};

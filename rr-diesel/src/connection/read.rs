@@ -235,5 +235,5 @@ async fn next(error: &Error, role: Role, checkout: &Checkout) -> Next {
 
 async fn is_alive(checkout: &Checkout) -> bool {
     let mut conn = &checkout.connection().conn;
-    matches!(tokio::time::timeout(PING, conn.batch_execute("")).await, Ok(Ok(())))
+    matches!(tokio::time::timeout(PING, conn.batch_execute(crate::capture::MARK)).await, Ok(Ok(())))
 }

@@ -70,6 +70,7 @@ async fn a_node_that_hangs_loses_the_statement_to_another() -> Result {
         config.pool.replica.statement_timeout = Some(Duration::from_millis(300));
         // Only the deadline of the statement itself may notice.
         config.monitor.interval = Duration::from_secs(60);
+        config.max_lag = None;
     });
     let pool = RoutedPool::start(settings.build()?).await?;
     for _ in 0..20 {

@@ -9,7 +9,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SaveChangesD
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::support::{Result, boot, note, place, pool};
+use crate::support::{Result, boot, note, place, pool, until};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("tests/migrations");
 
@@ -100,8 +100,8 @@ async fn events_are_those_of_a_plain_connection() -> Result {
                 .values((note::id.eq($id), note::text.eq("it's"), note::stars.eq(3)))
                 .execute($conn)
                 .await?;
-            let _: Vec<i32> = note::table.filter(note::text.eq("it's")).select(note::id).load($conn).await?;
-            let _: Vec<i32> = note::table.filter(note::text.eq("it's")).select(note::id).load($conn).await?;
+            drop::<Vec<i32>>(note::table.filter(note::text.eq("it's")).select(note::id).load($conn).await?);
+            drop::<Vec<i32>>(note::table.filter(note::text.eq("it's")).select(note::id).load($conn).await?);
             $conn.batch_execute("SELECT 1").await?;
             $conn
                 .transaction::<_, diesel::result::Error, _>(async |conn| {
@@ -124,7 +124,7 @@ async fn events_are_those_of_a_plain_connection() -> Result {
     let (routed, plain) = (told(&routed), told(&plain));
     assert_eq!(routed[..plain.len()], plain[..]);
     assert_eq!(routed[plain.len()..], plain[plain.len() - 2..], "the error once more");
-    assert!(plain.iter().any(|event| event.contains("binds: [1000, \\\"it's\\\", 3]")), "{plain:#?}");
+    assert!(plain.iter().any(|event| event.contains("binds: [1000, \"it's\", 3]")), "{plain:#?}");
     Ok(())
 }
 
@@ -143,11 +143,12 @@ async fn notifications_cancel_tokens_caches_and_lent_connections() -> Result {
     };
     assert_eq!(news.transpose()?.map(|news| news.payload), Some("hello".to_owned()));
     conn.reset_session();
+    until("reads to return", async || Ok(place(&mut conn).await?.standby)).await?;
     let token = conn.cancel_token();
     let sleeping = sql_query("SELECT pg_sleep(600)").execute(&mut conn);
     let cancelling = async {
         let replica = cluster.replica(1)?;
-        crate::support::until("the sleep to begin", async || {
+        until("the sleep to begin", async || {
             Ok(crate::support::running(replica, "SELECT pg_sleep(600)%").await? == 1)
         })
         .await?;
@@ -157,9 +158,9 @@ async fn notifications_cancel_tokens_caches_and_lent_connections() -> Result {
     cancelled?;
     assert!(slept.unwrap_err().to_string().contains("user request"), "and it is not tried again");
     let lent = conn.replica().await?;
-    assert!(crate::support::standby_says(lent, "SELECT pg_is_in_recovery() AS standby").await?);
+    assert!(crate::support::standby_says(lent, "SELECT on_standby() AS standby").await?);
     let lent = conn.primary().await?;
-    assert!(!crate::support::standby_says(lent, "SELECT pg_is_in_recovery() AS standby").await?);
+    assert!(!crate::support::standby_says(lent, "SELECT on_standby() AS standby").await?);
     {
         let mut guard = pool.handle();
         let mut guard = guard.on_primary();

@@ -3,5 +3,6 @@
 mod consistency;
 mod failures;
 mod handle;
+mod hints;
 mod routes;
 mod support;

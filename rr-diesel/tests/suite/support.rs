@@ -33,7 +33,7 @@ pub(crate) struct Place {
 }
 
 pub(crate) const PLACE: &str =
-    "SELECT pg_is_in_recovery() AS standby, current_setting('port')::int4 AS port";
+    "SELECT on_standby() AS standby, on_port() AS port";
 
 /// Where a read of this handle goes.
 pub(crate) async fn place(conn: &mut RoutedPgConnection) -> diesel::QueryResult<Place> {
@@ -58,7 +58,11 @@ pub(crate) async fn boot(replicas: usize) -> Result<Cluster> {
     let cluster = Cluster::builder().replicas(replicas).start().await?;
     cluster
         .primary()
-        .sql("CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL, stars int NOT NULL DEFAULT 0)")
+        .sql(
+            "CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL, stars int NOT NULL DEFAULT 0); \
+             CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'; \
+             CREATE FUNCTION on_port() RETURNS int STABLE LANGUAGE sql AS 'SELECT current_setting(''port'')::int'",
+        )
         .await?;
     cluster.wait_caught_up(PATIENCE).await?;
     Ok(cluster)

@@ -1,1 +1,40 @@
-fn main() {}
+//! `cargo run --release -p rr-bench -- <name>`: the measurements that the documentation quotes.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's output is what it prints")]
+
+mod classify;
+mod route;
+
+use std::alloc::System;
+use std::env;
+use std::process::ExitCode;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+/// Counts every allocation, so that "none" is a measurement.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const USAGE: &str = "usage: rr-bench <benchmark>
+
+  classify   nanoseconds to classify a statement's text
+  route      nanoseconds for a routing decision";
+
+fn main() -> ExitCode {
+    let measured = match env::args().nth(1).as_deref() {
+        Some("classify") => {
+            classify::run(ALLOCATOR);
+            Ok(())
+        }
+        Some("route") => route::run(ALLOCATOR),
+        _ => Err(USAGE.into()),
+    };
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,4 +1,29 @@
 //! Configuration: plain data, with every default stated, checked before anything is opened.
+//!
+//! A [`Config`] is read from a TOML or JSON file, from the environment, from both (the environment wins), or
+//! built in code. Each source alone may be incomplete, so reading checks only single keys;
+//! [`validate`](Config::validate) checks the whole and names every wrong key at once. The primary's URL is all that
+//! is needed; everything else has a default.
+//!
+//! ```
+//! use rr_core::config::Config;
+//!
+//! let file = r#"
+//!     replicas = ["postgres://db-2/shop", "postgres://db-3/shop"]
+//!     max_lag = "10s"
+//! "#;
+//! let environment = [("DATABASE_URL", "postgres://app:secret@db-1/shop"), ("RR_REPLICA_2_WEIGHT", "50")];
+//! let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+//!
+//! let config = Config::from_toml(file)?.overlay_env(environment)?;
+//! config.validate()?;
+//! assert_eq!(config.replicas[1].weight, 50);
+//! assert_eq!(config.primary.url.to_string(), "postgres://app:***@db-1/shop");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Secrets stand in URLs only, and a [`DatabaseUrl`] prints redacted: in `Debug`, `Display`, serialised
+//! settings and every error. Errors repeat keys and numbers, never a text value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -156,7 +181,10 @@ impl Config {
     /// The lag up to which a node serves: its own limit, or the cluster's; `None` for any lag.
     #[must_use]
     pub fn max_lag_of(&self, node: &NodeConfig) -> Option<Duration> {
-        node.max_lag.or(self.max_lag)
+        match node.max_lag {
+            Some(duration::NO_LIMIT) => None,
+            own => own.or(self.max_lag),
+        }
     }
 
     /// The TLS settings of a node: its own or else the cluster's, and its URL's parameters over them.
@@ -172,3 +200,6 @@ impl Config {
         own.into_iter().chain(others)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,11 +102,16 @@ impl ReplicaLag {
         Self { history: LagHistory::with_capacity(config.history), ..Self::default() }
     }
 
-    /// Takes in what the replica has applied.
-    pub fn observe(&mut self, applied: &Position, primary: &PrimaryTimeline, now: Moment) {
+    /// Takes in a new sample of the primary, with what the replica was last known to have applied.
+    pub fn compare(&mut self, applied: &Position, primary: &PrimaryTimeline) {
         // What was once contained stays contained: freshness only grows.
         self.fresh_as_of = self.fresh_as_of.max(primary.fresh_as_of(applied));
         self.bytes = primary.newest().and_then(|(_, newest)| newest.lag_bytes(applied));
+    }
+
+    /// Takes in what the replica has applied.
+    pub fn observe(&mut self, applied: &Position, primary: &PrimaryTimeline, now: Moment) {
+        self.compare(applied, primary);
         if let Some(staleness) = self.staleness(now) {
             self.history.push(now, staleness);
         }

@@ -6,9 +6,13 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Latencies are remembered as a peak-sensitive moving average: a slower sample counts at once, faster
-/// ones let it sink by an eighth of the difference each.
-const DECAY_SHIFT: u32 = 3;
+/// Latencies are remembered as a peak-sensitive moving average: a slower sample counts at once, faster ones let it
+/// sink, those of statements by an eighth of the difference each ...
+const STATEMENT_SHIFT: u32 = 3;
+
+/// ... and those of probes by half of it. A node that nobody asks because it once was slow has nothing but its few
+/// probes to become attractive again.
+const PROBE_SHIFT: u32 = 1;
 
 /// What a node is doing at present.
 #[derive(Debug, Default)]
@@ -38,13 +42,21 @@ impl Load {
         self.latency_nanos.load(Ordering::Relaxed)
     }
 
-    /// Takes a latency into the average.
-    ///
-    /// Two updates at once may lose one of them; an average can bear that and the hot path is spared a loop.
+    /// Takes the latency of a statement into the average.
     pub fn observe(&self, latency: Duration) {
+        self.average(latency, STATEMENT_SHIFT);
+    }
+
+    /// Takes the latency of a probe into the average.
+    pub fn observe_probe(&self, latency: Duration) {
+        self.average(latency, PROBE_SHIFT);
+    }
+
+    /// Two updates at once may lose one of them; an average can bear that and the hot path is spared a loop.
+    fn average(&self, latency: Duration, shift: u32) {
         let sample = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).max(1);
         let old = self.latency_nanos.load(Ordering::Relaxed);
-        let new = if sample >= old { sample } else { old - ((old - sample) >> DECAY_SHIFT).max(1) };
+        let new = if sample >= old { sample } else { old - ((old - sample) >> shift).max(1) };
         self.latency_nanos.store(new, Ordering::Relaxed);
     }
 
@@ -86,6 +98,14 @@ mod tests {
             load.observe(Duration::from_nanos(800));
         }
         assert_eq!(load.latency_nanos(), 800);
+    }
+
+    #[test]
+    fn a_few_probes_make_a_node_attractive_again() {
+        let load = Load::new();
+        load.observe(Duration::from_millis(5));
+        (0..6).for_each(|_| load.observe_probe(Duration::from_micros(100)));
+        assert!(load.latency_nanos() < 200_000, "{}", load.latency_nanos());
     }
 
     #[test]

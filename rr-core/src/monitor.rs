@@ -39,6 +39,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Events on their way to the worker at most. Probes wait when it is full; faults are dropped.
 const QUEUE: usize = 1024;
 
+/// A second look, taken after the primary's first, tells how fresh a replica is.
+const ENOUGH_LOOKS: u8 = 2;
+
 /// Notices that a slow subscriber may be behind before it misses some.
 const NOTICES: usize = 256;
 
@@ -70,7 +73,7 @@ pub(crate) struct Worker<C: Connector> {
     commands: mpsc::Receiver<Command>,
     /// Ends when the router does.
     stop: watch::Receiver<()>,
-    /// Becomes true when every configured node has been looked at once.
+    /// Becomes true when enough is known of every configured node.
     looked: watch::Sender<bool>,
 }
 
@@ -80,7 +83,8 @@ struct Known<P> {
     common: Arc<Common>,
     member: Arc<Member<P>>,
     probe: Id,
-    looked_at: bool,
+    /// How often it was looked at, as far as that matters.
+    looks: u8,
 }
 
 /// The router's end of things.
@@ -235,7 +239,7 @@ impl<C: Connector> Worker<C> {
         self.next_id += 1;
         let spec = NodeSpec::from_config(&config, expected, &self.shared.config);
         let probe = self.probe(&config, &common);
-        self.nodes.push(Known { config, common, member, probe, looked_at: false });
+        self.nodes.push(Known { config, common, member, probe, looks: 0 });
         if let Some(topology) = self.apply(Event::Joined(id, spec)) {
             self.publish(topology);
         }
@@ -278,11 +282,15 @@ impl<C: Connector> Worker<C> {
     }
 
     fn note_look(&mut self, event: &Event) {
-        let (Event::Answered { node: id, .. } | Event::Silent { node: id }) = event else { return };
+        let (id, looks) = match event {
+            Event::Answered { node, .. } => (node, 1),
+            Event::Silent { node } => (node, ENOUGH_LOOKS),
+            _ => return,
+        };
         if let Some(node) = self.nodes.iter_mut().find(|node| node.common.id == *id) {
-            node.looked_at = true;
+            node.looks = node.looks.saturating_add(looks);
         }
-        if !*self.looked.borrow() && self.nodes.iter().all(|node| node.looked_at) {
+        if !*self.looked.borrow() && self.nodes.iter().all(|node| node.looks >= ENOUGH_LOOKS) {
             self.looked.send_replace(true);
         }
     }

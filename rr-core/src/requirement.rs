@@ -51,12 +51,16 @@ impl Requirement {
     /// Positions of two engines cannot be joined; then nobody can prove anything and only the primary will do.
     #[must_use]
     pub fn and_covers(mut self, position: &Position) -> Self {
-        match self.covers.as_mut().map(|own| own.join(position)) {
+        self.add_covers(position);
+        self
+    }
+
+    pub(crate) fn add_covers(&mut self, position: &Position) {
+        match self.covers.as_ref().map(|own| own.join(position)) {
             None => self.covers = Some(position.clone()),
             Some(Ok(joined)) => self.covers = Some(joined),
             Some(Err(_)) => self.primary = true,
         }
-        self
     }
 
     /// This requirement, also fulfilling what `level` demands by itself (without any session).

@@ -8,10 +8,12 @@ use crate::engine::Fault;
 use crate::requirement::Requirement;
 use crate::select::Rejection;
 use crate::snapshot::Member;
+pub use crate::sql::StatementClass as Access;
 use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NoPrimary, NodeId, Role};
 
-/// One route in so many has its latency taken: enough for an average, and the others need no clock.
+/// One route in so many has its latency taken: enough for an average, and the others need no clock. The first ones
+/// of a node are not among them: they pay for cold connections and caches.
 const LATENCY_SAMPLE: u64 = 16;
 
 /// A request for a node.
@@ -28,29 +30,6 @@ pub struct Request<'a> {
     pub group: Option<&'a str>,
     /// Nodes that this statement was tried on already.
     pub tried: &'a [NodeId],
-}
-
-/// What kind of statement a route is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// It only reads.
-    Read,
-    /// It writes, or may write.
-    Write,
-    /// It changes or needs the state of its connection on the primary.
-    Session,
-}
-
-impl Access {
-    /// Its name in metrics and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Session => "session",
-        }
-    }
 }
 
 impl<'a> Request<'a> {
@@ -253,8 +232,16 @@ impl<P> Route<P> {
     ) -> Self {
         member.common.load.enter();
         let nth = member.common.counters.count(reason);
-        let started = nth.is_multiple_of(LATENCY_SAMPLE).then(|| (clock, clock.now()));
+        let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| (clock, clock.now()));
         Self { member, reason, access, epoch, started }
+    }
+
+    /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
+    /// connection, waiting for one) says nothing about how fast the node answers.
+    pub fn begin(&mut self) {
+        if let Some((clock, started)) = &mut self.started {
+            *started = clock.now();
+        }
     }
 
     /// The pool to take a connection from.

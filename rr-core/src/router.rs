@@ -7,8 +7,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -24,15 +22,17 @@ use crate::requirement::Requirement;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
 use crate::session::Session;
-use crate::snapshot::{Common, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::time::Moment;
 use crate::topology::{NodeSet, Role, Topology};
 use crate::world::Notice;
 
 mod explain;
 mod nodes;
+mod waiting;
 
 pub use explain::{Explanation, Verdict};
+use waiting::behind;
 
 /// Routes statements to the nodes of one cluster. Cheap to clone; clones are the same router.
 ///
@@ -72,7 +72,7 @@ impl<C: Connector> Builder<C> {
     }
 
     /// Checks the configuration, opens the pools without connecting, and waits (at most `startup_wait`) until every
-    /// node has been looked at once. A node that cannot be reached does not fail the start.
+    /// node has been looked at. A node that cannot be reached does not fail the start.
     ///
     /// # Errors
     /// [`StartError`] names what is wrong with the settings.
@@ -120,39 +120,6 @@ impl<C: Connector> Router<C> {
         let snapshot = self.inner.shared.snapshot.load();
         let (index, reason) = self.decide(&snapshot, request)?;
         Ok(self.enter(&snapshot, index, reason, request))
-    }
-
-    /// As [`Router::route`], but where only the position of the replicas stands in the way, waits up to `patience`
-    /// for one of them to catch up before it falls back.
-    ///
-    /// While anybody waits, the replica that is closest is asked for its position again and again; every answer
-    /// wakes all who wait. May be dropped at any time.
-    ///
-    /// # Errors
-    /// [`RouteError`] says for each node why it may not serve.
-    pub async fn route_within(
-        &self,
-        request: &Request<'_>,
-        patience: Duration,
-    ) -> Result<Route<C::Pool>, RouteError> {
-        let shared = &self.inner.shared;
-        if !self.is_behind(&shared.snapshot.load(), request) || patience.is_zero() {
-            return self.route(request);
-        }
-        let mut published = shared.published.subscribe();
-        let waiting = self.wait_on(request);
-        let deadline = tokio::time::Instant::now() + patience;
-        while tokio::time::timeout_at(deadline, published.changed()).await.is_ok_and(|alive| alive.is_ok()) {
-            let snapshot = shared.snapshot.load();
-            if !self.is_behind(&snapshot, request) {
-                drop(waiting);
-                let (index, reason) = self.decide(&snapshot, request)?;
-                let reason = if reason == RouteReason::Replica { RouteReason::CaughtUp } else { reason };
-                return Ok(self.enter(&snapshot, index, reason, request));
-            }
-        }
-        drop(waiting);
-        self.route(request)
     }
 
     /// What a read must fulfil: the session's own registers, or for a read outside of any session what `unscoped`
@@ -305,50 +272,6 @@ impl<C: Connector> Router<C> {
         }
         Err(RouteError::BudgetSpent { rejected: named(topology, ask) })
     }
-
-    /// Whether only their positions keep replicas from serving.
-    fn is_behind(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> bool {
-        if request.access != Access::Read || !request.requirement.admits_replicas() {
-            return false;
-        }
-        let ask = self.ask(&snapshot.topology, request);
-        let fallback = matches!(ask.select(&snapshot.topology), Selected::Fallback(_) | Selected::Nowhere);
-        fallback && behind(&snapshot.topology, &ask).is_some()
-    }
-
-    /// Has the replica that is closest to what the read needs (and the primary, where a write has yet to be placed)
-    /// asked until the guard is dropped.
-    fn wait_on(&self, request: &Request<'_>) -> Vec<Waiting> {
-        let snapshot = self.inner.shared.snapshot.load();
-        let topology = &*snapshot.topology;
-        let closest = behind(topology, &self.ask(topology, request));
-        let unplaced = request.requirement.after.and_then(|_| topology.primary_index().ok());
-        let asked = closest.into_iter().chain(unplaced);
-        asked.map(|index| Waiting::on(&snapshot.members[index].common)).collect()
-    }
-}
-
-/// The replica in the rotation that lacks least of what the read needs, when position is all that they lack.
-fn behind(topology: &Topology, ask: &Ask<'_>) -> Option<usize> {
-    let lacking = (0..topology.nodes().len()).filter(|&index| {
-        let lacks_position = || match ask.verdict(topology, index) {
-            Err(
-                Rejection::Behind { .. }
-                | Rejection::PositionUnknown
-                | Rejection::WriteUnplaced
-                | Rejection::TooStale { .. }
-                | Rejection::StalenessUnknown,
-            ) => true,
-            Ok(()) | Err(_) => false,
-        };
-        topology.standing(index).is_ok()
-            && !ask.tried.contains(&topology.nodes()[index].id)
-            && lacks_position()
-    });
-    lacking.min_by_key(|&index| {
-        let node = &topology.nodes()[index];
-        (node.lag_bytes.unwrap_or(u64::MAX), std::cmp::Reverse(node.fresh_as_of))
-    })
 }
 
 /// Why replicas serve. A set that was chosen for a group is either all of the group or all of the others.
@@ -373,7 +296,7 @@ fn fallback_reason(topology: &Topology, ask: &Ask<'_>) -> RouteReason {
     if !topology.nodes().iter().any(|node| node.role == Role::Replica) {
         return RouteReason::NoReplicas;
     }
-    if behind(topology, ask).is_some() { RouteReason::ReplicasBehind } else { RouteReason::ReplicasDown }
+    if behind(topology, ask).is_empty() { RouteReason::ReplicasDown } else { RouteReason::ReplicasBehind }
 }
 
 #[cold]
@@ -389,26 +312,6 @@ fn nowhere(topology: &Topology, ask: &Ask<'_>) -> RouteError {
 fn named(topology: &Topology, ask: &Ask<'_>) -> Vec<(Arc<str>, Rejection)> {
     let name = |id| topology.node(id).map_or_else(|| "?".into(), |node| Arc::clone(&node.name));
     ask.rejections(topology).into_iter().map(|(id, why)| (name(id), why)).collect()
-}
-
-/// Keeps a node being asked for its position.
-struct Waiting {
-    common: Arc<Common>,
-}
-
-impl Waiting {
-    fn on(common: &Arc<Common>) -> Self {
-        common.waiters.fetch_add(1, Ordering::Relaxed);
-        common.poke.notify_one();
-        Self { common: Arc::clone(common) }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let waiters: &AtomicU32 = &self.common.waiters;
-        waiters.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl<C: Connector> Clone for Router<C> {

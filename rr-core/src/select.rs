@@ -7,9 +7,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, ReadPreference, Spill};
+use crate::position::{Lsn, Position, Timeline};
 use crate::requirement::Requirement;
 use crate::time::Moment;
-use crate::topology::{NodeId, NodeSet, Quarantine, Topology};
+use crate::topology::{Hot, NodeId, NodeSet, Quarantine, Topology};
 
 /// Why a node may not serve a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,21 @@ pub enum Rejection {
     Spare,
     /// The rule says that reads do not leave the region.
     OtherRegion,
+}
+
+impl Rejection {
+    /// Whether waiting may help: the node only has to get further, or to be asked again.
+    #[must_use]
+    pub const fn is_about_position(self) -> bool {
+        matches!(
+            self,
+            Self::Behind { .. }
+                | Self::PositionUnknown
+                | Self::WriteUnplaced
+                | Self::TooStale { .. }
+                | Self::StalenessUnknown
+        )
+    }
 }
 
 impl fmt::Display for Rejection {
@@ -257,11 +273,18 @@ impl<'a> Ask<'a> {
     }
 
     fn fulfilling(&self, topology: &Topology, set: NodeSet) -> NodeSet {
-        let fits = |&index: &usize| {
-            self.verdict(topology, index).is_ok()
-                && (self.tried.is_empty() || !self.tried.contains(&topology.nodes()[index].id))
-        };
-        set.iter().filter(fits).collect()
+        let glance = Glance::at(self.requirement);
+        let mut fitting = set;
+        for index in set {
+            let obvious = glance.is_some_and(|glance| glance.accepts(topology.hot(index), self.now));
+            if !obvious && self.verdict(topology, index).is_err() {
+                fitting.remove(index);
+            }
+        }
+        if !self.tried.is_empty() {
+            fitting.iter().filter(|&index| self.tried.contains(&topology.nodes()[index].id)).for_each(|index| fitting.remove(index));
+        }
+        fitting
     }
 
     /// The primary, unless it is out of the question for this request.
@@ -283,6 +306,34 @@ impl<'a> Ask<'a> {
         let member = topology.members(group).contains(index);
         let general = rules.fallback == GroupFallback::Any && topology.general().contains(index);
         (!member && !general).then_some(Rejection::NotInGroup)
+    }
+}
+
+/// The short way to accept a node. Whatever it does not accept gets the full verdict, which it never contradicts.
+#[derive(Clone, Copy)]
+struct Glance {
+    needed: Option<(Timeline, Lsn)>,
+}
+
+impl Glance {
+    /// `None` for a requirement that a glance cannot judge.
+    fn at(requirement: &Requirement) -> Option<Self> {
+        let simple = requirement.after.is_none() && requirement.max_lag.is_none();
+        match &requirement.covers {
+            _ if !simple => None,
+            None => Some(Self { needed: None }),
+            Some(Position::Postgres(position)) => position.single().map(|head| Self { needed: Some(head) }),
+            Some(_) => None,
+        }
+    }
+
+    fn accepts(self, hot: Hot, now: Moment) -> bool {
+        let applied = match (self.needed, hot.head) {
+            (None, _) => true,
+            (Some(needed), Some(head)) => head.0 == needed.0 && head.1 >= needed.1,
+            (Some(_), None) => false,
+        };
+        applied && now <= hot.fresh_until && hot.fresh_until != Moment::ORIGIN
     }
 }
 

@@ -8,12 +8,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwapOption;
-
 use crate::consistency::Consistency;
 use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::time::Moment;
+
+mod register;
+
+use register::Register;
 
 /// What one user wrote and saw. Clones share the same registers.
 #[derive(Clone, Debug, Default)]
@@ -71,12 +73,16 @@ impl Session {
     /// What a read of this session at `level` requires of a node.
     #[must_use]
     pub fn requirement(&self, level: Consistency) -> Requirement {
-        let base = Requirement::NONE.and_level(level);
+        let mut requirement = Requirement::NONE.and_level(level);
         match level {
-            Consistency::Eventual | Consistency::Bounded(_) | Consistency::Strong => base,
-            Consistency::ReadAfterWrite => self.demand_writes(base),
-            Consistency::Session => self.registers.saw.demand(self.demand_writes(base)),
+            Consistency::Eventual | Consistency::Bounded(_) | Consistency::Strong => {}
+            Consistency::ReadAfterWrite => self.demand_writes(&mut requirement),
+            Consistency::Session => {
+                self.demand_writes(&mut requirement);
+                self.registers.saw.demand(&mut requirement);
+            }
         }
+        requirement
     }
 
     /// Adds everything that `other` wrote and saw to this session.
@@ -100,51 +106,12 @@ impl Session {
     }
 
     /// The order matters: `settle` raises the register before it clears the mark.
-    fn demand_writes(&self, mut requirement: Requirement) -> Requirement {
+    fn demand_writes(&self, requirement: &mut Requirement) {
         let unplaced = self.registers.unplaced.load(Ordering::Acquire);
         if let Some(nanos) = unplaced.checked_sub(1) {
             requirement.after = Some(Moment::from_nanos(nanos));
         }
-        self.registers.wrote.demand(requirement)
-    }
-}
-
-/// A position that only grows. Readers never lock.
-#[derive(Debug, Default)]
-struct Register {
-    position: ArcSwapOption<Position>,
-}
-
-impl Register {
-    fn raise(&self, to: &Position) {
-        let current = self.position.load();
-        if current.as_ref().is_some_and(|own| own.covers(to)) {
-            return;
-        }
-        self.position.rcu(|own| {
-            Some(Arc::new(match own {
-                // A position of another engine cannot be joined; the newer knowledge replaces it.
-                Some(own) => own.join(to).unwrap_or_else(|_| to.clone()),
-                None => to.clone(),
-            }))
-        });
-    }
-
-    fn absorb(&self, other: &Self) {
-        if let Some(position) = other.position.load().as_ref() {
-            self.raise(position);
-        }
-    }
-
-    fn demand(&self, requirement: Requirement) -> Requirement {
-        match self.position.load().as_ref() {
-            Some(position) => requirement.and_covers(position),
-            None => requirement,
-        }
-    }
-
-    fn get(&self) -> Option<Position> {
-        self.position.load().as_deref().cloned()
+        self.registers.wrote.demand(requirement);
     }
 }
 

@@ -1,1 +1,196 @@
-//! (being written)
+//! SQL text into [`StatementClass`]: may a replica answer it?
+//!
+//! An adapter knows most statements by their type (Diesel's query, SeaORM's statement). What is left is text:
+//! raw queries, and selects whose locks and `WITH` clauses the types hide. [`classify`] reads such text once,
+//! from left to right, without allocating.
+//!
+//! # The rule
+//!
+//! A statement is a [`Read`](StatementClass::Read) only when its first word is a read **and** nothing behind it
+//! is known to be otherwise. Everything that is unknown, cut short or ambiguous is a
+//! [`Write`](StatementClass::Write), which the primary answers correctly whatever it is.
+//!
+//! Seen from the text's end this means that evidence is never withdrawn: text appended behind white space can
+//! move a whole statement up (`Read` < `Write` < `Session`) and never down. Only text that is not whole yet (no
+//! verb has come, a quote or a parenthesis is open), and therefore counts as a `Write`, may become a read.
+//!
+//! | what | class |
+//! |---|---|
+//! | `SELECT`, `VALUES`, `TABLE`, `WITH … SELECT`, `SHOW`, `DESCRIBE`, `EXPLAIN` of those | `Read` |
+//! | `FOR UPDATE/SHARE/…`, `LOCK IN SHARE MODE`, `INTO`, a data-modifying `WITH`, a second statement | `Write` |
+//! | `EXPLAIN` of anything else, with or without `ANALYZE` | as the statement |
+//! | `SET` (also `LOCAL`), `LISTEN`, transactions, cursors, prepared statements, temporary tables | `Session` |
+//! | advisory locks, `set_config`, `currval`, `LAST_INSERT_ID()`, MySQL's `@variables` | `Session` |
+//! | what describes a server (`pg_is_in_recovery()`, `pg_stat_activity`, `@@hostname`) | `Write`: code written for one database means the primary |
+//!
+//! # What the text cannot say
+//!
+//! - A **user function** may do anything. It is taken for a read, because a read-only server refuses nearly
+//!   every write before anything happens; the listed functions are those it would silently run.
+//! - `SELECT * FROM my_sequence` looks like a table. `SELECT last_value …` is caught.
+//! - `DO` and `CALL` are writes; what they do to the session is not visible.
+//! - `standard_conforming_strings = off` and `NO_BACKSLASH_ESCAPES` change where a string ends. A string whose
+//!   end depends on them is a `Write`, with one exception: PostgreSQL's `'\'`, as in `ESCAPE '\'`. Who
+//!   switches the former off must not write that literal.
+//! - `ANSI_QUOTES` is no problem: `"…"` is skipped either way, and counts as a name before `(`.
+//!
+//! # Hints
+//!
+//! A block comment outside of quotes that holds `rr:primary`, `rr:replica` or `rr:session` and nothing else is a
+//! [`Hint`]: `/* rr:primary */`. Line comments are not read for hints, since ORMs and log tools like to
+//! append or join lines. An unknown `rr:` word counts as `rr:primary`; of several hints the most
+//! restrictive counts. A hint never changes the class: only the caller may decide that "replica" is a promise
+//! it believes.
+
+mod bytes;
+mod comments;
+mod functions;
+mod grammar;
+mod keywords;
+mod lexer;
+mod mysql;
+mod names;
+mod postgres;
+#[cfg(test)]
+mod properties;
+mod statement;
+
+use std::fmt;
+
+use crate::engine::Engine;
+
+/// Whose rules of quoting and whose statements a text follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// PostgreSQL. SQLite is read like it too: its quotes and verbs are close enough, and its own verbs
+    /// (`PRAGMA`, `ATTACH`) and functions (`last_insert_rowid()`) are known; `[name]` and backticks are not.
+    Postgres,
+    /// MySQL and MariaDB.
+    MySql,
+}
+
+impl From<Engine> for Dialect {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Postgres | Engine::Sqlite => Self::Postgres,
+            Engine::MySql | Engine::MariaDb => Self::MySql,
+        }
+    }
+}
+
+/// What a statement needs, ordered by how much it restricts where it may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum StatementClass {
+    /// A replica that is fresh enough may answer.
+    Read,
+    /// The primary must run it.
+    Write,
+    /// It leaves or uses state of its connection: the primary must run it, and the handle must stay on that
+    /// connection from now on.
+    Session,
+}
+
+impl StatementClass {
+    /// The name used in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Session => "session",
+        }
+    }
+}
+
+impl fmt::Display for StatementClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a comment in the statement asks for, ordered like [`StatementClass`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Hint {
+    /// `/* rr:replica */`: the author knows that a replica will do.
+    Replica,
+    /// `/* rr:primary */`: run it on the primary, whatever it is.
+    Primary,
+    /// `/* rr:session */`: keep the handle on one primary connection.
+    Session,
+}
+
+impl Hint {
+    /// The name used in the comment, in metrics and in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replica => "replica",
+            Self::Primary => "primary",
+            Self::Session => "session",
+        }
+    }
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// All that one pass over a text tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Classified {
+    /// What the statement is, hints left aside.
+    pub class: StatementClass,
+    /// The most restrictive hint in it.
+    pub hint: Option<Hint>,
+}
+
+impl Classified {
+    /// A statement known without its text, for adapters that have the ORM's typed operation.
+    #[must_use]
+    pub const fn new(class: StatementClass, hint: Option<Hint>) -> Self {
+        Self { class, hint }
+    }
+}
+
+/// Says what `sql` is. Never panics, takes linear time, allocates nothing.
+///
+/// ```
+/// use rr_core::sql::{Dialect, StatementClass, classify};
+///
+/// let class = |sql| classify(sql, Dialect::Postgres);
+/// assert_eq!(class("SELECT * FROM users"), StatementClass::Read);
+/// assert_eq!(class("SELECT * FROM users FOR UPDATE"), StatementClass::Write);
+/// assert_eq!(class("WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone"), StatementClass::Write);
+/// assert_eq!(class("SET search_path = audit"), StatementClass::Session);
+/// ```
+#[must_use]
+pub fn classify(sql: &str, dialect: Dialect) -> StatementClass {
+    scan(sql, dialect).class
+}
+
+/// Says what `sql` is and which hint it carries; otherwise like [`classify`].
+///
+/// ```
+/// use rr_core::sql::{Dialect, Hint, StatementClass, scan};
+///
+/// let found = scan("SELECT balance FROM accounts /* rr:primary */", Dialect::Postgres);
+/// assert_eq!(found.class, StatementClass::Read);
+/// assert_eq!(found.hint, Some(Hint::Primary));
+/// ```
+#[must_use]
+pub fn scan(sql: &str, dialect: Dialect) -> Classified {
+    outcome(sql, dialect).classified()
+}
+
+fn outcome(sql: &str, dialect: Dialect) -> statement::Outcome {
+    match dialect {
+        Dialect::Postgres => statement::Scan::<postgres::Postgres>::new(sql.as_bytes()).run(),
+        Dialect::MySql => statement::Scan::<mysql::MySql>::new(sql.as_bytes()).run(),
+    }
+}

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use rr_core::sql::{Classified, Dialect, Hint, StatementClass, scan};
 
-use crate::classify::{Classified, Hint, StatementClass, scan};
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
 const LEARNED: usize = 4096;
@@ -40,7 +40,7 @@ impl Classes {
         tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
         if let Some(id) = id {
             let hint = self.types.load().get(&id).and_then(|known| known.hint);
-            self.remember(id, Classified { class: StatementClass::Write, hint });
+            self.remember(id, Classified::new(StatementClass::Write, hint));
             return;
         }
         let hash = self.hasher.hash_one(sql);
@@ -54,7 +54,7 @@ impl Classes {
     }
 
     fn scan(&self, sql: &str) -> Classified {
-        let mut classified = scan(sql);
+        let mut classified = scan(sql, Dialect::Postgres);
         if classified.class != StatementClass::Read {
             return classified;
         }

@@ -142,7 +142,8 @@ impl RoutedPgConnection {
         self
     }
 
-    /// Sends the next statement, if it is a read, to a replica, where this handle is [on the primary](Self::on_primary).
+    /// Lets a replica have the next statement even where it does not look like a read, or where this handle is [on the
+    /// primary](Self::on_primary). A replica refuses to write, so that this cannot do harm.
     pub fn use_replica(&mut self) -> &mut Self {
         self.once.store(2, Ordering::Relaxed);
         self

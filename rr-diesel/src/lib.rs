@@ -11,7 +11,6 @@
 mod capture;
 mod checkout;
 mod class;
-mod classify;
 mod connection;
 mod connector;
 mod error;

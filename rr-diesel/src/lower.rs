@@ -8,9 +8,9 @@ use std::any::TypeId;
 use diesel::pg::{Pg, PgQueryBuilder};
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::QueryResult;
+use rr_core::sql::Classified;
 
 use crate::class::Classes;
-use crate::classify::Classified;
 use crate::hint::{self, Wish};
 
 mod binds;

@@ -30,6 +30,7 @@ mod knobs;
 mod node;
 mod processes;
 mod programs;
+mod session;
 mod template;
 mod wal;
 

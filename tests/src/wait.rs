@@ -27,11 +27,14 @@ pub struct WaitError {
 ///
 /// # Errors
 /// When `within` is over.
-pub async fn wait_for<T, E: Display>(
+pub async fn wait_for<T, E: Display, F>(
     within: Duration,
     what: &str,
-    mut check: impl AsyncFnMut() -> Result<Option<T>, E>,
-) -> Result<T, WaitError> {
+    mut check: impl FnMut() -> F,
+) -> Result<T, WaitError>
+where
+    F: Future<Output = Result<Option<T>, E>>,
+{
     let mut last = String::from("the first look never returned");
     let looking = async {
         loop {
@@ -51,10 +54,17 @@ pub async fn wait_for<T, E: Display>(
 ///
 /// # Errors
 /// When `within` is over.
-pub async fn wait_until<E: Display>(
+pub async fn wait_until<E: Display, F>(
     within: Duration,
     what: &str,
-    mut check: impl AsyncFnMut() -> Result<bool, E>,
-) -> Result<(), WaitError> {
-    wait_for(within, what, async || Ok::<_, E>(check().await?.then_some(()))).await
+    mut check: impl FnMut() -> F,
+) -> Result<(), WaitError>
+where
+    F: Future<Output = Result<bool, E>>,
+{
+    let mut yes = || {
+        let look = check();
+        async { Ok::<_, E>(look.await?.then_some(())) }
+    };
+    wait_for(within, what, &mut yes).await
 }

@@ -34,20 +34,26 @@ impl Balancer for LeastLag {
     }
 }
 
-/// The first candidate, counted from a random one, that no other is better than.
+/// A candidate that no other is better than. Of several that are equally good each is as likely: the n-th one found
+/// replaces the one before with a chance of one in n.
 fn best(
     candidates: &Candidates<'_>,
     random: u64,
     better: impl Fn(&Candidate<'_>, &Candidate<'_>) -> bool,
 ) -> usize {
-    let len = candidates.len();
-    let start = below(random, len);
-    let mut best = start;
-    for step in 1..len {
-        let n = (start + step) % len;
-        if better(&candidates.get(n), &candidates.get(best)) {
-            best = n;
+    let mut all = candidates.iter().enumerate();
+    let Some(mut best) = all.next() else { return 0 };
+    let (mut ties, mut dice) = (1, random);
+    for (n, candidate) in all {
+        if better(&candidate, &best.1) {
+            (best, ties) = ((n, candidate), 1);
+        } else if !better(&best.1, &candidate) {
+            ties += 1;
+            dice = dice.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+            if below(dice, ties) == 0 {
+                best = (n, candidate);
+            }
         }
     }
-    best
+    best.0
 }

@@ -1,13 +1,14 @@
 //! Durations and limits as people write them: `"500ms"`, `"10min"`, `"none"`.
 //!
-//! Three serde forms of a duration, and one of a number, for use with `#[serde(with = "…")]`.
+//! Four serde forms of a duration, and one of a number, for use with `#[serde(with = "…")]`.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::text::shown;
+/// What lifts an inherited limit for one node, where `None` already means "inherited".
+pub(super) const NO_LIMIT: Duration = Duration::MAX;
 
 /// What a duration may be read from: text with units, or a bare 0.
 struct Text(Duration);
@@ -24,42 +25,36 @@ impl<'de> Deserialize<'de> for Text {
                 parse(text).map(Text).map_err(E::custom)
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Text, E> {
-                if number == 0 { Ok(Text(Duration::ZERO)) } else { Err(E::custom(no_unit(&number))) }
+                if number == 0 { Ok(Text(Duration::ZERO)) } else { Err(E::custom(NO_UNIT)) }
             }
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Text, E> {
                 match u64::try_from(number) {
                     Ok(number) => self.visit_u64(number),
-                    Err(_) => Err(E::custom(negative(&number.to_string()))),
+                    Err(_) => Err(E::custom(NEGATIVE)),
                 }
             }
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Text, E> {
-                Err(E::custom(no_unit(&number)))
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Text, E> {
+                Err(E::custom(NO_UNIT))
             }
         }
         deserializer.deserialize_any(Visitor)
     }
 }
 
-fn no_unit(number: &dyn fmt::Display) -> String {
-    format!("`{number}` has no unit; write for example \"{number}ms\" or \"{number}s\"")
-}
+const NO_UNIT: &str = "has no unit; write for example \"500ms\" or \"5s\"";
+const NEGATIVE: &str = "is negative; a duration is zero or longer, such as \"500ms\" or \"5s\"";
+const UNREADABLE: &str = "is not a duration; write for example \"500ms\", \"5s\" or \"10min\"";
 
-fn negative(text: &str) -> String {
-    format!("{} is negative; a duration is zero or longer, such as \"500ms\" or \"5s\"", shown(text))
-}
-
-/// Reads `500ms`, `5s`, `1min 30s`.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
-    let trimmed = text.trim();
-    if trimmed.starts_with('-') {
-        return Err(negative(trimmed));
+/// Reads `500ms`, `5s`, `1min 30s`, `0`.
+fn parse(text: &str) -> Result<Duration, &'static str> {
+    let text = text.trim();
+    if text.starts_with('-') {
+        return Err(NEGATIVE);
     }
-    if trimmed != "0" && !trimmed.is_empty() && trimmed.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(no_unit(&trimmed));
+    if text != "0" && text.parse::<f64>().is_ok_and(f64::is_finite) {
+        return Err(NO_UNIT);
     }
-    humantime::parse_duration(trimmed).map_err(|_| {
-        format!("{} is not a duration; write for example \"500ms\", \"5s\" or \"10min\"", shown(trimmed))
-    })
+    humantime::parse_duration(text).map_err(|_| UNREADABLE)
 }
 
 fn write<S: Serializer>(duration: Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -97,6 +92,24 @@ pub(super) mod optional {
         from: D,
     ) -> Result<Option<Duration>, D::Error> {
         Option::<Text>::deserialize(from).map(|text| text.map(|text| text.0))
+    }
+}
+
+/// As [`optional`], where `"none"` stands for no limit at all: [`NO_LIMIT`].
+pub(super) mod optional_or_none {
+    use super::{Deserialize, Deserializer, Duration, NO_LIMIT, OrNone, Serializer, Text, optional};
+
+    pub(in crate::config) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        if *value == Some(NO_LIMIT) { to.serialize_str("none") } else { optional::serialize(value, to) }
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        OrNone::<Text>::deserialize(from).map(|text| Some(text.0.map_or(NO_LIMIT, |text| text.0)))
     }
 }
 
@@ -183,5 +196,25 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrNone<T> {
             }
         }
         deserializer.deserialize_any(Visitor(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(seconds in any::<u64>(), nanos in 0_u32..1_000_000_000) {
+            let duration = Duration::new(seconds, nanos);
+            prop_assert_eq!(parse(&humantime::format_duration(duration).to_string()), Ok(duration));
+        }
+    }
+
+    #[test]
+    fn the_longest_reads_back() {
+        assert_eq!(parse(&humantime::format_duration(Duration::MAX).to_string()), Ok(Duration::MAX));
     }
 }

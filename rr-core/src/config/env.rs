@@ -196,7 +196,7 @@ impl Overlay {
     fn refuse(&mut self, name: &str) {
         let known = self.keys.variables(name);
         let closest = text::closest(name, known.iter().map(String::as_str)).map(str::to_owned);
-        self.errors.push(ConfigError::UnknownVariable { name: name.to_owned(), closest });
+        self.errors.push(ConfigError::UnknownVariable { name: text::key(name), closest });
     }
 
     /// The URL in a variable; the unset one, and an error, when it is none.
@@ -226,22 +226,23 @@ impl Overlay {
 /// Settings, and how they would stand in a file.
 struct Draft<T> {
     value: T,
-    table: Table,
+    /// Settings made in code may not fit into a file: a number above 2⁶³, a path that is not UTF-8.
+    table: Result<Table, toml::ser::Error>,
 }
 
 impl<T: Serialize + DeserializeOwned> Draft<T> {
     fn of(value: T) -> Self {
-        // Settings can always be written: text, numbers and tables, no more. A test writes every key.
-        let table = Table::try_from(&value).unwrap_or_default();
+        let table = Table::try_from(&value);
         Self { value, table }
     }
 
     /// Puts a variable's text in its place, if the settings can then still be read.
     fn set(&mut self, key: &Key, text: &str) -> Result<(), String> {
-        let mut table = self.table.clone();
+        let unfit = |error| format!("cannot be laid over settings that no file can hold: {error}");
+        let mut table = self.table.clone().map_err(unfit)?;
         put(&mut table, &key.path, typed(text, key.kind)?);
         self.value = table.clone().try_into().map_err(|error| text::of_serde(error.message()))?;
-        self.table = table;
+        self.table = Ok(table);
         Ok(())
     }
 }
@@ -263,7 +264,7 @@ fn typed(value: &str, kind: Kind) -> Result<Value, String> {
         Kind::Boolean => match value.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => true.into(),
             "false" | "0" | "no" | "off" => false.into(),
-            _ => return Err(format!("{} is neither true nor false", text::shown(value))),
+            _ => return Err("is neither true nor false".to_owned()),
         },
         Kind::List => {
             value.split(',').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().into()

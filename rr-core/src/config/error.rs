@@ -117,12 +117,10 @@ pub enum ConfigError {
         max: usize,
     },
     /// The same name, region or group twice.
-    #[error("{key}: {value:?} already stands at {first}; each may stand there only once")]
+    #[error("{key}: is the same as {first}; make it different, or remove it")]
     Duplicate {
         /// The second one.
         key: String,
-        /// What is there twice.
-        value: String,
         /// The first one.
         first: String,
     },
@@ -209,14 +207,10 @@ pub enum ConfigError {
         key: String,
     },
     /// The own region as a distant one.
-    #[error(
-        "{key}: {region:?} is this application's own region, which is always the nearest; remove it here"
-    )]
+    #[error("{key}: is this application's own region, which is always the nearest; remove it here")]
     OwnRegion {
         /// Its place in the list.
         key: String,
-        /// The region.
-        region: String,
     },
 }
 

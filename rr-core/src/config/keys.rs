@@ -3,7 +3,8 @@
 use super::node::NodeConfig;
 use super::pool::PoolOverrides;
 use super::tls::TlsConfig;
-use super::{Config, GroupConfig};
+use super::url::DatabaseUrl;
+use super::{Config, GroupConfig, PrimaryReads};
 
 pub(super) const PREFIX: &str = "RR_";
 pub(super) const REPLICA: &str = "RR_REPLICA_";
@@ -57,7 +58,10 @@ pub(super) struct Keys {
 impl Keys {
     /// Lists them.
     pub(super) fn all() -> Self {
-        let full = Config { region: Some(String::new()), tls: full_tls(), ..Config::default() };
+        // As a number, not as the word `none`.
+        let primary_reads = PrimaryReads { per_second: Some(0), ..PrimaryReads::default() };
+        let full =
+            Config { region: Some(String::new()), tls: full_tls(), primary_reads, ..Config::default() };
         let mut cluster = listed(&full);
         cluster.retain(|key| key.path[0] != "primary");
         Self { cluster, node: listed(&full_node()), group: listed(&GroupConfig::default()) }
@@ -69,6 +73,7 @@ fn full_node() -> NodeConfig {
     let time = Some(std::time::Duration::ZERO);
     NodeConfig {
         name: "name".to_owned(),
+        url: DatabaseUrl::parse("sqlite::memory:").unwrap_or_default(),
         region: Some(String::new()),
         max_lag: time,
         pool: PoolOverrides {

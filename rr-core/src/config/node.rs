@@ -28,8 +28,9 @@ pub struct NodeConfig {
     pub region: Option<String>,
     /// 0 is used first; a node of a higher number only when no node of a lower one may serve. Default: 0.
     pub priority: u8,
-    /// This node's own limit, in place of the cluster's `max_lag`. Default: inherited.
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    /// This node's own limit, in place of the cluster's `max_lag`; [`Duration::MAX`], written `"none"`, lifts the
+    /// limit. Default: inherited.
+    #[serde(with = "duration::optional_or_none", skip_serializing_if = "Option::is_none")]
     pub max_lag: Option<Duration>,
     /// The groups it belongs to. Default: none.
     pub groups: Vec<String>,

@@ -68,11 +68,11 @@ pub struct PoolOverrides {
     /// See [`PoolConfig::max`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
-    /// See [`PoolConfig::idle_timeout`].
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    /// See [`PoolConfig::idle_timeout`]; [`Duration::MAX`], written `"none"`, lifts the limit.
+    #[serde(with = "duration::optional_or_none", skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<Duration>,
-    /// See [`PoolConfig::max_lifetime`].
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    /// See [`PoolConfig::max_lifetime`]; [`Duration::MAX`], written `"none"`, lifts the limit.
+    #[serde(with = "duration::optional_or_none", skip_serializing_if = "Option::is_none")]
     pub max_lifetime: Option<Duration>,
     /// See [`PoolConfig::connect_timeout`].
     #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
@@ -80,8 +80,8 @@ pub struct PoolOverrides {
     /// See [`PoolConfig::checkout_timeout`].
     #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub checkout_timeout: Option<Duration>,
-    /// See [`PoolConfig::statement_timeout`].
-    #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    /// See [`PoolConfig::statement_timeout`]; [`Duration::MAX`], written `"none"`, lifts the limit.
+    #[serde(with = "duration::optional_or_none", skip_serializing_if = "Option::is_none")]
     pub statement_timeout: Option<Duration>,
 }
 
@@ -89,14 +89,18 @@ impl PoolOverrides {
     /// The settings that hold for a node, given those of its role.
     #[must_use]
     pub fn over(&self, role: &PoolConfig) -> PoolConfig {
+        let limit = |own: Option<Duration>, inherited| match own {
+            Some(duration::NO_LIMIT) => None,
+            own => own.or(inherited),
+        };
         PoolConfig {
             min: self.min.unwrap_or(role.min),
             max: self.max.unwrap_or(role.max),
-            idle_timeout: self.idle_timeout.or(role.idle_timeout),
-            max_lifetime: self.max_lifetime.or(role.max_lifetime),
+            idle_timeout: limit(self.idle_timeout, role.idle_timeout),
+            max_lifetime: limit(self.max_lifetime, role.max_lifetime),
             connect_timeout: self.connect_timeout.unwrap_or(role.connect_timeout),
             checkout_timeout: self.checkout_timeout.unwrap_or(role.checkout_timeout),
-            statement_timeout: self.statement_timeout.or(role.statement_timeout),
+            statement_timeout: limit(self.statement_timeout, role.statement_timeout),
         }
     }
 }

@@ -50,15 +50,9 @@ pub enum UrlError {
         "is not a URL ({0}); write scheme://user:password@host:port/database, with %XX for special characters"
     )]
     Malformed(#[from] url::ParseError),
-    /// No `scheme://`.
+    /// No scheme of a known engine, with its `//`.
     #[error("does not begin with postgres://, mysql://, mariadb:// or sqlite:")]
     NoScheme,
-    /// A scheme that names no engine we know.
-    #[error("begins with `{scheme}://`; use postgres://, mysql://, mariadb:// or sqlite:")]
-    UnknownScheme {
-        /// What stands before `://`.
-        scheme: String,
-    },
     /// Blanks, line breaks or control characters, also when percent-encoded in the host.
     #[error("contains blanks or control characters; write them as %XX, or remove them")]
     ControlCharacter,
@@ -189,15 +183,6 @@ fn engine_of(text: &str) -> Result<Engine, UrlError> {
         "mysql" if slashes => Ok(Engine::MySql),
         "mariadb" if slashes => Ok(Engine::MariaDb),
         "sqlite" => Ok(Engine::Sqlite),
-        // What stands before a mere `:` may be a user name or a password.
-        known
-            if slashes
-                && !known.is_empty()
-                && known.len() <= 16
-                && known.bytes().all(|b| b.is_ascii_alphanumeric()) =>
-        {
-            Err(UrlError::UnknownScheme { scheme: known.to_owned() })
-        }
         _ => Err(UrlError::NoScheme),
     }
 }

@@ -8,6 +8,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::node::NodeConfig;
 use super::policy::Spill;
 use super::pool::{PoolConfig, PoolOverrides};
+use super::text;
 use super::tls::{SslMode, TlsConfig};
 use super::{Config, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig};
 use crate::consistency::Consistency;
@@ -131,8 +132,7 @@ impl Check {
         self.names("regions", &config.regions);
         for (place, region) in config.regions.iter().enumerate().skip(1) {
             if config.region.as_ref() == Some(region) {
-                let (key, region) = (format!("regions[{place}]"), region.clone());
-                self.errors.push(ConfigError::OwnRegion { key, region });
+                self.errors.push(ConfigError::OwnRegion { key: format!("regions[{place}]") });
             }
         }
         let instead = "nodes are always there; use { below = 2 } or more, or \"never\"";
@@ -141,7 +141,7 @@ impl Check {
 
     fn groups(&mut self, config: &Config) {
         for group in config.groups.keys() {
-            let key = format!("groups.{}", group.escape_debug());
+            let key = format!("groups.{}", text::key(group));
             self.name(key.clone(), group);
             if !config.nodes().any(|node| node.groups.contains(group)) {
                 self.errors.push(ConfigError::EmptyGroup { key });
@@ -303,8 +303,7 @@ impl Check {
         let mut seen = BTreeMap::new();
         for (key, value) in named.filter(|(_, value)| !value.is_empty()) {
             if let Some(first) = seen.get(value) {
-                let (first, value) = (String::clone(first), value.to_owned());
-                self.errors.push(ConfigError::Duplicate { key, value, first });
+                self.errors.push(ConfigError::Duplicate { key, first: String::clone(first) });
             } else {
                 seen.insert(value, key);
             }

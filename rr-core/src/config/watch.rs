@@ -216,17 +216,17 @@ impl<'de> Deserialize<'de> for Percent {
                 u8::try_from(number)
                     .ok()
                     .and_then(Percent::new)
-                    .ok_or_else(|| E::custom(format!("`{number}` is more than 100 percent; use 0 to 100")))
+                    .ok_or_else(|| E::custom("is more than 100 percent; use 0 to 100"))
             }
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Percent, E> {
                 u64::try_from(number)
-                    .map_err(|_| E::custom(format!("`{number}` is less than 0 percent; use 0 to 100")))
+                    .map_err(|_| E::custom("is less than 0 percent; use 0 to 100"))
                     .and_then(|number| self.visit_u64(number))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Percent, E> {
                 let digits = text.trim().trim_end_matches('%').trim_end();
                 let number =
-                    digits.parse().map_err(|_| E::invalid_type(de::Unexpected::Other("text"), &self))?;
+                    digits.parse().map_err(|_| E::invalid_type(de::Unexpected::Other("a text"), &self))?;
                 self.visit_i64(number)
             }
         }

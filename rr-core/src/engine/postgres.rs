@@ -9,6 +9,10 @@ use crate::topology::Role;
 /// The timeline of a replica cannot be asked for directly; the greatest of three witnesses is a timeline that it
 /// has certainly reached (the first two lag behind, the third is only shown to members of `pg_read_all_stats`).
 /// The control file's timeline of a *primary* is stale right after a promotion, the name of its WAL file is right.
+///
+/// On a promoted primary the end of replay is where its timeline began, until it restarts after a crash: then it is
+/// where crash recovery ended, which is later. Crash recovery leaves the time of the last replayed transaction unset,
+/// so where that is unset the switch point is unknown.
 pub const PROBE: &str = "\
 SELECT pg_is_in_recovery()::text, \
 (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)::text, \
@@ -17,7 +21,8 @@ CASE WHEN pg_is_in_recovery() THEN greatest(\
 (SELECT timeline_id FROM pg_control_checkpoint()), \
 (SELECT min_recovery_end_timeline FROM pg_control_recovery()), \
 (SELECT max(received_tli) FROM pg_stat_wal_receiver))::text END, \
-(CASE WHEN NOT pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END)::text, \
+(CASE WHEN NOT pg_is_in_recovery() AND pg_last_xact_replay_timestamp() IS NOT NULL \
+THEN pg_last_wal_replay_lsn() END)::text, \
 (SELECT system_identifier::text FROM pg_control_system()), \
 (SELECT count(*)::text FROM pg_stat_wal_receiver), \
 pg_size_bytes(current_setting('wal_segment_size'))::text";

@@ -98,7 +98,9 @@ impl<C: Connector> Probe<C> {
 
     async fn look(&mut self) -> Result<(Moment, Observation), ProbeError<C::Error>> {
         let limits = &self.shared.config.monitor;
-        let mut control = match self.control.take() {
+        let kept = self.control.take();
+        let warm = kept.is_some();
+        let mut control = match kept {
             Some(control) => control,
             None => timeout(limits.connect_timeout, self.shared.connector.control(&self.target))
                 .await
@@ -114,7 +116,10 @@ impl<C: Connector> Probe<C> {
             .map_err(ProbeError::Run)?;
         let latency = self.shared.clock.now().since(asked_at);
         let seen = self.shared.engine.read_probe(&row)?;
-        self.common.load.observe(latency);
+        // The first answer on a connection is slow: the server has yet to fill its caches.
+        if warm {
+            self.common.load.observe_probe(latency);
+        }
         self.shared.metrics.probe(&self.common.name, latency);
         self.control = Some(control);
         Ok((asked_at, seen))

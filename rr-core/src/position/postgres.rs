@@ -70,6 +70,11 @@ impl PgPosition {
         (self.timeline, self.lsn)
     }
 
+    /// The head, when there is nothing else.
+    pub(crate) const fn single(&self) -> Option<(Timeline, Lsn)> {
+        if self.older.is_none() { Some(self.head()) } else { None }
+    }
+
     /// How far `timeline` is included; `None` when nothing of it is known to be.
     #[must_use]
     pub fn point(&self, timeline: Timeline) -> Option<Lsn> {

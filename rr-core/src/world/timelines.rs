@@ -9,14 +9,20 @@ use std::collections::BTreeMap;
 
 use crate::position::{Lsn, PgPosition, Timeline};
 
-/// Forks kept at most: a cluster fails over a few times a year.
-const MAX_FORKS: usize = 64;
+/// Timelines whose past is kept at most: a cluster fails over a few times a year.
+const MAX_TIMELINES: usize = 64;
+
+/// When so many timelines may be the parent of a new one, nothing is known of its past.
+const MAX_DOUBT: u32 = 16;
+
+/// How far each older timeline is certainly part of a newer one.
+type Past = BTreeMap<Timeline, Lsn>;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     highest: Option<Timeline>,
-    /// Where the history of `highest` left this timeline.
-    forks: BTreeMap<Timeline, Lsn>,
+    /// The past of each timeline that an accepted primary was on.
+    pasts: BTreeMap<Timeline, Past>,
 }
 
 /// What a replica has certainly applied.
@@ -37,43 +43,78 @@ impl History {
         self.highest = self.highest.max(Some(timeline));
     }
 
-    /// Takes in the accepted primary: its timeline, where that one began, and the timeline that this very node was
-    /// on while it was still a replica.
-    pub(super) fn primary(&mut self, timeline: Timeline, began: Option<Lsn>, came_from: Option<Timeline>) {
+    /// Takes in the accepted primary: its timeline, where that one began, and a timeline that this very node had
+    /// reached while it was still a replica.
+    pub(super) fn primary(&mut self, timeline: Timeline, began: Option<Lsn>, reached: Option<Timeline>) {
         self.reached(timeline);
-        // Timeline 2 can only come from 1; otherwise the node itself must have been seen on the parent. A number that
-        // is merely lower may belong to another branch.
-        let parent = came_from.or_else(|| (timeline.get() == 2).then_some(Timeline::FIRST));
-        if let (Some(parent), Some(began)) = (parent.filter(|parent| *parent < timeline), began) {
-            self.forks.entry(parent).or_insert(began);
-            while self.forks.len() > MAX_FORKS {
-                self.forks.pop_first();
+        let Some(began) = began else { return };
+        // Whatever the second timeline came from, it was the first.
+        let reached = reached.or_else(|| (timeline.get() == 2).then_some(Timeline::FIRST));
+        let Some(past) = reached.and_then(|reached| self.past(timeline, began, reached)) else { return };
+        match self.pasts.get_mut(&timeline) {
+            // Two nodes that took the same number: only what is true of both is certain.
+            Some(known) => *known = common(known, &past),
+            None => {
+                self.pasts.insert(timeline, past);
             }
         }
+        while self.pasts.len() > MAX_TIMELINES {
+            self.pasts.pop_first();
+        }
+    }
+
+    /// The past of a timeline that began at `began`, off `reached` or any one between: what is true of all of them.
+    fn past(&self, timeline: Timeline, began: Lsn, reached: Timeline) -> Option<Past> {
+        if timeline <= reached || timeline.get() - reached.get() > MAX_DOUBT {
+            return None;
+        }
+        let parents = (reached.get()..timeline.get()).filter_map(Timeline::new);
+        let pasts = parents.map(|parent| {
+            let older = self.pasts.get(&parent).into_iter().flatten();
+            let older = older.map(|(older, at)| (*older, began.min(*at)));
+            older.chain([(parent, began)]).collect::<Past>()
+        });
+        pasts.reduce(|one, other| common(&one, &other))
     }
 
     /// The position of a node that is at `lsn` on `timeline` of the present history.
+    ///
+    /// Where it has not come as far as the fork (a replica may have heard of a timeline before it gets there), it has
+    /// no more of the older timeline than that either.
     pub(super) fn position(&self, timeline: Timeline, lsn: Lsn) -> PgPosition {
-        let own = PgPosition::new(timeline, lsn);
-        if self.highest.is_some_and(|highest| timeline > highest) {
-            return own;
-        }
-        self.forks.range(..timeline).fold(own, |position, (older, at)| position.with_ancestor(*older, *at))
+        let past = self.pasts.get(&timeline).into_iter().flatten();
+        past.fold(PgPosition::new(timeline, lsn), |position, (older, at)| {
+            position.with_ancestor(*older, lsn.min(*at))
+        })
     }
 
     /// What a replica at `lsn`, which has reached at least `timeline`, has certainly applied.
+    ///
+    /// It may be on any later timeline as well, so only what all of them share is certain.
     pub(super) fn applied(&self, lsn: Lsn, timeline: Option<Timeline>) -> Applied {
-        let Some(timeline) = timeline else { return Applied { position: None, beyond_fork: false } };
-        if self.highest.is_none_or(|highest| timeline >= highest) {
+        let unknown = Applied { position: None, beyond_fork: false };
+        let Some(timeline) = timeline else { return unknown };
+        let Some(highest) = self.highest.filter(|highest| timeline < *highest) else {
             return Applied { position: Some(self.position(timeline, lsn)), beyond_fork: false };
+        };
+        if highest.get() - timeline.get() > MAX_DOUBT {
+            return unknown;
         }
-        match self.forks.get(&timeline) {
-            Some(&fork) => {
+        let later = (timeline.get() + 1..=highest.get()).filter_map(Timeline::new);
+        let forks: Option<Vec<Lsn>> =
+            later.map(|later| self.pasts.get(&later).and_then(|past| past.get(&timeline)).copied()).collect();
+        match forks.and_then(|forks| forks.into_iter().min()) {
+            Some(fork) => {
                 Applied { position: Some(self.position(timeline, lsn.min(fork))), beyond_fork: lsn > fork }
             }
-            None => Applied { position: None, beyond_fork: false },
+            None => unknown,
         }
     }
+}
+
+/// What is part of both.
+fn common(one: &Past, other: &Past) -> Past {
+    one.iter().filter_map(|(timeline, at)| Some((*timeline, *at.min(other.get(timeline)?)))).collect()
 }
 
 #[cfg(test)]
@@ -145,9 +186,57 @@ mod tests {
     }
 
     #[test]
-    fn a_fork_once_known_does_not_move() {
+    fn a_fork_once_known_never_moves_up() {
         let mut history = promoted();
         history.primary(tl(2), Some(lsn(140)), Some(tl(1)));
         assert_eq!(applied(&history, 130, 1).position, Some(PgPosition::new(tl(1), lsn(100))));
+        // Another node took the same number and began earlier: nothing tells the two apart.
+        history.primary(tl(2), Some(lsn(80)), Some(tl(1)));
+        assert_eq!(applied(&history, 130, 1).position, Some(PgPosition::new(tl(1), lsn(80))));
+    }
+
+    #[test]
+    fn a_replica_that_has_only_heard_of_a_timeline_has_nothing_of_it() {
+        // A delayed replica streams from the new primary and is not at the fork yet.
+        let position = applied(&promoted(), 60, 2).position.unwrap();
+        assert!(position.covers(&PgPosition::new(tl(1), lsn(60))));
+        assert!(!position.covers(&PgPosition::new(tl(1), lsn(61))));
+    }
+
+    #[test]
+    fn a_sibling_that_is_promoted_leaves_the_timeline_that_it_never_followed() {
+        // 1 → 2 at 100; then a replica that stayed on 1 and is at 90 becomes the primary of 3.
+        let mut history = promoted();
+        history.primary(tl(3), Some(lsn(90)), Some(tl(1)));
+        let position = history.position(tl(3), lsn(200));
+        assert!(position.covers(&PgPosition::new(tl(1), lsn(90))));
+        for lost in [PgPosition::new(tl(1), lsn(91)), PgPosition::new(tl(2), lsn(101))] {
+            assert!(!position.covers(&lost), "{lost}");
+        }
+    }
+
+    #[test]
+    fn a_replica_whose_timeline_may_be_a_later_one_has_what_all_of_them_share() {
+        // 1 → 2 at 100 and 1 → 3 at 150, by somebody who was certainly on 1 just before: but was it 1 or 2?
+        let mut history = promoted();
+        history.primary(tl(3), Some(lsn(150)), Some(tl(1)));
+        assert_eq!(history.position(tl(3), lsn(200)).point(tl(1)), Some(lsn(100)));
+        assert_eq!(history.position(tl(3), lsn(200)).point(tl(2)), None);
+        let behind = applied(&history, 140, 1);
+        assert_eq!(behind, Applied { position: Some(PgPosition::new(tl(1), lsn(100))), beyond_fork: true });
+    }
+
+    #[test]
+    fn a_chain_of_promotions_keeps_every_fork() {
+        let mut history = promoted();
+        history.primary(tl(3), Some(lsn(200)), Some(tl(2)));
+        let whole =
+            PgPosition::new(tl(3), lsn(300)).with_ancestor(tl(2), lsn(200)).with_ancestor(tl(1), lsn(100));
+        assert_eq!(history.position(tl(3), lsn(300)), whole);
+        assert_eq!(applied(&history, 180, 2).position, Some(promoted().position(tl(2), lsn(180))));
+        // A past that nobody knows is not made up.
+        history.primary(tl(5), Some(lsn(400)), Some(tl(3)));
+        assert_eq!(history.position(tl(5), lsn(500)), PgPosition::new(tl(5), lsn(500)));
+        assert_eq!(applied(&history, 180, 2).position, None);
     }
 }

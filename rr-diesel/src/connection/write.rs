@@ -7,11 +7,11 @@ use diesel::result::Error;
 use rr_core::engine::Fault;
 use rr_core::position::Position;
 use rr_core::route::{Access, Outcome, Request};
+use rr_core::sql::{Dialect, Hint, StatementClass, classify};
 
 use super::read::Answer;
 use super::{Patience, Pin, RoutedPgConnection};
 use crate::checkout::{Checkout, Statement};
-use crate::classify::{Hint, StatementClass, scan};
 use crate::error;
 use crate::hint::Place as Asked;
 use crate::lower::Lowered;
@@ -29,8 +29,12 @@ impl RoutedPgConnection {
             _ if lowered.classified.hint == Some(Hint::Session) => {
                 self.run_on(self.pinned().await?, &lowered, want).await
             }
-            StatementClass::Write => self.write(&lowered, want).await,
+            // A replica that is asked to write refuses, and nothing has happened: no harm in believing the author.
+            StatementClass::Write if lowered.wish.place == Some(Asked::Replica) => {
+                self.read(&lowered, want).await
+            }
             StatementClass::Read => self.read(&lowered, want).await,
+            _ => self.write(&lowered, want).await,
         }
     }
 
@@ -79,7 +83,7 @@ impl RoutedPgConnection {
 
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) async fn run_batch(&self, sql: &str) -> QueryResult<()> {
-        let class = scan(sql).class;
+        let class = classify(sql, Dialect::Postgres);
         let pin = match self.pin.get() {
             Some(pin) => Some(pin),
             None if class == StatementClass::Session => Some(self.pinned().await?),
@@ -205,7 +209,7 @@ impl Lowered {
         match self.classified.hint {
             Some(Hint::Primary) => Some(Asked::Primary),
             Some(Hint::Replica) => Some(Asked::Replica),
-            Some(Hint::Session) | None => None,
+            _ => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use rr_core::config::NodeConfig;
 use rr_diesel::{RouteHints, RoutedPool};
 
-use crate::support::{Place, PLACE, Result, boot, config, note, pool, server_port};
+use crate::support::{Place, PLACE, Result, boot, config, note, pool, server_port, until};
 
 diesel::table! {
     comment (id) {
@@ -68,7 +68,10 @@ async fn a_hint_may_stand_anywhere() -> Result {
     assert_eq!(from.use_primary().count().get_result::<i64>(conn).await?, 1);
     assert_eq!(from.count().use_primary().first::<i64>(conn).await?, 1);
     let mut guard = conn.on_primary();
-    assert!(from.select(on_standby()).use_replica().get_result::<bool>(&mut guard).await?);
+    until("the replica to have what was locked", async || {
+        Ok(from.select(on_standby()).use_replica().get_result::<bool>(&mut guard).await?)
+    })
+    .await?;
     assert!(!from.select(on_standby()).get_result::<bool>(&mut guard).await?);
     let plain = &mut AsyncPgConnection::establish(&cluster.replica(1)?.url()).await?;
     assert!(from.use_primary().select(on_standby()).first::<bool>(plain).await?, "nobody listens");

@@ -4,13 +4,25 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::process::ExitCode;
 
 use rr_tests::cluster::Cluster;
 
 const USAGE: &str = "usage: rr-cluster [--replicas N]";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nowhere else to say it.
+            let _unheard = writeln!(std::io::stderr(), "rr-cluster: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let replicas = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => 2,

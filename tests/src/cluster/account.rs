@@ -1,7 +1,6 @@
 //! As whom the servers run: PostgreSQL refuses to be root.
 
 use std::ffi::OsStr;
-use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,8 +21,8 @@ pub(crate) enum Account {
 }
 
 impl Account {
-    /// The first account which can run `programs` inside `folder`; the folder then belongs to it.
-    pub(crate) fn choose(programs: &Programs, folder: &Path) -> Result<Self> {
+    /// The first account which can run `programs` and write into `base`.
+    pub(crate) fn choose(programs: &Programs, base: &Path) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Ours);
         }
@@ -33,17 +32,14 @@ impl Account {
         });
         // initdb wants an identity with a name; `daemon` has one on every system.
         let namespace = ids("daemon").map(|(user, group)| Self::Namespace { user, group });
-        for account in other.chain(namespace) {
-            account.own(folder)?;
-            let mut probe = account.command(programs.program("postgres"));
-            probe.arg("--version").current_dir(folder).stdin(Stdio::null());
-            if probe.output().is_ok_and(|output| output.status.success()) {
-                return Ok(account);
-            }
-        }
-        Err(ClusterError::NoAccount {
-            program: programs.program("postgres").display().to_string(),
-            folder: folder.display().to_string(),
+        let program = programs.program("postgres");
+        let can_run = |account: &Self| {
+            let mut probe = account.shell("test -w . && exec \"$1\" --version", [&program]);
+            probe.current_dir(base).stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+        };
+        other.chain(namespace).find(can_run).ok_or_else(|| ClusterError::NoAccount {
+            program: program.display().to_string(),
+            folder: base.display().to_string(),
         })
     }
 
@@ -77,23 +73,33 @@ impl Account {
         command
     }
 
-    /// Gives `path` to the account.
-    pub(crate) fn own(&self, path: &Path) -> Result<()> {
-        let (user, group) = match self {
-            Self::Ours => return Ok(()),
-            Self::Other { user, group } => (*user, *group),
-            Self::Namespace { .. } => (0, 0),
-        };
-        chown(path, Some(user), Some(group))
-            .map_err(ClusterError::io(format!("cannot give {} to the server account", path.display())))
+    /// A shell that runs `script` as this account with `arguments` as `$1`, `$2`, ….
+    ///
+    /// Whatever is made inside a cluster's folder is made by the account: root would follow the links of
+    /// others there, and the guardian could not remove what root has made.
+    pub(crate) fn shell<A: AsRef<OsStr>>(
+        &self,
+        script: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut command = self.command("/bin/sh");
+        command.args(["-c", script, "sh"]).args(arguments);
+        command
     }
 
-    /// Tells apart the files of different accounts.
+    /// The owner of what this account makes, as we see it.
+    pub(crate) fn owner(&self) -> u32 {
+        match self {
+            Self::Other { user, .. } => *user,
+            Self::Ours | Self::Namespace { .. } => rustix::process::geteuid().as_raw(),
+        }
+    }
+
+    /// Tells apart the folders of different accounts.
     pub(crate) fn key(&self) -> String {
         match self {
-            Self::Ours => String::from("ours"),
-            Self::Other { user, .. } => format!("other-{user}"),
-            Self::Namespace { user, .. } => format!("namespace-{user}"),
+            Self::Ours | Self::Other { .. } => self.owner().to_string(),
+            Self::Namespace { user, .. } => format!("{}-as-{user}", self.owner()),
         }
     }
 }

@@ -35,6 +35,7 @@ pub struct Builder {
     synchronous: Vec<String>,
     settings: Vec<(Option<String>, String)>,
     programs: Option<PathBuf>,
+    own_identity: bool,
 }
 
 impl Builder {
@@ -75,7 +76,17 @@ impl Builder {
         self
     }
 
+    /// Initialises the cluster from nothing, so that it has a system identifier of its own; others share the one of the
+    /// template.
+    pub const fn own_identity(mut self) -> Self {
+        self.own_identity = true;
+        self
+    }
+
     /// Boots the servers and waits until each accepts connections and all standbys stream.
+    ///
+    /// They live in the memory file system where it has room, else in the folder for temporary files; set
+    /// `RR_CLUSTER_DIR` to have them elsewhere.
     ///
     /// # Errors
     /// When there are no server programs, a name is unknown, or a server does not come up.
@@ -127,20 +138,16 @@ impl Builder {
         let programs = self.programs.as_ref().map_or_else(Programs::find, Programs::at)?;
         let names = self.names();
         let base = base(names.len())?;
-        let folder = tempfile::Builder::new().prefix("rr-cluster-").tempdir_in(&base);
-        let folder =
-            folder.map_err(ClusterError::io(format!("cannot make a folder in {}", base.display())))?;
-        let account = Account::choose(&programs, folder.path())?;
-        let guardian = Guardian::watch(&account, folder.path())?;
-        // From here on the guardian removes it.
-        let folder = folder.keep();
+        let account = Account::choose(&programs, &base)?;
+        let guardian = Guardian::watch(&account, &base)?;
+        let folder = guardian.folder().to_path_buf();
         let network = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("rr-network")
             .enable_all()
             .build()
             .map_err(ClusterError::io("cannot start the network's thread"))?;
-        let template = template::template(&programs, &account, &base, &folder)?;
+        let template = template::template(&programs, &account, &base, &folder, self.own_identity)?;
         let ground = Ground { folder, programs, account, template, network: network.handle().clone() };
         let ground = Arc::new(ground);
         let boot_time = Duration::ZERO;
@@ -170,14 +177,20 @@ impl Builder {
     }
 }
 
-/// A memory file system if there is one with enough room, else the folder for temporary files.
+/// What `RR_CLUSTER_DIR` names, else a memory file system if there is one with enough room, else the folder
+/// for temporary files.
 fn base(nodes: usize) -> Result<PathBuf> {
-    let memory = Path::new("/dev/shm");
+    let memory = PathBuf::from("/dev/shm");
     let needed = ROOM + ROOM_PER_NODE * u64::try_from(nodes).unwrap_or(u64::MAX / ROOM);
-    let has_room = rustix::fs::statvfs(memory)
-        .is_ok_and(|room| room.f_bavail.saturating_mul(room.f_frsize) >= needed)
-        && rustix::fs::access(memory, rustix::fs::Access::WRITE_OK).is_ok();
-    let base = if has_room { memory.to_path_buf() } else { std::env::temp_dir() };
-    // The guardian knows processes by their true folder.
+    let base = match std::env::var_os("RR_CLUSTER_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None if has_room(&memory, needed) => memory,
+        None => std::env::temp_dir(),
+    };
     fs::canonicalize(&base).map_err(ClusterError::io(base.display().to_string()))
+}
+
+fn has_room(folder: &Path, needed: u64) -> bool {
+    let free = rustix::fs::statvfs(folder).map(|room| room.f_bavail.saturating_mul(room.f_frsize));
+    free.is_ok_and(|free| free >= needed) && rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok()
 }

@@ -17,15 +17,29 @@ pub enum ClusterError {
         /// What to install.
         advice: &'static str,
     },
+    /// A folder was named that does not hold working server programs.
+    #[error("{folder} holds no PostgreSQL server programs that run here (initdb, postgres); {advice}")]
+    WrongFolder {
+        /// The folder.
+        folder: String,
+        /// What to install.
+        advice: &'static str,
+    },
     /// No account is allowed to run the server programs.
     #[error(
         "PostgreSQL refuses to run as root, and no other account can run {program}: \
-         check that the accounts postgres or nobody may read it and the folder {folder}"
+         check that postgres or nobody may read it and write into {folder}"
     )]
     NoAccount {
         /// The program that could not be run.
         program: String,
         /// The folder the servers would live in.
+        folder: String,
+    },
+    /// The cluster's folder could not be made.
+    #[error("cannot make the folder {folder}: check that the server account may write there")]
+    NoFolder {
+        /// The folder.
         folder: String,
     },
     /// A file, a process or a socket could not be handled.

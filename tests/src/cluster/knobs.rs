@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::error::{ClusterError, Result};
-use super::node::{Mode, Node, PATIENCE, Upstream, blocking};
+use super::node::{Node, PATIENCE, Upstream, blocking};
 use super::processes::Part;
 use super::{guardian, template};
 use crate::proxy::Proxy;
@@ -147,8 +147,8 @@ impl Node {
 
     /// Makes the data folder: a copy of the template with this server's settings.
     pub(crate) fn lay_out(&self) -> Result<()> {
-        template::copy(&self.shared.ground.template, &self.shared.data)?;
-        template::append(&self.shared.data.join("postgresql.conf"), &self.shared.settings)
+        let (ground, data) = (&self.shared.ground, &self.shared.data);
+        template::copy(&ground.account, &ground.template, data, &self.shared.settings)
     }
 
     /// Makes a laid-out data folder that of a standby.
@@ -156,11 +156,9 @@ impl Node {
         let link = self.link_to(upstream).await?;
         let lines =
             self.follow_settings(&link).map(|(setting, value)| setting_line(setting, &value)).concat();
-        let data = &self.shared.data;
-        template::append(&data.join("postgresql.auto.conf"), &lines)?;
-        let signal = data.join("standby.signal");
-        std::fs::write(&signal, "").map_err(ClusterError::io(signal.display().to_string()))?;
-        self.shared.ground.account.own(&signal)?;
+        let node = self.clone();
+        let make = move || template::make_standby(&node.shared.ground.account, &node.shared.data, &lines);
+        blocking(make).await?;
         self.set_upstream(Some(Upstream { node: upstream.clone(), link }));
         Ok(())
     }
@@ -213,14 +211,6 @@ impl Node {
             Ok::<_, ClusterError>(received && upstream.node.admin_query_text(&sending).await? != "0")
         };
         Ok(wait_until(PATIENCE, &what, streaming).await?)
-    }
-
-    /// [`stop`](Self::stop) without asking how; for the many tests that just want it gone.
-    ///
-    /// # Errors
-    /// As [`stop`](Self::stop).
-    pub async fn stop_fast(&self) -> Result<()> {
-        self.stop(Mode::Fast).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! One server: its process, its links and connections to it.
+//! One server: its process and its links.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::sync::watch;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::Ground;
 use super::error::{ClusterError, Result};
@@ -19,12 +18,8 @@ use crate::wait::wait_until;
 
 /// For whatever a healthy server does within a second; generous, as test machines are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// A whole handshake, at the harness's own connections.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The database and the ordinary role that owns it.
-const ORDINARY: &str = "app";
-/// The superuser and its database.
-const SUPERUSER: &str = "postgres";
+/// One look at a server that is starting.
+const LOOK: Duration = Duration::from_secs(2);
 /// Ports to try before giving up.
 const PORTS: usize = 10;
 
@@ -96,24 +91,6 @@ impl Node {
         &self.shared.name
     }
 
-    /// The connection URL for the ordinary role `app` and its database, through [`link`](Self::link).
-    #[must_use]
-    pub fn url(&self) -> String {
-        url(ORDINARY, self.link().port())
-    }
-
-    /// [`url`](Self::url) past the proxy. The port may change when the server is started anew.
-    #[must_use]
-    pub fn direct_url(&self) -> String {
-        url(ORDINARY, self.port())
-    }
-
-    /// The connection URL for the superuser, past the proxy.
-    #[must_use]
-    pub fn admin_url(&self) -> String {
-        url(SUPERUSER, self.port())
-    }
-
     /// The server's own port, past the proxy.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -142,87 +119,6 @@ impl Node {
     #[must_use]
     pub fn log_tail(&self) -> String {
         tail(&self.log_text())
-    }
-
-    /// A connection of the ordinary role, through the proxy.
-    ///
-    /// # Errors
-    /// When the server or its link does not let us in within ten seconds.
-    pub async fn client(&self) -> Result<Client> {
-        self.connect(&self.url()).await
-    }
-
-    /// A connection of the superuser, past the proxy.
-    ///
-    /// # Errors
-    /// When the server does not let us in within ten seconds.
-    pub async fn admin(&self) -> Result<Client> {
-        self.connect(&format!("{}?application_name=rr-harness", self.admin_url())).await
-    }
-
-    /// A connection of the ordinary role, past the proxy.
-    ///
-    /// # Errors
-    /// When the server does not let us in within ten seconds.
-    pub async fn direct(&self) -> Result<Client> {
-        self.connect(&self.direct_url()).await
-    }
-
-    /// Runs statements as the ordinary role in its database, on a connection of their own past the proxy.
-    ///
-    /// # Errors
-    /// When the server cannot be reached or refuses a statement.
-    pub async fn sql(&self, statements: &str) -> Result<()> {
-        let client = self.direct().await?;
-        client.batch_execute(statements).await.map_err(self.sql_error())
-    }
-
-    /// The first value of the first row as text, asked like [`sql`](Self::sql).
-    ///
-    /// # Errors
-    /// As [`sql`](Self::sql), and when there is no row or the value is NULL.
-    pub async fn query_text(&self, sql: &str) -> Result<String> {
-        let client = self.direct().await?;
-        self.text(&client, sql).await
-    }
-
-    /// [`sql`](Self::sql) as the superuser, in the superuser's database.
-    ///
-    /// # Errors
-    /// As [`sql`](Self::sql).
-    pub async fn admin_sql(&self, statements: &str) -> Result<()> {
-        self.admin().await?.batch_execute(statements).await.map_err(self.sql_error())
-    }
-
-    /// [`query_text`](Self::query_text) as the superuser, in the superuser's database.
-    ///
-    /// # Errors
-    /// As [`query_text`](Self::query_text).
-    pub async fn admin_query_text(&self, sql: &str) -> Result<String> {
-        self.text(&self.admin().await?, sql).await
-    }
-
-    pub(crate) async fn text(&self, client: &Client, sql: &str) -> Result<String> {
-        let messages = client.simple_query(sql).await.map_err(self.sql_error())?;
-        let value = messages.into_iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(String::from),
-            _ => None,
-        });
-        value.ok_or_else(|| ClusterError::NoValue { node: self.shared.name.clone(), sql: String::from(sql) })
-    }
-
-    pub(crate) fn sql_error(&self) -> impl Fn(tokio_postgres::Error) -> ClusterError {
-        let node = self.shared.name.clone();
-        move |source| ClusterError::Sql { node: node.clone(), source }
-    }
-
-    async fn connect(&self, url: &str) -> Result<Client> {
-        let late = |_| ClusterError::ConnectTimeout { node: self.shared.name.clone(), within: HANDSHAKE };
-        let connected = tokio::time::timeout(HANDSHAKE, tokio_postgres::connect(url, NoTls)).await;
-        let (client, connection) = connected.map_err(late)?.map_err(self.sql_error())?;
-        // It ends with its client; an error reaches whoever uses the client.
-        tokio::spawn(async { drop(connection.await) });
-        Ok(client)
     }
 
     /// Starts the server and waits until it accepts connections. Its [`link`](Self::link) and the links of its
@@ -260,10 +156,13 @@ impl Node {
             if let Some(status) = self.ended() {
                 return Ok::<_, ClusterError>(Some(Err(status)));
             }
-            // Another server may have taken the port: then this is not our folder.
-            let client = self.admin().await?;
-            let folder = self.text(&client, "SHOW data_directory").await?;
-            Ok((self.shared.data == *folder).then_some(Ok(())))
+            // Another process may have taken the port: then it is silent, or this is not our folder.
+            let looking = self.admin_query_text("SHOW data_directory");
+            let ours = match tokio::time::timeout(LOOK, looking).await {
+                Ok(folder) => self.shared.data == *folder?,
+                Err(_) => false,
+            };
+            Ok(ours.then_some(Ok(())))
         };
         match crate::wait::wait_for(PATIENCE, "the first connection", connecting).await {
             Ok(Ok(())) => Ok(Attempt::Ready),
@@ -286,14 +185,14 @@ impl Node {
     fn spawn(&self) -> Result<()> {
         let Shared { name, ground, data, log, .. } = &*self.shared;
         let describe = || ClusterError::io(format!("cannot start {name}"));
-        let log = fs::File::options().create(true).append(true).open(log).map_err(describe())?;
         let mut state = self.state();
         state.port.lend();
-        let mut command = ground.account.command(ground.programs.program("postgres"));
+        let script = "log=$1; shift; exec \"$@\" 2>>\"$log\"";
+        let mut command = ground.account.shell(script, [log, &ground.programs.program("postgres")]);
         command.arg("-D").arg(data).arg("-p").arg(state.port.number().to_string());
         command.arg("-c").arg(format!("cluster_name={name}"));
         // The guardian knows the server by this folder even before it has gone there by itself.
-        command.current_dir(data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.current_dir(data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         state.postmaster = Some(command.spawn().map_err(describe())?);
         Ok(())
     }
@@ -381,6 +280,8 @@ impl Node {
     /// Waits for a postmaster whose end the guardian has brought, so that no zombie stays.
     pub(crate) fn reap(&self) {
         if let Some(mut child) = self.state().postmaster.take() {
+            // Should somebody have killed the guardian, at least we do not wait for ever.
+            let _ended = child.kill();
             let _reaped = child.wait();
         }
     }
@@ -392,10 +293,6 @@ impl Node {
     fn log_text(&self) -> String {
         fs::read(&self.shared.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
-}
-
-fn url(role: &str, port: u16) -> String {
-    format!("postgresql://{role}@127.0.0.1:{port}/{role}")
 }
 
 /// The last lines, enough to see why a server did not start.

@@ -42,12 +42,13 @@ impl Programs {
     /// When they are not there or cannot tell their version.
     pub fn at(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
+        let wrong = || ClusterError::WrongFolder { folder: folder.display().to_string(), advice: ADVICE };
+        // Servers start in folders of their own, from where a relative path leads elsewhere.
+        let folder = fs::canonicalize(&folder).map_err(|_| wrong())?;
         if !holds_programs(&folder) {
-            return Err(ClusterError::NoServerPrograms { advice: ADVICE });
+            return Err(wrong());
         }
-        let postgres = folder.join("postgres");
-        let version = first_line(Command::new(&postgres).arg("--version"))
-            .ok_or(ClusterError::NoServerPrograms { advice: ADVICE })?;
+        let version = first_line(Command::new(folder.join("postgres")).arg("--version")).ok_or_else(wrong)?;
         Ok(Self { folder, version })
     }
 
@@ -131,5 +132,6 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let error = Programs::at(empty.path()).unwrap_err().to_string();
         assert!(error.contains("install them with"), "{error}");
+        assert!(error.contains(empty.path().to_str().unwrap()), "{error}");
     }
 }

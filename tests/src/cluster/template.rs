@@ -3,10 +3,10 @@
 //! `initdb` takes half a second, a copy on a memory file system a few hundredths. The templates of one user
 //! stay in a folder that only this user can open, beside the clusters' own folders.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,79 +50,74 @@ const INITDB: [&str; 9] = [
     "--wal-segsize=16",
 ];
 
-/// The stopped data folder to copy. It is made now if need be, inside `workplace`, which must be on the same
-/// file system as `base`.
+/// The stopped data folder to copy. It is made now if need be, or if it is to have a system identifier of its own, inside the cluster's `folder`, which must be on the
+/// same file system as `base`.
 pub(crate) fn template(
     programs: &Programs,
     account: &Account,
     base: &Path,
-    workplace: &Path,
+    folder: &Path,
+    own_identity: bool,
 ) -> Result<PathBuf> {
-    let fresh = workplace.join("template");
-    let Some(cache) = cache_folder(base)? else {
-        initialise(programs, account, &fresh)?;
+    let fresh = folder.join("template");
+    let cache = if own_identity { None } else { cache_folder(account, base)? };
+    let Some(cache) = cache else {
+        initialise(programs, account, folder, &fresh)?;
         return Ok(fresh);
     };
-    let cached = cache.join(key(programs, account));
+    let cached = cache.join(key(programs));
     // Only one of many test processes does the work; the lock ends with its holder.
-    let lock_path = cached.with_extension("lock");
-    let lock = File::create(&lock_path).map_err(ClusterError::io(lock_path.display().to_string()))?;
-    lock.lock().map_err(ClusterError::io(lock_path.display().to_string()))?;
+    let describe = || ClusterError::io(format!("cannot lock {}", cache.display()));
+    let lock = File::open(&cache).map_err(describe())?;
+    lock.lock().map_err(describe())?;
     if !cached.is_dir() {
-        initialise(programs, account, &fresh)?;
+        initialise(programs, account, folder, &fresh)?;
         fs::rename(&fresh, &cached).map_err(ClusterError::io(cached.display().to_string()))?;
     }
     Ok(cached)
 }
 
-/// Copies the template; `cp` keeps owners and modes, and clones blocks where the file system can.
-pub(crate) fn copy(template: &Path, data: &Path) -> Result<()> {
-    let mut command = Command::new("cp");
-    command.arg("-a").arg(template).arg(data);
+/// Copies the template to `data`, adding `settings`.
+pub(crate) fn copy(account: &Account, template: &Path, data: &Path, settings: &str) -> Result<()> {
+    let mut command = account.shell("cp -a \"$1\" \"$2\" && cat >>\"$2/postgresql.conf\"", [template, data]);
     // Inside the cluster's folder, where the guardian finds it.
     if let Some(folder) = data.parent() {
         command.current_dir(folder);
     }
-    run(&mut command, "")
+    run(&mut command, settings)
 }
 
-/// Ours alone, or `None`: whoever else could write there could slip us a server configuration.
-fn cache_folder(base: &Path) -> Result<Option<PathBuf>> {
-    let user = rustix::process::geteuid().as_raw();
-    let folder = base.join(format!("rr-templates-{user}"));
-    match DirBuilder::new().mode(0o700).create(&folder) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(ClusterError::io(folder.display().to_string())(error)),
-    }
+/// Makes a copy that of a standby, adding `settings` which ALTER SYSTEM can change.
+pub(crate) fn make_standby(account: &Account, data: &Path, settings: &str) -> Result<()> {
+    let script = "cat >>postgresql.auto.conf && : >standby.signal";
+    run(account.shell(script, [""; 0]).current_dir(data), settings)
+}
+
+/// A folder that only the account can open, or `None`: whoever else could write there could slip us a server
+/// configuration.
+fn cache_folder(account: &Account, base: &Path) -> Result<Option<PathBuf>> {
+    let folder = base.join(format!("rr-templates-{}", account.key()));
+    let script = "test -d \"$1\" || mkdir -m 700 \"$1\" || test -d \"$1\"";
+    run(account.shell(script, [&folder]).current_dir(base), "")?;
     let found = fs::symlink_metadata(&folder).map_err(ClusterError::io(folder.display().to_string()))?;
-    let ours = found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
-    Ok(ours.then_some(folder))
+    let safe = found.is_dir() && found.uid() == account.owner() && found.mode() & 0o077 == 0;
+    Ok(safe.then_some(folder))
 }
 
-fn key(programs: &Programs, account: &Account) -> String {
+fn key(programs: &Programs) -> String {
     let mut hasher = DefaultHasher::new();
-    (programs.program("postgres"), programs.version(), account.key()).hash(&mut hasher);
+    (programs.program("postgres"), programs.version()).hash(&mut hasher);
     (INITDB, SETTINGS, ORDINARY_ROLE).hash(&mut hasher);
     format!("{}-{:016x}", programs.major(), hasher.finish())
 }
 
-fn initialise(programs: &Programs, account: &Account, data: &Path) -> Result<()> {
-    DirBuilder::new().mode(0o700).create(data).map_err(ClusterError::io(data.display().to_string()))?;
-    account.own(data)?;
+fn initialise(programs: &Programs, account: &Account, folder: &Path, data: &Path) -> Result<()> {
     let mut initdb = account.command(programs.program("initdb"));
-    run(initdb.args(INITDB).arg("-D").arg(data).current_dir(data), "")?;
-    append(&data.join("postgresql.conf"), SETTINGS)?;
+    run(initdb.args(INITDB).arg("-D").arg(data).current_dir(folder), "")?;
+    run(account.shell("cat >>postgresql.conf", [""; 0]).current_dir(data), SETTINGS)?;
     let mut single = account.command(programs.program("postgres"));
     single.arg("--single").arg("-D").arg(data).arg("postgres").current_dir(data);
     run(&mut single, ORDINARY_ROLE)
-}
-
-/// Adds `text` at the end of an existing file.
-pub(crate) fn append(file: &Path, text: &str) -> Result<()> {
-    let describe = || ClusterError::io(format!("cannot write {}", file.display()));
-    let mut file = File::options().append(true).open(file).map_err(describe())?;
-    file.write_all(text.as_bytes()).map_err(describe())
 }
 
 /// Runs a program to its end with `input`; its failure is an error with all it said.

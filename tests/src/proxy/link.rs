@@ -99,17 +99,20 @@ async fn pump(
     way: fn(&Shape) -> Way,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
-    // Chunks under way with the moment they are due; an empty one is the end of file.
+    // Chunks under way with the moment they were sent; an empty one is the end of file.
     let mut under_way: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let mut in_flight = 0;
     let mut at_end = false;
     let mut line_free = Instant::now();
     loop {
+        // Delay and rate are those of now, so that healing sets free what is under way.
         let (silent, Way { delay, rate }) = {
             let shape = shape.borrow_and_update();
             (shape.silent, way(&shape))
         };
-        let due = under_way.front().map(|(due, _)| (*due).max(line_free));
+        // An endless delay is never due.
+        let arrives = under_way.front().and_then(|(sent, _)| sent.checked_add(delay));
+        let due = arrives.map(|due| if rate.is_some() { due.max(line_free) } else { due });
         // A slow line is read in small bites, so that bytes drip rather than gush.
         let bite =
             rate.map_or(CHUNK, |rate| usize::try_from(rate.get() / 50).unwrap_or(CHUNK).clamp(1, CHUNK));
@@ -132,7 +135,7 @@ async fn pump(
                     to.write_all(chunk).await?;
                 } else {
                     in_flight += chunk.len();
-                    under_way.push_back((Instant::now() + delay, chunk.to_vec()));
+                    under_way.push_back((Instant::now(), chunk.to_vec()));
                 }
             }
         }

@@ -1,3 +1,5 @@
-//! Tests of the harness itself, and everything that is tabulated.
+//! Tests of the harness itself, of the core on real servers, and everything that is tabulated.
 
 mod cluster;
+mod router;
+mod sql_spec;

@@ -1,0 +1,60 @@
+# rr: `make test` and `make demo` do all the set-up; `make help` lists the rest.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# The package that `make demo` runs.
+DEMO  := rr-demo
+# How many seeds `make sim` runs.
+SEEDS ?= 100000
+
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: setup ## boot a primary and two replicas and run the example; Ctrl-C removes everything
+	cargo run -p $(DEMO)
+
+.PHONY: test
+test: setup ## install what the tests need and run all of them
+	@scripts/test.sh
+
+.PHONY: lint
+lint: lint-fmt lint-clippy lint-doc lint-purity lint-deny ## formatting, clippy, documentation, purity, dependencies
+
+.PHONY: lint-fmt lint-clippy lint-doc lint-purity lint-deny
+lint-fmt: setup-lints
+	cargo fmt --all --check
+lint-clippy: setup-lints
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p rr-core --all-targets --no-default-features -- -D warnings
+lint-doc: setup-lints
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+lint-purity: setup-lints
+	@scripts/check-purity.sh
+lint-deny: setup-lints
+	@scripts/deny.sh
+
+.PHONY: fmt
+fmt: setup-lints ## format the code
+	cargo fmt --all
+
+.PHONY: doc
+doc: ## build the documentation into target/doc
+	cargo doc --workspace --no-deps
+
+.PHONY: sim
+sim: ## run the simulation (SEEDS=100000)
+	cargo run --release -p rr-tests --bin rr-sim -- --seeds $(SEEDS)
+
+.PHONY: bench-route bench-classify
+bench-route: ## measure a routing decision
+	cargo run --release -p rr-bench -- route
+bench-classify: ## measure the classification of SQL text
+	cargo run --release -p rr-bench -- classify
+
+.PHONY: setup setup-lints
+setup: ## install PostgreSQL's server programs if they are absent (demo and test do this)
+	@scripts/setup.sh rust postgres
+setup-lints:
+	@scripts/setup.sh rust lints

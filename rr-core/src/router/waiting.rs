@@ -1,0 +1,118 @@
+//! Reads that wait a moment for a replica to catch up.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Router;
+use crate::connector::Connector;
+use crate::route::{Access, Request, Route, RouteError, RouteReason};
+use crate::select::{Ask, Selected};
+use crate::snapshot::{Common, Snapshot};
+use crate::topology::{NodeSet, Topology};
+
+/// Replicas whose data is this close together in age are equally worth waiting for.
+const ABOUT_AS_FRESH: Duration = Duration::from_secs(1);
+
+impl<C: Connector> Router<C> {
+    /// As [`Router::route`], but where only the position of the replicas stands in the way, waits up to `patience`
+    /// for one of them to catch up before it falls back.
+    ///
+    /// While anybody waits, a replica or two that are closest are asked for their position again and again; every
+    /// answer wakes all who wait. May be dropped at any time.
+    ///
+    /// # Errors
+    /// [`RouteError`] says for each node why it may not serve.
+    pub async fn route_within(
+        &self,
+        request: &Request<'_>,
+        patience: Duration,
+    ) -> Result<Route<C::Pool>, RouteError> {
+        let shared = &self.inner.shared;
+        if !self.is_behind(&shared.snapshot.load(), request) || patience.is_zero() {
+            return self.route(request);
+        }
+        let mut published = shared.published.subscribe();
+        let waiting = self.wait_on(request);
+        let deadline = tokio::time::Instant::now() + patience;
+        while tokio::time::timeout_at(deadline, published.changed()).await.is_ok_and(|alive| alive.is_ok()) {
+            let snapshot = shared.snapshot.load();
+            if !self.is_behind(&snapshot, request) {
+                drop(waiting);
+                let (index, reason) = self.decide(&snapshot, request)?;
+                let reason = if reason == RouteReason::Replica { RouteReason::CaughtUp } else { reason };
+                return Ok(self.enter(&snapshot, index, reason, request));
+            }
+        }
+        drop(waiting);
+        self.route(request)
+    }
+
+    /// Whether only their positions keep replicas from serving.
+    fn is_behind(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> bool {
+        if request.access != Access::Read || !request.requirement.admits_replicas() {
+            return false;
+        }
+        let ask = self.ask(&snapshot.topology, request);
+        let fallback = matches!(ask.select(&snapshot.topology), Selected::Fallback(_) | Selected::Nowhere);
+        fallback && !behind(&snapshot.topology, &ask).is_empty()
+    }
+
+    /// Has the replicas that are closest to what the read needs (and the primary, where a write has yet to be placed)
+    /// asked until the guards are dropped.
+    fn wait_on(&self, request: &Request<'_>) -> Vec<Waiting> {
+        let snapshot = self.inner.shared.snapshot.load();
+        let topology = &*snapshot.topology;
+        let promising = promising(topology, behind(topology, &self.ask(topology, request)));
+        let unplaced = request.requirement.after.and_then(|_| topology.primary_index().ok());
+        let asked = promising.into_iter().chain(unplaced);
+        asked.map(|index| Waiting::on(&snapshot.members[index].common)).collect()
+    }
+}
+
+/// The replicas in the rotation that only their position keeps from serving.
+pub(super) fn behind(topology: &Topology, ask: &Ask<'_>) -> NodeSet {
+    let lacks_position = |&index: &usize| {
+        let node = &topology.nodes()[index];
+        let why = ask.verdict(topology, index).err();
+        topology.standing(index).is_ok()
+            && !ask.tried.contains(&node.id)
+            && why.is_some_and(|why| why.is_about_position())
+    };
+    (0..topology.nodes().len()).filter(lacks_position).collect()
+}
+
+/// Of replicas that are behind, up to two that are worth waiting for: any of those whose data is about as fresh as the
+/// freshest. Two, in case one of them has just stopped; by chance, so that not the same one gets all such reads.
+fn promising(topology: &Topology, behind: NodeSet) -> NodeSet {
+    let fresh = |index: usize| topology.nodes()[index].fresh_as_of;
+    let freshest = behind.iter().filter_map(fresh).max();
+    let about = |&index: &usize| match (fresh(index), freshest) {
+        (Some(own), Some(freshest)) => freshest.since(own) < ABOUT_AS_FRESH,
+        (own, freshest) => own == freshest,
+    };
+    let mut near: NodeSet = behind.iter().filter(about).collect();
+    while near.len() > 2 {
+        near.nth(fastrand::usize(..near.len())).into_iter().for_each(|index| near.remove(index));
+    }
+    near
+}
+
+/// Keeps a node being asked for its position.
+struct Waiting {
+    common: Arc<Common>,
+}
+
+impl Waiting {
+    fn on(common: &Arc<Common>) -> Self {
+        common.waiters.fetch_add(1, Ordering::Relaxed);
+        common.poke.notify_one();
+        Self { common: Arc::clone(common) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.common.waiters.fetch_sub(1, Ordering::Relaxed);
+    }
+}

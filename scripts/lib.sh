@@ -1,0 +1,34 @@
+# Shared by the scripts in this folder: `. scripts/lib.sh` from the top of the repository.
+# shellcheck shell=sh
+
+say() { printf '==> %s\n' "$*"; }
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# timed LABEL COMMAND...: runs the command and says how long it took, unless it fails.
+timed() {
+  label=$1
+  shift
+  say "$label"
+  began=$(date +%s)
+  "$@" || return
+  say "$label: $(($(date +%s) - began)) s"
+}
+
+# bounded SECONDS COMMAND...: ends a command that takes longer, where the system has a `timeout` program.
+bounded() {
+  limit=$1
+  shift
+  if have timeout; then
+    timeout "$limit" "$@"
+  elif have gtimeout; then
+    gtimeout "$limit" "$@"
+  else
+    "$@"
+  fi
+}

@@ -1,0 +1,157 @@
+#!/bin/sh
+# Makes sure that what a make target needs is there, and installs it where that is safe:
+#
+#   scripts/setup.sh rust      a Rust toolchain and a linker
+#   scripts/setup.sh lints     rustfmt and clippy
+#   scripts/setup.sh postgres  PostgreSQL's server programs (no server is started, no cluster is created)
+#
+# Nothing is touched when it is there already.
+set -eu
+cd "$(dirname "$0")/.."
+# shellcheck source=/dev/null
+. scripts/lib.sh
+
+# as_root COMMAND...: runs it as root, or fails when there is no way to become root without hanging.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif ! have sudo; then
+    return 1
+  elif sudo -n true 2>/dev/null; then
+    sudo -n "$@"
+  elif [ -t 0 ] && [ -z "${CI:-}" ]; then
+    sudo "$@"
+  else
+    return 1
+  fi
+}
+
+# Quiet while it works; what it had to say follows when it fails.
+apt_get() {
+  if said=$(as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+    apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" 2>&1); then
+    return
+  fi
+  printf '%s\n' "$said" | tail -n 5 >&2
+  return 1
+}
+
+apt_install() {
+  apt_get update || say "apt-get update failed: going on with the package lists there are"
+  apt_get install -y --no-install-recommends "$@"
+}
+
+need_rust() {
+  have cargo || die "cargo was not found: install Rust from https://rustup.rs and open a new shell"
+  if have cc; then
+    return
+  fi
+  if have apt-get && as_root true; then
+    say "installing a linker (gcc)"
+    apt_install gcc libc6-dev || :
+  fi
+  if ! have cc; then
+    die "no C linker was found, and Rust needs one: install gcc or clang (Debian and Ubuntu: build-essential, macOS: xcode-select --install)"
+  fi
+}
+
+need_lints() {
+  for component in rustfmt clippy; do
+    case $component in
+      rustfmt) program=cargo-fmt ;;
+      *) program=cargo-clippy ;;
+    esac
+    if "$program" --version >/dev/null 2>&1; then
+      continue
+    elif have rustup && rustup component add "$component"; then
+      say "installed $component"
+    else
+      die "$component is missing: run \`rustup component add $component\`"
+    fi
+  done
+}
+
+# has_servers FOLDER: whether PostgreSQL's server programs are in it.
+has_servers() { [ -x "$1/initdb" ] && [ -x "$1/postgres" ]; }
+
+# Prints the folder of PostgreSQL's server programs, looking where the tests look (`rr_tests::cluster::Programs`):
+# Debian and Homebrew keep them off the PATH.
+find_postgres() {
+  if has_servers "$(pg_config --bindir 2>/dev/null)"; then
+    pg_config --bindir
+    return
+  elif has_servers "$(dirname "$(command -v postgres)")"; then
+    dirname "$(command -v postgres)"
+    return
+  fi
+  for bin in \
+    /usr/lib/postgresql/*/bin \
+    /usr/pgsql-*/bin \
+    /opt/homebrew/opt/postgresql@*/bin \
+    /usr/local/opt/postgresql@*/bin \
+    /home/linuxbrew/.linuxbrew/opt/postgresql@*/bin; do
+    if has_servers "$bin"; then
+      printf '%s\n' "$bin"
+      return
+    fi
+  done
+  return 1
+}
+
+# Debian's package creates a cluster and starts a server on port 5432, and it starts clusters that an earlier
+# installation left. The tests boot their own servers in temporary folders, so both are prevented: the first by
+# a setting that exists only while the package is being installed, the second by not installing at all.
+postgres_by_apt() {
+  if ls /etc/postgresql/*/*/postgresql.conf >/dev/null 2>&1; then
+    die "/etc/postgresql has clusters but their server programs are gone: installing would start them, so run \`apt-get install postgresql\` yourself if you want that"
+  fi
+  as_root true || die "PostgreSQL's server programs are missing and installing them needs root: run \`make setup\` as root or as a user with sudo"
+
+  apt_install postgresql-common || return 1
+  version=$(apt-cache --no-all-versions show postgresql 2>/dev/null |
+    sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p')
+  [ -n "$version" ] || return 1
+
+  conf=/etc/postgresql-common/createcluster.conf
+  override=/etc/postgresql-common/createcluster.d/rr-no-main-cluster.conf
+  grep -q "^include_dir.*$(dirname "$override")" "$conf" ||
+    die "this postgresql-common cannot be told to create no cluster: install postgresql-$version yourself"
+  trap 'as_root rm -f "$override"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  as_root mkdir -p "$(dirname "$override")" &&
+    as_root sh -c "echo 'create_main_cluster = false' >'$override'" &&
+    apt_get install -y --no-install-recommends "postgresql-$version"
+}
+
+postgres_by_brew() {
+  HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 HOMEBREW_NO_INSTALLED_DEPENDENTS_CHECK=1 \
+    brew install postgresql@17
+}
+
+need_postgres() {
+  if [ -n "${RR_PG_BIN:-}" ]; then
+    has_servers "$RR_PG_BIN" || die "RR_PG_BIN=$RR_PG_BIN has no initdb and postgres in it: name the folder of PostgreSQL's server programs, or unset it"
+    return
+  elif find_postgres >/dev/null; then
+    return
+  fi
+  say "installing PostgreSQL's server programs"
+  if have apt-get; then
+    postgres_by_apt || :
+  elif have brew; then
+    postgres_by_brew || :
+  fi
+  found=$(find_postgres) || die "PostgreSQL's server programs (initdb, postgres) were not found and could not be installed: install PostgreSQL 13 or newer (Debian and Ubuntu: postgresql, Fedora: postgresql-server, Arch: postgresql, Homebrew: postgresql@17), or let RR_PG_BIN name their folder"
+  say "PostgreSQL's server programs are in $found"
+}
+
+[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres..."
+for what in "$@"; do
+  case $what in
+    rust) need_rust ;;
+    lints) need_lints ;;
+    postgres) need_postgres ;;
+    *) die "unknown: $what (rust, lints or postgres)" ;;
+  esac
+done

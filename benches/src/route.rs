@@ -3,18 +3,18 @@
 //! The router is the real one; its nodes are made up (a connector that answers probes from memory), because sixteen
 //! servers would add nothing but noise. Batches are timed, so that the clock is not what is measured.
 
+use std::alloc::System;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hint::black_box;
-use std::alloc::System;
 
 use hdrhistogram::Histogram;
 use rr_core::config::{NodeConfig, Strategy};
 use rr_core::connector::Target;
 use rr_core::engine::{Fault, TextRow};
 use rr_core::position::{Lsn, PgPosition, Timeline};
-use rr_core::topology::Role;
 use rr_core::time::Clock;
+use rr_core::topology::Role;
 use rr_core::{Config, Connector, Request, Router};
 use stats_alloc::{Region, StatsAlloc};
 

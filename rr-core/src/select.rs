@@ -282,7 +282,10 @@ impl<'a> Ask<'a> {
             }
         }
         if !self.tried.is_empty() {
-            fitting.iter().filter(|&index| self.tried.contains(&topology.nodes()[index].id)).for_each(|index| fitting.remove(index));
+            fitting
+                .iter()
+                .filter(|&index| self.tried.contains(&topology.nodes()[index].id))
+                .for_each(|index| fitting.remove(index));
         }
         fitting
     }

@@ -5,11 +5,11 @@
 
 use std::sync::atomic::Ordering;
 
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::row::{Field, Row};
 use diesel::sql_types::Untyped;
-use diesel::QueryResult;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::StreamExt;
 use rr_core::position::{Lsn, PgPosition, Position, Timeline};
@@ -46,11 +46,8 @@ impl<const WITH_SEGMENT: bool> QueryId for Ask<WITH_SEGMENT> {
 /// Everything whose first poll came before this one's is included.
 pub(crate) async fn position(connection: &Connection) -> Option<Position> {
     let known = connection.node.segment.load(Ordering::Relaxed);
-    let asked = if known == 0 {
-        ask::<true>(&connection.conn).await
-    } else {
-        ask::<false>(&connection.conn).await
-    };
+    let asked =
+        if known == 0 { ask::<true>(&connection.conn).await } else { ask::<false>(&connection.conn).await };
     let row = match asked {
         Ok(row) => row?,
         Err(error) => {
@@ -72,7 +69,9 @@ pub(crate) async fn position(connection: &Connection) -> Option<Position> {
     Some(Position::Postgres(PgPosition::new(timeline, lsn)))
 }
 
-async fn ask<const WITH_SEGMENT: bool>(conn: &AsyncPgConnection) -> QueryResult<Option<crate::stream::PgRow>> {
+async fn ask<const WITH_SEGMENT: bool>(
+    conn: &AsyncPgConnection,
+) -> QueryResult<Option<crate::stream::PgRow>> {
     let mut rows = (&mut &*conn).load(Ask::<WITH_SEGMENT>).await?;
     rows.next().await.transpose()
 }

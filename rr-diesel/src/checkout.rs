@@ -10,8 +10,8 @@ use std::time::Duration;
 use diesel::QueryResult;
 use rr_core::route::{Outcome, Route};
 
-use crate::error;
 use crate::connector::{Connection, NodePool, PooledConnection};
+use crate::error;
 
 /// For a message to a server that may be gone.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);

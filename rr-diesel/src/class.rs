@@ -7,7 +7,6 @@ use std::hash::{BuildHasher, RandomState};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rr_core::sql::{Classified, Dialect, Hint, StatementClass, scan};
 
-
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
 const LEARNED: usize = 4096;
 

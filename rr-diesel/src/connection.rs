@@ -1,12 +1,15 @@
 //! The routed connection: a handle that takes a connection of the right node for each statement.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use diesel::QueryResult;
-use diesel::connection::{CacheSize, DynInstrumentation, TransactionManagerStatus, get_default_instrumentation};
-use diesel::query_builder::{QueryFragment, QueryId};
+use diesel::connection::{
+    CacheSize, DynInstrumentation, TransactionManagerStatus, get_default_instrumentation,
+};
 use diesel::pg::Pg;
+use diesel::query_builder::{QueryFragment, QueryId};
 use diesel_async::AsyncPgConnection;
 use futures_util::Stream;
 use futures_util::future::Either;
@@ -19,6 +22,7 @@ use crate::connector::{DieselConnector, PooledConnection};
 use crate::hint::{Place, Wish};
 use crate::instrument::Shared;
 use crate::lower::{Lowered, lower};
+use crate::pool::RoutedPool;
 
 mod cancel;
 mod ledger;
@@ -53,6 +57,8 @@ pub struct RoutedPgConnection {
     /// The connection that was lent out by [`Self::replica`].
     lent: Option<Checkout>,
     running: Running,
+    /// Keeps the pool that handles of the same nodes share.
+    shared: Option<Arc<RoutedPool>>,
 }
 
 /// A connection that a handle keeps.
@@ -74,15 +80,7 @@ pub(crate) struct Pin {
 impl Pin {
     fn new(checkout: Checkout, ledger: Ledger) -> Self {
         let no = || AtomicBool::new(false);
-        Self {
-            checkout,
-            ledger,
-            stays: no(),
-            altered: no(),
-            lent: no(),
-            in_transaction: no(),
-            wrote: no(),
-        }
+        Self { checkout, ledger, stays: no(), altered: no(), lent: no(), in_transaction: no(), wrote: no() }
     }
 
     fn stays(&self) -> bool {
@@ -120,7 +118,13 @@ impl RoutedPgConnection {
             cache: CacheSize::Unbounded,
             lent: None,
             running: Running::default(),
+            shared: None,
         }
+    }
+
+    /// A handle of a pool that lives as long as its handles do.
+    pub(crate) fn of(pool: Arc<RoutedPool>) -> Self {
+        Self { shared: Some(Arc::clone(&pool)), ..Self::new(pool.router().clone()) }
     }
 
     /// Reads and writes on behalf of this session: its reads see what it wrote, through whatever handle.
@@ -223,7 +227,9 @@ impl RoutedPgConnection {
     pub(crate) fn status(&mut self) -> &mut TransactionManagerStatus {
         use diesel_async::{AnsiTransactionManager, TransactionManager};
         match self.pin.get_mut() {
-            Some(pin) => AnsiTransactionManager::transaction_manager_status_mut(pin.checkout.connection_mut()),
+            Some(pin) => {
+                AnsiTransactionManager::transaction_manager_status_mut(pin.checkout.connection_mut())
+            }
             None => &mut self.idle,
         }
     }
@@ -281,7 +287,7 @@ impl RoutedPgConnection {
             2 => Some(Place::Replica),
             _ => None,
         };
-        lowered.wish.place = lowered.wish.place.or(once).or(lowered.asked()).or(self.standing);
+        lowered.wish.place = lowered.wish.place.or(once).or_else(|| lowered.asked()).or(self.standing);
         Ok(lowered)
     }
 }
@@ -290,6 +296,7 @@ impl fmt::Debug for RoutedPgConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RoutedPgConnection")
             .field("router", &self.ledger.router)
+            .field("shared", &self.shared.is_some())
             .field("kept", &self.pin.get().map(|pin| pin.checkout.route()))
             .finish_non_exhaustive()
     }

@@ -23,8 +23,7 @@ pub(crate) use node::{Connection, PooledConnection};
 pub(crate) use tls::Tls;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type BeforeConnect =
-    dyn Fn(NodeConfig, Config) -> BoxFuture<'static, Result<Config, BoxError>> + Send + Sync;
+type BeforeConnect = dyn Fn(NodeConfig, Config) -> BoxFuture<'static, Result<Config, BoxError>> + Send + Sync;
 
 /// Opens diesel-async connections to the nodes of a PostgreSQL cluster.
 #[derive(Clone, Default)]

@@ -20,7 +20,9 @@ pub(crate) fn no_connection(node: &str, error: &ConnectError) -> Error {
 }
 
 pub(crate) fn too_slow(node: &str, limit: std::time::Duration) -> Error {
-    unreachable(format!("`{node}` did not answer within {limit:?} (`statement_timeout`); the statement was given up"))
+    unreachable(format!(
+        "`{node}` did not answer within {limit:?} (`statement_timeout`); the statement was given up"
+    ))
 }
 
 /// Whether the connection is gone.

@@ -5,9 +5,9 @@
 
 use std::any::TypeId;
 
+use diesel::QueryResult;
 use diesel::pg::{Pg, PgQueryBuilder};
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
-use diesel::QueryResult;
 use rr_core::sql::Classified;
 
 use crate::class::Classes;
@@ -17,8 +17,8 @@ mod binds;
 mod replay;
 
 use binds::Binds;
-pub(crate) use replay::Rows;
 use replay::How;
+pub(crate) use replay::Rows;
 
 /// A query as owned data.
 pub(crate) struct Lowered {

@@ -43,10 +43,9 @@ impl TransactionManager<RoutedPgConnection> for RoutedTransactionManager {
     }
 
     async fn rollback_transaction(conn: &mut RoutedPgConnection) -> QueryResult<()> {
-        let rolled_back = on_pin(conn, async |connection| {
-            AnsiTransactionManager::rollback_transaction(connection).await
-        })
-        .await;
+        let rolled_back =
+            on_pin(conn, async |connection| AnsiTransactionManager::rollback_transaction(connection).await)
+                .await;
         note_depth(conn);
         conn.release(outcome(&rolled_back));
         rolled_back
@@ -174,7 +173,8 @@ impl SimpleAsyncConnection for Connection {
 }
 
 impl AsyncConnectionCore for Connection {
-    type ExecuteFuture<'conn, 'query> = <AsyncPgConnection as AsyncConnectionCore>::ExecuteFuture<'conn, 'query>;
+    type ExecuteFuture<'conn, 'query> =
+        <AsyncPgConnection as AsyncConnectionCore>::ExecuteFuture<'conn, 'query>;
     type LoadFuture<'conn, 'query> = <AsyncPgConnection as AsyncConnectionCore>::LoadFuture<'conn, 'query>;
     type Stream<'conn, 'query> = <AsyncPgConnection as AsyncConnectionCore>::Stream<'conn, 'query>;
     type Row<'conn, 'query> = <AsyncPgConnection as AsyncConnectionCore>::Row<'conn, 'query>;

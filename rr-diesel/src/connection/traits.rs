@@ -3,11 +3,13 @@
 use diesel::associations::{HasTable, Identifiable};
 use diesel::connection::{CacheSize, Instrumentation, TransactionManagerStatus};
 use diesel::pg::Pg;
-use diesel::query_builder::{AsChangeset, AsQuery, IntoUpdateTarget, QueryFragment, QueryId, UpdateStatement};
+use diesel::query_builder::{
+    AsChangeset, AsQuery, IntoUpdateTarget, QueryFragment, QueryId, UpdateStatement,
+};
 use diesel::query_dsl::methods::FindDsl;
 use diesel::{ConnectionResult, QueryResult, Table};
 use diesel_async::methods::LoadQuery;
-use diesel_async::pooled_connection::PoolableConnection;
+use diesel_async::pooled_connection::{PoolableConnection, RecyclingMethod};
 use diesel_async::{
     AsyncConnection, AsyncConnectionCore, RunQueryDsl, SimpleAsyncConnection, TransactionManager,
     UpdateAndFetchResults,
@@ -149,6 +151,15 @@ impl AsyncConnection for RoutedPgConnection {
 
 /// For pools of handles. A handle that is kept on a connection is closed rather than given to somebody else.
 impl PoolableConnection for RoutedPgConnection {
+    /// A handle holds no connection that could have died, so that the usual query is spared.
+    async fn ping(&mut self, config: &RecyclingMethod<Self>) -> QueryResult<()> {
+        match config {
+            RecyclingMethod::Fast | RecyclingMethod::Verified => Ok(()),
+            RecyclingMethod::CustomQuery(query) => self.batch_execute(query).await,
+            RecyclingMethod::CustomFunction(check) => check(self).await,
+        }
+    }
+
     fn is_broken(&mut self) -> bool {
         RoutedTransactionManager::is_broken_transaction_manager(self)
     }

@@ -41,7 +41,9 @@ pub enum ConnectError {
     #[error("cannot set up the session")]
     SetUp(#[source] diesel::ConnectionError),
     /// All connections of the pool were in use for too long.
-    #[error("no connection of the pool became free within {0:?}; raise the pool's `max` or `checkout_timeout`")]
+    #[error(
+        "no connection of the pool became free within {0:?}; raise the pool's `max` or `checkout_timeout`"
+    )]
     Exhausted(Duration),
     /// A statement of the monitor failed.
     #[error("{}", chain(.0))]
@@ -55,7 +57,9 @@ impl ConnectError {
     /// What this says about the node.
     pub(crate) fn fault(&self, role: Role) -> Option<Fault> {
         match self {
-            Self::Url(_) | Self::Certificate { .. } | Self::Authorities(_) | Self::Tls(_) | Self::Hook(_) => None,
+            Self::Url(_) | Self::Certificate { .. } | Self::Authorities(_) | Self::Tls(_) | Self::Hook(_) => {
+                None
+            }
             Self::Refused(error) => match error.code() {
                 Some(code) => fault_of_sqlstate(code.code(), role == Role::Replica),
                 None => Some(Fault::Refused),

@@ -124,7 +124,7 @@ pub(crate) struct Manager {
 }
 
 impl Manager {
-    async fn open(&self) -> Result<Connection, ConnectError> {
+    async fn open(&self) -> Result<Box<Connection>, ConnectError> {
         let settings = self.door.settings().await?;
         let opened = match &self.door.tls {
             Tls::Off => {
@@ -139,7 +139,7 @@ impl Manager {
         let mut conn = opened.map_err(ConnectError::SetUp)?;
         let relay = Relay::default();
         conn.set_instrumentation(relay.clone());
-        Ok(Connection {
+        Ok(Box::new(Connection {
             conn,
             node: Arc::clone(&self.node),
             tls: self.door.tls.clone(),
@@ -148,15 +148,16 @@ impl Manager {
             discard: AtomicBool::new(false),
             capture: false,
             captured: None,
-        })
+        }))
     }
 }
 
 impl ManageConnection for Manager {
-    type Connection = Connection;
+    /// Boxed: it is moved about a lot, and large.
+    type Connection = Box<Connection>;
     type Error = Arc<ConnectError>;
 
-    async fn connect(&self) -> Result<Connection, Arc<ConnectError>> {
+    async fn connect(&self) -> Result<Box<Connection>, Arc<ConnectError>> {
         let limit = self.node.connect_timeout;
         let opened = tokio::time::timeout(limit, self.open()).await;
         let error = match opened {
@@ -171,14 +172,12 @@ impl ManageConnection for Manager {
         Err(error)
     }
 
-    async fn is_valid(&self, _: &mut Connection) -> Result<(), Arc<ConnectError>> {
+    async fn is_valid(&self, _: &mut Box<Connection>) -> Result<(), Arc<ConnectError>> {
         Ok(())
     }
 
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        std::thread::panicking()
-            || connection.discard.load(Ordering::Relaxed)
-            || connection.conn.is_broken()
+    fn has_broken(&self, connection: &mut Box<Connection>) -> bool {
+        std::thread::panicking() || connection.discard.load(Ordering::Relaxed) || connection.conn.is_broken()
     }
 }
 
@@ -214,6 +213,9 @@ impl Connection {
 impl fmt::Debug for NodePool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (connections, idle) = self.connections();
-        f.debug_struct("NodePool").field("connections", &connections).field("idle", &idle).finish_non_exhaustive()
+        f.debug_struct("NodePool")
+            .field("connections", &connections)
+            .field("idle", &idle)
+            .finish_non_exhaustive()
     }
 }

@@ -15,8 +15,7 @@ const READ_ONLY: &str = "-c default_transaction_read_only=on";
 
 /// The settings of a session on the node in its role.
 pub(crate) fn settings(target: &Target) -> Result<Config, ConnectError> {
-    let mut settings: Config =
-        without_tls(target.node.url.expose()).parse().map_err(ConnectError::Url)?;
+    let mut settings: Config = without_tls(target.node.url.expose()).parse().map_err(ConnectError::Url)?;
     Tls::demand(target.tls.mode, &mut settings);
     settings.connect_timeout(target.pool.connect_timeout);
     if target.role == Role::Replica {

@@ -5,11 +5,11 @@
 //! serialised with invented numbers, twice, with other inventions the second time: wherever both outcomes show
 //! the inventions for the same type, there the number of the server at hand belongs.
 
+use diesel::QueryResult;
 use diesel::pg::{Pg, PgMetadataLookup, PgTypeMetadata};
 use diesel::query_builder::QueryFragment;
 use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::result::Error;
-use diesel::QueryResult;
 
 /// Inventions of the two runs. No byte of them repeats in a way that would let a shifted reading pass for another.
 const FIRST: u32 = 0xFDA0_0000;
@@ -22,10 +22,13 @@ pub(crate) struct Binds {
     custom: Option<Box<Custom>>,
 }
 
+/// Schema and name of a type.
+type Name = (Option<String>, String);
+
 /// What must be filled in on each server.
 struct Custom {
-    /// Schema and name of each type; its invented numbers are twice its index (itself) and one more (its array).
-    names: Vec<(Option<String>, String)>,
+    /// The types; a type's invented numbers are twice its index (itself) and one more (its array).
+    names: Vec<Name>,
     /// Which value, where in it, and which number.
     places: Vec<(usize, usize, u32)>,
 }
@@ -74,7 +77,9 @@ impl Binds {
             real.push(number(found.array_oid())?);
         }
         let real_of = |oid: u32| match invented(oid, FIRST, custom.names.len()) {
-            Some(index) => usize::try_from(index).ok().and_then(|index| real.get(index)).copied().unwrap_or(oid),
+            Some(index) => {
+                usize::try_from(index).ok().and_then(|index| real.get(index)).copied().unwrap_or(oid)
+            }
             None => oid,
         };
         for own in &self.types {
@@ -83,7 +88,8 @@ impl Binds {
         }
         let mut values = self.values.clone();
         for (value, at, index) in &custom.places {
-            let place = values.get_mut(*value).and_then(Option::as_mut).and_then(|bytes| bytes.get_mut(*at..at + 4));
+            let place =
+                values.get_mut(*value).and_then(Option::as_mut).and_then(|bytes| bytes.get_mut(*at..at + 4));
             if let Some(place) = place {
                 place.copy_from_slice(&real_of(FIRST + index).to_be_bytes());
             }
@@ -106,10 +112,7 @@ fn invented(oid: u32, base: u32, types: usize) -> Option<u32> {
     (usize::try_from(index).ok()? < 2 * types).then_some(index)
 }
 
-fn run<Q: QueryFragment<Pg>>(
-    query: &Q,
-    base: u32,
-) -> QueryResult<(RawBytesBindCollector<Pg>, Vec<(Option<String>, String)>)> {
+fn run<Q: QueryFragment<Pg>>(query: &Q, base: u32) -> QueryResult<(RawBytesBindCollector<Pg>, Vec<Name>)> {
     let mut inventor = Inventor { base, names: Vec::new() };
     let mut out = RawBytesBindCollector::new();
     query.collect_binds(&mut out, &mut inventor, &Pg)?;
@@ -119,7 +122,7 @@ fn run<Q: QueryFragment<Pg>>(
 /// Invents a pair of numbers for every type that is asked for.
 struct Inventor {
     base: u32,
-    names: Vec<(Option<String>, String)>,
+    names: Vec<Name>,
 }
 
 impl PgMetadataLookup for Inventor {

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::{IsNull, Output, ToSql};
 use diesel::sql_types::{Text, Untyped};
-use diesel::QueryResult;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -54,7 +54,10 @@ fn load<'c, I: QueryId>(conn: &'c AsyncPgConnection, lowered: &Lowered) -> BoxFu
     AsyncConnectionCore::load(&mut conn, Replay::<I>::of(lowered))
 }
 
-fn execute<'c, I: QueryId>(conn: &'c AsyncPgConnection, lowered: &Lowered) -> BoxFuture<'c, QueryResult<usize>> {
+fn execute<'c, I: QueryId>(
+    conn: &'c AsyncPgConnection,
+    lowered: &Lowered,
+) -> BoxFuture<'c, QueryResult<usize>> {
     let mut conn = conn;
     AsyncConnectionCore::execute_returning_count(&mut conn, Replay::<I>::of(lowered))
 }

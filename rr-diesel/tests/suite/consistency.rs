@@ -20,10 +20,14 @@ async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Res
     assert_eq!(count().await?, 0);
     diesel::insert_into(note::table).values(note::text.eq("execute")).execute(conn).await?;
     assert_eq!(count().await?, 1);
-    let _: i32 =
-        diesel::insert_into(note::table).values(note::text.eq("load")).returning(note::id).get_result(conn).await?;
+    let _: i32 = diesel::insert_into(note::table)
+        .values(note::text.eq("load"))
+        .returning(note::id)
+        .get_result(conn)
+        .await?;
     assert_eq!(count().await?, 2);
-    conn.batch_execute("INSERT INTO note (text) VALUES ('batch'); INSERT INTO note (text) VALUES ('batch')").await?;
+    conn.batch_execute("INSERT INTO note (text) VALUES ('batch'); INSERT INTO note (text) VALUES ('batch')")
+        .await?;
     assert_eq!(count().await?, 4);
     let insert = async |conn: &mut rr_diesel::RoutedPgConnection| {
         diesel::insert_into(note::table).values(note::text.eq("transaction")).execute(conn).await
@@ -72,8 +76,10 @@ async fn a_transaction_that_only_reads_places_nothing() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster).await?;
     let mut conn = pool.handle();
-    conn.transaction::<_, diesel::result::Error, _>(async |conn| note::table.count().get_result::<i64>(conn).await)
-        .await?;
+    conn.transaction::<_, diesel::result::Error, _>(async |conn| {
+        note::table.count().get_result::<i64>(conn).await
+    })
+    .await?;
     assert_eq!(pool.router().process_session().last_write(), None);
     Ok(())
 }

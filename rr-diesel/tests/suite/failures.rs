@@ -103,7 +103,8 @@ async fn a_future_that_is_dropped_leaves_nothing_behind() -> Result {
     let mut conn = pool.handle();
     let writing = sql_query("INSERT INTO note (text) SELECT 'late' FROM pg_sleep(600)").execute(&mut conn);
     drop(tokio::time::timeout(Duration::from_millis(200), writing).await);
-    until("the primary to stop", async || Ok(running(cluster.primary(), "%pg_sleep(600)%").await? == 0)).await?;
+    until("the primary to stop", async || Ok(running(cluster.primary(), "%pg_sleep(600)%").await? == 0))
+        .await?;
     assert_eq!(in_flight(), [Some(0); 2]);
     Ok(())
 }

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 use diesel::connection::{CacheSize, InstrumentationEvent};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SaveChangesDsl, SimpleAsyncConnection, TransactionManager};
+use diesel_async::{
+    AsyncConnection, AsyncPgConnection, RunQueryDsl, SaveChangesDsl, SimpleAsyncConnection,
+    TransactionManager,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -29,10 +32,12 @@ async fn save_changes_streams_and_pipelining() -> Result {
     assert_eq!(diesel::insert_into(note::table).values(&texts).execute(conn).await?, 200);
     let saved: (i32, String, i32) = Stars { id: 7, stars: 5 }.save_changes(conn).await?;
     assert_eq!(saved, (7, "n6".to_owned(), 5));
-    let ids: Vec<i32> = note::table.select(note::id).order(note::id).load_stream::<i32>(conn).await?.try_collect().await?;
+    let ids: Vec<i32> =
+        note::table.select(note::id).order(note::id).load_stream::<i32>(conn).await?.try_collect().await?;
     assert_eq!(ids, (1..=200).collect::<Vec<_>>());
     let shared = &*conn;
-    let read = |id: i32| async move { note::table.find(id).select(note::stars).first::<i32>(&mut &*shared).await };
+    let read =
+        |id: i32| async move { note::table.find(id).select(note::stars).first::<i32>(&mut &*shared).await };
     let (a, b, c) = futures_util::try_join!(read(7), read(8), read(9))?;
     assert_eq!((a, b, c), (5, 0, 0));
     conn.transaction::<_, diesel::result::Error, _>(async |conn| {
@@ -117,7 +122,8 @@ async fn events_are_those_of_a_plain_connection() -> Result {
     let (routed, plain) = (routed.lock().unwrap().clone(), plain.lock().unwrap().clone());
     // A pool has more than one connection, and each has to learn a statement; an error is confirmed by the primary.
     let told = |events: &[String]| {
-        let mut events: Vec<_> = events.iter().filter(|event| !event.starts_with("CacheQuery")).cloned().collect();
+        let mut events: Vec<_> =
+            events.iter().filter(|event| !event.starts_with("CacheQuery")).cloned().collect();
         events.dedup();
         events
     };

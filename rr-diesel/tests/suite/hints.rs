@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use rr_core::config::NodeConfig;
 use rr_diesel::{RouteHints, RoutedPool};
 
-use crate::support::{Place, PLACE, Result, boot, config, note, pool, server_port, until};
+use crate::support::{PLACE, Place, Result, boot, config, note, pool, server_port, until};
 
 diesel::table! {
     comment (id) {
@@ -47,7 +47,11 @@ async fn a_hint_may_stand_anywhere() -> Result {
         from.use_primary().select(on_standby()),
         from.select(on_standby()).use_primary(),
         from.filter(note::id.gt(0)).use_primary().select(on_standby()).limit(1).offset(0),
-        from.use_primary().select(on_standby()).filter(note::id.gt(0)).or_filter(note::id.lt(0)).order(note::id),
+        from.use_primary()
+            .select(on_standby())
+            .filter(note::id.gt(0))
+            .or_filter(note::id.lt(0))
+            .order(note::id),
         from.use_primary().find(1).select(on_standby()),
         from.use_primary().inner_join(comment::table).select(on_standby()),
         from.use_primary().left_join(comment::table).filter(comment::id.gt(0)).select(on_standby()),
@@ -81,7 +85,8 @@ async fn a_hint_may_stand_anywhere() -> Result {
 #[tokio::test]
 async fn a_group_serves_what_asks_for_it() -> Result {
     let cluster = boot(2).await?;
-    let analytics = NodeConfig::new(cluster.replica(2)?.url().as_str())?.with_name("big").with_group("analytics");
+    let analytics =
+        NodeConfig::new(cluster.replica(2)?.url().as_str())?.with_name("big").with_group("analytics");
     let settings = config(&cluster).with(|config| {
         config.replicas.pop();
         config.replicas.push(analytics);

@@ -4,5 +4,7 @@ mod consistency;
 mod failures;
 mod handle;
 mod hints;
+mod pools;
 mod routes;
 mod support;
+mod types;

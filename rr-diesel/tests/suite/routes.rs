@@ -29,7 +29,10 @@ async fn statements_go_where_they_belong() -> Result {
         ("SELECT on_standby() AS standby FROM note FOR UPDATE", false),
         ("SELECT on_standby() AS standby FROM note FOR SHARE SKIP LOCKED", false),
         ("INSERT INTO note (text) VALUES ('x') RETURNING on_standby() AS standby", false),
-        ("WITH x AS (INSERT INTO note (text) VALUES ('y') RETURNING 1) SELECT on_standby() AS standby FROM x", false),
+        (
+            "WITH x AS (INSERT INTO note (text) VALUES ('y') RETURNING 1) SELECT on_standby() AS standby FROM x",
+            false,
+        ),
         ("UPDATE note SET stars = 1 RETURNING on_standby() AS standby", false),
         ("DELETE FROM note WHERE text = 'x' RETURNING on_standby() AS standby", false),
         ("SELECT on_standby() AS standby, nextval('note_id_seq')", false),
@@ -59,7 +62,10 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
     };
     for round in 1..=3 {
         assert!(!standby_says(conn, "SELECT touch() AS standby").await?);
-        assert_eq!(cluster.primary().query_text("SELECT count(*)::text FROM tally").await?, round.to_string());
+        assert_eq!(
+            cluster.primary().query_text("SELECT count(*)::text FROM tally").await?,
+            round.to_string()
+        );
         assert_eq!(refused().await?, 1, "the replica is asked once and never again");
     }
     Ok(())
@@ -79,8 +85,7 @@ async fn the_query_builder_is_routed_and_its_writes_are_read() -> Result {
             .await?;
         let read: String = note::table.find(id).select(note::text).first(&mut pool.get().await?).await?;
         assert_eq!(read, text);
-        let changed =
-            diesel::update(note::table.find(id)).set(note::stars.eq(round)).execute(conn).await?;
+        let changed = diesel::update(note::table.find(id)).set(note::stars.eq(round)).execute(conn).await?;
         assert_eq!(changed, 1);
         let stars: i32 = note::table.find(id).select(note::stars).get_result(&mut pool.get().await?).await?;
         assert_eq!(stars, round);
@@ -152,7 +157,15 @@ async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
     let mut repeatable = repeatable;
     assert!(repeatable.run::<_, diesel::result::Error, _>(body).await?.standby);
     let body = async |conn: &mut rr_diesel::RoutedPgConnection| place(conn).await;
-    assert!(!conn.build_transaction().read_only().serializable().run::<_, diesel::result::Error, _>(body).await?.standby);
+    assert!(
+        !conn
+            .build_transaction()
+            .read_only()
+            .serializable()
+            .run::<_, diesel::result::Error, _>(body)
+            .await?
+            .standby
+    );
     let body = async |conn: &mut rr_diesel::RoutedPgConnection| place(conn).await;
     assert!(!conn.build_transaction().read_write().run::<_, diesel::result::Error, _>(body).await?.standby);
     let write = async |conn: &mut rr_diesel::RoutedPgConnection| {

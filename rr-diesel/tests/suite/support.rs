@@ -9,7 +9,6 @@ use rr_core::Config;
 use rr_core::config::ConfigBuilder;
 use rr_diesel::{RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::{Cluster, Node};
-use rr_tests::wait::wait_until;
 
 pub(crate) type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -32,8 +31,7 @@ pub(crate) struct Place {
     pub(crate) port: i32,
 }
 
-pub(crate) const PLACE: &str =
-    "SELECT on_standby() AS standby, on_port() AS port";
+pub(crate) const PLACE: &str = "SELECT on_standby() AS standby, on_port() AS port";
 
 /// Where a read of this handle goes.
 pub(crate) async fn place(conn: &mut RoutedPgConnection) -> diesel::QueryResult<Place> {
@@ -90,10 +88,15 @@ pub(crate) async fn running(node: &Node, pattern: &str) -> Result<i64> {
     Ok(node.admin_query_text(&sql).await?.parse()?)
 }
 
+/// Waits for something that borrows the test's own handles.
 pub(crate) async fn until(what: &str, check: impl AsyncFnMut() -> Result<bool>) -> Result {
     let mut check = check;
-    let text = async || check().await.map_err(|error| error.to_string());
-    Ok(wait_until(PATIENCE, what, text).await?)
+    let looking = async {
+        while !matches!(check().await, Ok(true)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    Ok(tokio::time::timeout(PATIENCE, looking).await.map_err(|_| format!("waited in vain for {what}"))?)
 }
 
 /// The port that the server itself listens on, behind the network of the harness.

@@ -168,10 +168,13 @@ impl<'a> Ask<'a> {
             }
             P::Nearest => {
                 let mut willing = self.willing(topology);
-                if let Some(primary) = self.primary(topology) {
-                    willing.insert(primary);
+                let primary = self.primary(topology);
+                primary.into_iter().for_each(|primary| willing.insert(primary));
+                match (among(nearest(topology, willing)), primary) {
+                    // Reads that may not leave their region do so for the primary, as with every other preference.
+                    (Selected::Nowhere, Some(primary)) => Selected::Fallback(primary),
+                    (selected, _) => selected,
                 }
-                among(nearest(topology, willing))
             }
         }
     }
@@ -380,3 +383,6 @@ fn nearest(topology: &Topology, willing: NodeSet) -> NodeSet {
     }
     chosen
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,10 +171,12 @@ impl<'a> Ask<'a> {
             }
             P::Nearest => {
                 let mut willing = self.willing(topology);
-                if let Some(primary) = self.live_primary(topology) {
-                    willing.insert(primary);
+                self.live_primary(topology).into_iter().for_each(|primary| willing.insert(primary));
+                match (among(nearest(topology, willing)), self.primary(topology)) {
+                    // Reads that may not leave their region do so for the primary, as with every other preference.
+                    (Selected::Nowhere, Some(primary)) => Selected::Fallback(primary),
+                    (selected, _) => selected,
                 }
-                among(nearest(topology, willing))
             }
         }
     }
@@ -388,3 +390,6 @@ fn nearest(topology: &Topology, willing: NodeSet) -> NodeSet {
     }
     chosen
 }
+
+#[cfg(test)]
+mod tests;

@@ -311,3 +311,6 @@ impl Topology {
         ranks.into_iter().map(|(_, rank)| rank).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ use crate::position::{Position, Timeline};
 use crate::time::Moment;
 use crate::topology::{Epoch, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
 
+mod identity;
 mod node;
 mod notice;
 mod primary;
@@ -92,7 +93,7 @@ pub struct World {
     rules: Rules,
     nodes: Vec<NodeState>,
     history: History,
-    /// The cluster's identity, as the first accepted primary gave it.
+    /// The cluster's identity, once it is known.
     system: Option<u64>,
     primary: Result<NodeId, NoPrimary>,
     /// Of the accepted primary, or of the last one.
@@ -251,6 +252,9 @@ impl World {
         node.sampled_at = Some(asked_at);
         node.seen = Some(seen);
         self.settle_primary(now, effects);
+        if self.nodes[index].seen.as_ref().is_some_and(|seen| self.is_ours(seen)) {
+            self.nodes[index].remember_descent();
+        }
         self.place(index, now, effects);
     }
 
@@ -266,11 +270,14 @@ impl World {
     /// Works out what a node has certainly applied, now that it is known who is the primary.
     fn place(&mut self, index: usize, now: Moment, effects: &mut Vec<Effect>) {
         let is_primary = self.primary == Ok(self.nodes[index].id);
+        let ours = self.nodes[index].seen.as_ref().is_some_and(|seen| self.is_ours(seen));
         let node = &mut self.nodes[index];
         let (Some(seen), Some(asked_at)) = (&node.seen, node.sampled_at) else { return };
         let mut quarantine = None;
         let mut ceiling = None;
         let applied = match &seen.log {
+            // Positions of two clusters can be compared, and that means nothing.
+            _ if !ours => None,
             Log::Set(position) => position.clone(),
             Log::Postgres { lsn: None, .. } => None,
             Log::Postgres { lsn: Some(lsn), timeline, .. } if is_primary => {
@@ -278,9 +285,6 @@ impl World {
             }
             Log::Postgres { .. } if seen.role == Role::Primary => None,
             Log::Postgres { lsn: Some(lsn), timeline, .. } => {
-                if let Some(timeline) = timeline {
-                    node.came_from = Some(*timeline);
-                }
                 ceiling = self.history.ceiling(*lsn, *timeline).map(Position::Postgres);
                 let applied = self.history.applied(*lsn, *timeline);
                 if applied.beyond_fork && seen.receiving != Some(true) {
@@ -289,9 +293,6 @@ impl World {
                 applied.position.map(Position::Postgres)
             }
         };
-        if seen.role == Role::Replica {
-            node.standby_at = Some(asked_at);
-        }
         // A node that has less than before, or may have, was rebuilt or rewound: what was known of its past is void.
         let shrank = |old: &Position| applied.as_ref().is_none_or(|new| !new.covers(old));
         if node.applied.as_ref().is_some_and(shrank) {
@@ -364,3 +365,6 @@ impl World {
         self.index(id).map_or_else(|| "?".into(), |index| Arc::clone(&self.nodes[index].spec.name))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,9 @@ use rr_core::engine::{Fault, TextRow, postgres};
 use rr_core::topology::Role;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sea_orm::sqlx::{self};
-use sea_orm::{ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector};
+use sea_orm::{
+    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector,
+};
 
 /// Opens the pools of a router with SeaORM's PostgreSQL driver.
 ///
@@ -97,7 +99,9 @@ fn driver_fault(error: &RuntimeErr, role: Role) -> Option<Fault> {
         sqlx::Error::Database(error) => {
             error.code().and_then(|code| postgres::fault_of_sqlstate(&code, role == Role::Replica))
         }
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Some(Fault::Refused),
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Some(Fault::Refused)
+        }
         sqlx::Error::PoolTimedOut => Some(Fault::Timeout),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

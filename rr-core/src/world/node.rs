@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, NodeConfig};
-use crate::engine::Observation;
+use crate::engine::{Log, Observation};
 use crate::health::Health;
 use crate::lag::ReplicaLag;
 use crate::position::{Position, Timeline};
@@ -101,6 +101,15 @@ impl NodeState {
             Some(seen) => seen.role,
             None => self.spec.expected,
         }
+    }
+
+    /// Remembers what it has just said of itself as a replica, for the day when it is promoted.
+    pub(super) fn remember_descent(&mut self) {
+        let Some(seen) = self.seen.as_ref().filter(|seen| seen.role == Role::Replica) else { return };
+        if let Log::Postgres { timeline: Some(timeline), .. } = seen.log {
+            self.came_from = Some(timeline);
+        }
+        self.standby_at = self.sampled_at;
     }
 
     /// Up to when everything in its history was the old primary's too, now that it is the primary on timeline `new`

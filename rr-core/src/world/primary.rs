@@ -18,14 +18,18 @@ impl World {
             Log::Postgres { timeline, .. } => timeline,
             Log::Set(_) => None,
         };
+        let highest = self.history.highest();
+        self.learn_identity();
+        let believed = !self.awaits_identity();
         for node in &self.nodes {
-            if let Some(timeline) = node.seen.as_ref().filter(|seen| self.is_ours(seen)).and_then(timeline_of)
-            {
+            let seen = node.seen.as_ref().filter(|seen| believed && self.is_ours(seen));
+            if let Some(timeline) = seen.and_then(timeline_of) {
                 self.history.reached(timeline);
             }
         }
         let claims = self.nodes.iter().filter_map(|node| {
-            let seen = node.seen.as_ref().filter(|seen| seen.role == Role::Primary && self.is_ours(seen))?;
+            let seen = node.seen.as_ref().filter(|seen| believed && self.is_ours(seen))?;
+            let seen = Some(seen).filter(|seen| seen.role == Role::Primary)?;
             let alive = node.health.failures() < self.config.health.down_after;
             Some(Claim::new(node.id, timeline_of(seen), alive))
         });
@@ -42,14 +46,17 @@ impl World {
         let seen =
             verdict.as_ref().ok().and_then(|id| self.index(*id)).and_then(|i| self.nodes[i].seen.clone());
         let timeline = seen.as_ref().and_then(timeline_of);
-        if let Some(seen) = seen {
-            self.system = self.system.or(seen.system);
-            if let (Log::Postgres { switch, .. }, Some(timeline), Ok(id)) = (seen.log, timeline, &verdict) {
-                let came_from = self.index(*id).and_then(|index| self.nodes[index].came_from);
-                self.history.primary(timeline, switch, came_from);
-            }
+        if let Some(seen) = seen
+            && let (Log::Postgres { switch, .. }, Some(timeline), Ok(id)) = (seen.log, timeline, &verdict)
+        {
+            let came_from = self.index(*id).and_then(|index| self.nodes[index].came_from);
+            self.history.primary(timeline, switch, came_from);
         }
         self.enthrone(verdict, timeline, now, effects);
+        if self.history.highest() != highest {
+            // Whoever shows an older timeline may have followed to this one.
+            self.place_all(now, effects);
+        }
     }
 
     fn enthrone(
@@ -96,24 +103,12 @@ impl World {
         self.primary_timeline = timeline.or(self.primary_timeline);
         effects.push(Effect::Report(Notice::Primary { epoch: self.epoch, from, to }));
         effects.push(Effect::ProbeAll);
+        self.place_all(now, effects);
+    }
+
+    fn place_all(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for index in 0..self.nodes.len() {
             self.place(index, now, effects);
-        }
-    }
-
-    /// While nobody has claimed anything, the node that the configuration calls the primary and that was never seen
-    /// is taken at its word: a write to it fails by itself, with the driver's own message.
-    fn presumed_primary(&self) -> Option<NodeId> {
-        let unseen = self.nodes.iter().find(|n| n.spec.expected == Role::Primary && n.seen.is_none())?;
-        let claimed =
-            self.nodes.iter().any(|n| n.seen.as_ref().is_some_and(|seen| seen.role == Role::Primary));
-        (!claimed && self.system.is_none()).then_some(unseen.id)
-    }
-
-    fn is_ours(&self, seen: &Observation) -> bool {
-        match (self.system, seen.system) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            _ => true,
         }
     }
 

@@ -97,14 +97,10 @@ impl History {
         let Some(highest) = self.highest.filter(|highest| timeline < *highest) else {
             return Applied { position: Some(self.position(timeline, lsn)), beyond_fork: false };
         };
-        if highest.get() - timeline.get() > MAX_DOUBT {
-            return unknown;
-        }
-        let later = (timeline.get() + 1..=highest.get()).filter_map(Timeline::new);
-        let forks: Option<Vec<Lsn>> =
-            later.map(|later| self.pasts.get(&later).and_then(|past| past.get(&timeline)).copied()).collect();
-        match forks.and_then(|forks| forks.into_iter().min()) {
-            Some(fork) => {
+        // The past of the highest one is part of the pasts of all between, as far as they are known, and nothing where
+        // one of them is not.
+        match self.pasts.get(&highest).and_then(|past| past.get(&timeline)) {
+            Some(&fork) => {
                 Applied { position: Some(self.position(timeline, lsn.min(fork))), beyond_fork: lsn > fork }
             }
             None => unknown,

@@ -38,7 +38,8 @@ async fn routed(replicas: usize) -> Result<(Cluster, Router<SeaOrmConnector>)> {
     cluster.primary().sql("CREATE TABLE note (id bigserial PRIMARY KEY, text text NOT NULL)").await?;
     cluster.wait_caught_up(PATIENCE).await?;
     let builder = Config::builder().primary(cluster.primary().url());
-    let config = cluster.replicas().iter().fold(builder, |builder, node| builder.replica(node.url())).build()?;
+    let config =
+        cluster.replicas().iter().fold(builder, |builder, node| builder.replica(node.url())).build()?;
     let router = Router::builder(SeaOrmConnector::new()).config(config).start().await?;
     Ok((cluster, router))
 }
@@ -96,7 +97,10 @@ async fn errors_say_what_they_mean_for_the_node() -> Result {
 
     cluster.replica(1)?.kill9().await?;
     let lost = pool.execute_unprepared("SELECT 1").await.unwrap_err();
-    assert!(matches!(fault(&lost, Role::Replica), Some(Fault::Lost | Fault::ShuttingDown | Fault::Refused)), "{lost}");
+    assert!(
+        matches!(fault(&lost, Role::Replica), Some(Fault::Lost | Fault::ShuttingDown | Fault::Refused)),
+        "{lost}"
+    );
     let to_primary = || {
         let served = router.route(&read()).is_ok_and(|route| route.role() == Role::Primary);
         std::future::ready(Ok::<_, std::convert::Infallible>(served))

@@ -69,7 +69,10 @@ fn expected(ask: &Ask<'_>, topology: &Topology, spill: Spill) -> Selected {
         P::PrimaryPreferred | P::Replica => among(replicas),
         P::Nearest => {
             let all = willing(ask, topology).into_iter().chain(primary).collect();
-            among(first_choice(topology, spill, all))
+            match (among(first_choice(topology, spill, all)), primary) {
+                (Selected::Nowhere, Some(primary)) => Selected::Fallback(primary),
+                (selected, _) => selected,
+            }
         }
         _ if replicas.is_empty() => primary.map_or(Selected::Nowhere, Selected::Fallback),
         _ => Selected::Among(replicas),

@@ -216,10 +216,6 @@ impl<'a, G: Grammar> Scan<'a, G> {
                     at = self.lexer.number_end(next);
                     before = before.then(Kind::Literal, Keyword::None);
                 }
-                Byte::Dollar if text.get(next).is_some_and(u8::is_ascii_digit) => {
-                    at = digits_end(text, next);
-                    before = before.then(Kind::Literal, Keyword::None);
-                }
                 Byte::Symbol => {
                     at = next;
                     before = before.then(Kind::Symbol, Keyword::None);
@@ -248,7 +244,17 @@ impl<'a, G: Grammar> Scan<'a, G> {
                     before = before.then(Kind::Semicolon, Keyword::None);
                     break;
                 }
-                class => {
+                Byte::Dollar if digits_end(text, next) > next => {
+                    at = digits_end(text, next);
+                    before = before.then(Kind::Literal, Keyword::None);
+                }
+                class @ (Byte::Dollar
+                | Byte::Dash
+                | Byte::Slash
+                | Byte::Hash
+                | Byte::At
+                | Byte::Star
+                | Byte::Nul) => {
                     let token = self.lexer.rare(class, at);
                     self.variable(token);
                     at = token.next;

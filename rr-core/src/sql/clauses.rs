@@ -2,94 +2,98 @@
 
 use super::StatementClass::{self, Session, Write};
 use super::grammar::Grammar;
-use super::keywords::Keyword;
+use super::keywords::Seen;
 use super::lexer::{Kind, Token};
 use super::mysql::is_connection_variable;
-use super::statement::{Before, Expect, Name, Scan, Verb};
+use super::statement::{Expect, Name, Scan, Verb};
 
 impl<G: Grammar> Scan<'_, G> {
-    /// A bare word that is a keyword, unless it stands where any name may. Says what it means there.
-    pub(super) fn listed(&mut self, keyword: Keyword, before: Before) -> Keyword {
-        self.relation(keyword);
-        if keyword == Keyword::LastValue {
-            return self.last_value(before);
-        }
-        // A column is called anything behind a dot, and so is a label behind AS.
-        if before.kind == Kind::Dot || before.keyword == Keyword::As {
-            return Keyword::None;
-        }
-        match self.expect {
-            Expect::MainVerb { depth } if keyword == Keyword::Query && depth == self.depth => {
-                self.expect = Expect::Rest;
+    /// A bare word that is listed. Says what it means where it stands: any word may be a name.
+    pub(super) fn listed(&mut self, word: Seen, before: Seen) -> Seen {
+        match word {
+            Seen::NodeRelation | Seen::ConnectionRelation => {
+                self.relation(word);
+                return Seen::Name;
             }
-            _ => self.clause(keyword, before),
+            Seen::LastValue => return self.last_value(before),
+            _ => {}
         }
-        keyword
+        match (self.expect, before) {
+            // A column is called anything behind a dot, and so is a label behind AS.
+            (_, Seen::Dot) => Seen::Name,
+            (_, Seen::As) => Seen::Label,
+            (Expect::MainVerb { depth }, _) if word == Seen::Query && depth == self.depth => {
+                self.expect = Expect::Rest;
+                word
+            }
+            _ => self.clause(word, before),
+        }
     }
 
-    fn clause(&mut self, keyword: Keyword, before: Before) {
-        let (previous, earlier) = (before.keyword, before.earlier);
-        match keyword {
-            Keyword::Into => self.raise(Write),
-            Keyword::Temp => {
-                let created = matches!(self.verb, Verb::Create | Verb::Drop)
-                    && matches!(previous, Keyword::Create | Keyword::Drop | Keyword::BeforeTemp);
-                let selected = self.verb == Verb::Read
-                    && (previous == Keyword::Into
-                        || previous == Keyword::BeforeTemp && earlier == Keyword::Into);
-                if created || selected {
-                    self.raise(Session);
-                }
-            }
+    /// A keyword that stands where a keyword may, together with what led to it.
+    fn clause(&mut self, word: Seen, before: Seen) -> Seen {
+        match (before, word) {
             // FOR UPDATE, FOR NO KEY UPDATE, FOR SHARE, FOR KEY SHARE; LOCK IN SHARE MODE
-            Keyword::Update | Keyword::Share if previous == Keyword::For => self.raise(Write),
-            Keyword::Key if previous == Keyword::No && earlier == Keyword::For => self.raise(Write),
-            Keyword::Share if previous == Keyword::Key && earlier == Keyword::For => self.raise(Write),
-            Keyword::In if previous == Keyword::Lock => self.raise(Write),
+            (Seen::For, Seen::Update | Seen::Share)
+            | (Seen::ForNo, Seen::Key)
+            | (Seen::ForKey, Seen::Share)
+            | (Seen::Lock, Seen::In) => self.raise(Write),
+            (Seen::For, Seen::No) => return Seen::ForNo,
+            (Seen::For, Seen::Key) => return Seen::ForKey,
+            (_, Seen::Into) => self.raise(Write),
+            // INTO TEMP t, INTO LOCAL TEMPORARY TABLE t
+            (Seen::Into | Seen::IntoLocal, Seen::Temp) if self.verb == Verb::Read => self.raise(Session),
+            (Seen::Into, Seen::BeforeTemp) => return Seen::IntoLocal,
             // MySQL hides nothing behind WITH but UPDATE and DELETE, and has a function INSERT().
-            Keyword::Update | Keyword::Delete if self.has_with => self.raise(Write),
-            Keyword::Insert if self.has_with && !G::MYSQL => self.raise(Write),
-            Keyword::With if before.kind == Kind::Open => self.has_with = true,
-            Keyword::CalcFoundRows => self.raise(Session),
+            (_, Seen::Update | Seen::Delete) if self.has_with => self.raise(Write),
+            (_, Seen::Insert) if self.has_with && !G::MYSQL => self.raise(Write),
+            (Seen::Open, Seen::With) => self.has_with = true,
+            (_, Seen::CalcFoundRows) => self.raise(Session),
             // NEXT VALUE FOR s, PREVIOUS VALUE FOR s
-            Keyword::For if previous == Keyword::Value && earlier == Keyword::Next => self.raise(Write),
-            Keyword::For if previous == Keyword::Value && earlier == Keyword::Previous => self.raise(Session),
-            _ => self.clause_of_verb(keyword, previous),
+            (Seen::Next, Seen::Value) => return Seen::NextValue,
+            (Seen::Previous, Seen::Value) => return Seen::PreviousValue,
+            (Seen::NextValue, Seen::For) => self.raise(Write),
+            (Seen::PreviousValue, Seen::For) => self.raise(Session),
+            _ => self.clause_of_verb(word, before),
         }
+        word
     }
 
     /// A word that only matters behind one verb.
-    fn clause_of_verb(&mut self, keyword: Keyword, previous: Keyword) {
-        match (self.verb, keyword) {
-            (Verb::Start, Keyword::Transaction) => self.raise(Session),
-            // FLUSH TABLES … WITH READ LOCK, … FOR EXPORT: locked until this connection lets go.
-            (Verb::Flush, Keyword::Read) if previous == Keyword::With => self.raise(Session),
-            (Verb::Flush, Keyword::Export) if previous == Keyword::For => self.raise(Session),
-            (Verb::Drop, Keyword::Prepare) if previous == Keyword::Drop => self.raise(Session),
-            (Verb::Create, Keyword::Routine) if self.depth == 0 && previous != Keyword::Query => {
-                self.in_body = true;
+    fn clause_of_verb(&mut self, word: Seen, before: Seen) {
+        match (self.verb, before, word) {
+            (Verb::Start, _, Seen::Transaction) => self.raise(Session),
+            (Verb::Create | Verb::Drop, Seen::Create | Seen::Drop | Seen::BeforeTemp, Seen::Temp) => {
+                self.raise(Session);
             }
-            (Verb::Create, Keyword::Atomic) if previous == Keyword::Begin => self.in_body = true,
+            (Verb::Drop, Seen::Drop, Seen::Prepare) => self.raise(Session),
+            // FLUSH TABLES … WITH READ LOCK, … FOR EXPORT: locked until this connection lets go.
+            (Verb::Flush, Seen::With, Seen::Read) | (Verb::Flush, Seen::For, Seen::Export) => {
+                self.raise(Session)
+            }
+            (Verb::Create, Seen::Begin, Seen::Atomic) => self.in_body = true,
+            (Verb::Create, _, Seen::Routine) if self.depth == 0 && before != Seen::Query => {
+                self.in_body = true
+            }
             _ => {}
         }
     }
 
     /// `last_value` in a select list is the column of a sequence, or the window function: what follows tells.
     /// Anywhere else (a sort key, an alias) it is the function's result.
-    fn last_value(&mut self, before: Before) -> Keyword {
-        if before.keyword != Keyword::Query && !matches!(before.kind, Kind::Symbol | Kind::Dot) {
-            return Keyword::None;
+    fn last_value(&mut self, before: Seen) -> Seen {
+        if !matches!(before, Seen::Query | Seen::Symbol | Seen::Dot) {
+            return Seen::Name;
         }
         self.behind_window = self.expect;
         self.expect = Expect::Window;
-        Keyword::LastValue
+        Seen::LastValue
     }
 
-    /// A `(`: what stands before it may be called.
+    /// A `(`: what stands before it may be called. (A label may not: what it has in parentheses are columns.)
     #[inline]
-    pub(super) fn open(&mut self, before: Before, name: Name) {
-        // An alias behind AS has columns in parentheses, not arguments.
-        if before.is_name() && before.earlier != Keyword::As {
+    pub(super) fn open(&mut self, before: Seen, name: Name) {
+        if before == Seen::Name {
             let class = G::FUNCTIONS.class(self.text, name.start, name.end);
             if class != StatementClass::Read {
                 self.raise(class);
@@ -103,8 +107,8 @@ impl<G: Grammar> Scan<'_, G> {
 
     /// A `.`: what stands before it may be the schema of temporary relations.
     #[inline]
-    pub(super) fn qualifier(&mut self, before: Before, name: Name) {
-        if !G::MYSQL && before.is_name() && name.end - name.start >= 7 {
+    pub(super) fn qualifier(&mut self, before: Seen, name: Name) {
+        if !G::MYSQL && before == Seen::Name && name.end - name.start >= 7 {
             self.schema(name);
         }
     }
@@ -120,23 +124,24 @@ impl<G: Grammar> Scan<'_, G> {
     /// A quoted name: no keyword, but it can be that of a system view.
     #[inline]
     pub(super) fn quoted(&mut self, name: Name) {
-        if let Some(keyword) = G::KEYWORDS.get(self.text, name.start, name.end) {
-            self.relation(keyword);
+        if let Some(word) = G::KEYWORDS.get(self.text, name.start, name.end) {
+            self.relation(word);
         }
     }
 
-    /// Raises what reading a system view means.
-    pub(super) fn relation(&mut self, keyword: Keyword) {
-        match keyword {
-            Keyword::NodeRelation => self.raise(Write),
-            Keyword::ConnectionRelation => self.raise(Session),
+    /// Raises what reading a system view means; any other word means nothing here.
+    pub(super) fn relation(&mut self, word: Seen) {
+        match word {
+            Seen::NodeRelation => self.raise(Write),
+            Seen::ConnectionRelation => self.raise(Session),
             _ => {}
         }
     }
 
-    /// MySQL's variables; any other token says nothing.
-    pub(super) fn variable(&mut self, token: Token) {
+    /// MySQL's variables, and what else is neither word nor punctuation.
+    pub(super) fn variable(&mut self, token: Token) -> Seen {
         match token.kind {
+            Kind::Literal => return Seen::Literal,
             Kind::At if !self.is_host(token.start) => self.raise(Session),
             Kind::SystemVariable => {
                 let name = self.word(token.start, token.end);
@@ -144,6 +149,7 @@ impl<G: Grammar> Scan<'_, G> {
             }
             _ => {}
         }
+        Seen::Symbol
     }
 
     /// Whether the `@` at `at` is that of an account, as in `root@localhost` and `'root'@'%'`, and no variable.

@@ -9,7 +9,7 @@
 
 use super::bytes::{Byte, digits_end, word_end};
 use super::grammar::Grammar;
-use super::keywords::Keyword;
+use super::keywords::Seen;
 use super::lexer::{Kind, Lexer};
 use super::{Classified, StatementClass};
 
@@ -75,30 +75,6 @@ pub(super) struct Scan<'a, G> {
     pub(super) in_body: bool,
 }
 
-/// What stands before a token. It travels by value, so that the loop has it in a register.
-#[derive(Clone, Copy)]
-pub(super) struct Before {
-    pub(super) kind: Kind,
-    /// What it means as a bare word.
-    pub(super) keyword: Keyword,
-    /// And the one before it.
-    pub(super) earlier: Keyword,
-}
-
-impl Before {
-    /// What stands before the next token.
-    #[inline(always)]
-    const fn then(self, kind: Kind, keyword: Keyword) -> Self {
-        Self { kind, keyword, earlier: self.keyword }
-    }
-
-    /// Whether it is a word or a quoted name.
-    #[inline(always)]
-    pub(super) const fn is_name(self) -> bool {
-        matches!(self.kind, Kind::Word | Kind::Quoted)
-    }
-}
-
 /// Where the last word or quoted name stands.
 #[derive(Clone, Copy)]
 pub(super) struct Name {
@@ -110,7 +86,7 @@ pub(super) struct Name {
 #[derive(Clone, Copy)]
 struct Place {
     at: usize,
-    before: Before,
+    before: Seen,
     name: Name,
 }
 
@@ -133,27 +109,21 @@ impl<'a, G: Grammar> Scan<'a, G> {
 
     /// Reads the whole text.
     pub(super) fn run(mut self) -> Outcome {
-        let nothing = Before { kind: Kind::Semicolon, keyword: Keyword::None, earlier: Keyword::None };
-        let mut place = Place { at: 0, before: nothing, name: Name { start: 0, end: 0 } };
+        let mut place = Place { at: 0, before: Seen::Semicolon, name: Name { start: 0, end: 0 } };
         if begins_with_select(self.text) {
             // What most texts begin with, at a third of the price.
             self.verb = Verb::Read;
             self.expect = Expect::Rest;
-            place = Place {
-                at: 6,
-                before: nothing.then(Kind::Word, Keyword::Query),
-                name: Name { start: 0, end: 6 },
-            };
+            place = Place { at: 6, before: Seen::Query, ..place };
         }
         loop {
             if self.expect.is_behind_verb() {
                 place = self.behind_verb(place);
             }
             let Some(token) = self.lexer.token(place.at) else { break };
-            let keyword = self.before_verb(token, place.before, place.name);
             place = Place {
                 at: token.next,
-                before: place.before.then(token.kind, keyword),
+                before: self.before_verb(token, place.before, place.name),
                 name: Name { start: token.start, end: token.end },
             };
         }
@@ -175,8 +145,6 @@ impl<'a, G: Grammar> Scan<'a, G> {
         let text = self.text;
         let Place { mut at, mut before, mut name } = place;
         loop {
-            // One blank stands behind nearly every token; taking it here saves a turn.
-            at += usize::from(text.get(at) == Some(&b' '));
             let Some(&first) = text.get(at) else { break };
             let next = at + 1;
             match G::BYTES[usize::from(first)] {
@@ -185,19 +153,19 @@ impl<'a, G: Grammar> Scan<'a, G> {
                     let end = word_end(text, next);
                     if end == next && Lexer::<G>::is_prefix(text, at) {
                         let token = self.lexer.prefixed(at);
-                        before = before.then(token.kind, Keyword::None);
+                        before = if token.kind == Kind::Word { Seen::Name } else { Seen::Literal };
                         name = Name { start: at, end: token.end };
                         at = token.next;
                         continue;
                     }
-                    let keyword = match G::KEYWORDS.get_word(text, first, at, end) {
+                    before = match G::KEYWORDS.get_word(text, first, at, end) {
                         Some(keyword) => self.listed(keyword, before),
-                        None => Keyword::None,
+                        None if before == Seen::As => Seen::Label,
+                        None => Seen::Name,
                     };
-                    before = before.then(Kind::Word, keyword);
                     name = Name { start: at, end };
                     at = end;
-                    if keyword == Keyword::LastValue {
+                    if before == Seen::LastValue {
                         break;
                     }
                 }
@@ -205,34 +173,34 @@ impl<'a, G: Grammar> Scan<'a, G> {
                     let end = self.lexer.quoted_name_end(at, first);
                     name = Name { start: next, end };
                     self.quoted(name);
-                    before = before.then(Kind::Quoted, Keyword::None);
+                    before = if before == Seen::As { Seen::Label } else { Seen::Name };
                     at = end + 1;
                 }
                 Byte::Quote => {
                     at = self.lexer.string_end(at) + 1;
-                    before = before.then(Kind::Literal, Keyword::None);
+                    before = Seen::Literal;
                 }
                 Byte::Digit => {
                     at = self.lexer.number_end(next);
-                    before = before.then(Kind::Literal, Keyword::None);
+                    before = Seen::Literal;
                 }
                 Byte::Dollar if text.get(next).is_some_and(u8::is_ascii_digit) => {
                     at = digits_end(text, next);
-                    before = before.then(Kind::Literal, Keyword::None);
+                    before = Seen::Literal;
                 }
                 Byte::Symbol => {
                     at = next;
-                    before = before.then(Kind::Symbol, Keyword::None);
+                    before = Seen::Symbol;
                 }
                 Byte::Dot => {
                     self.qualifier(before, name);
                     at = next;
-                    before = before.then(Kind::Dot, Keyword::None);
+                    before = Seen::Dot;
                 }
                 Byte::Open => {
                     self.open(before, name);
                     at = next;
-                    before = before.then(Kind::Open, Keyword::None);
+                    before = Seen::Open;
                     if !self.expect.is_behind_verb() {
                         break;
                     }
@@ -240,20 +208,19 @@ impl<'a, G: Grammar> Scan<'a, G> {
                 Byte::Close => {
                     self.close();
                     at = next;
-                    before = before.then(Kind::Close, Keyword::None);
+                    before = Seen::Close;
                 }
                 Byte::Semicolon => {
                     self.end_of_statement();
                     at = next;
-                    before = before.then(Kind::Semicolon, Keyword::None);
+                    before = Seen::Semicolon;
                     break;
                 }
                 class => {
                     let token = self.lexer.rare(class, at);
-                    self.variable(token);
                     at = token.next;
                     if token.kind != Kind::Blank {
-                        before = before.then(token.kind, Keyword::None);
+                        before = self.variable(token);
                     }
                 }
             }

@@ -116,7 +116,7 @@ impl RoutedPgConnection {
         loop {
             let request = if access == Access::Session { Request::session() } else { Request::write() };
             let error = match router.route(&request) {
-                Err(none) => error::no_route(&none),
+                Err(none) => error::no_route(&none, router.connector()),
                 Ok(route) => match route.pool().checkout().await {
                     Ok(mut connection) => {
                         self.adopt(&mut connection);

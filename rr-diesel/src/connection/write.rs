@@ -8,6 +8,7 @@ use rr_core::engine::Fault;
 use rr_core::position::Position;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, Hint, StatementClass, classify};
+use rr_core::topology::Role;
 
 use super::read::Answer;
 use super::{Patience, Pin, RoutedPgConnection};
@@ -148,6 +149,11 @@ impl Pin {
     /// Notes what a statement will have done to this connection, and says whether to ask where it ends.
     fn prepare(&self, class: StatementClass, sql: &str) -> Place {
         if class == StatementClass::Read {
+            return Place::No;
+        }
+        if self.checkout.route().role() == Role::Replica {
+            // A transaction that only reads: nothing is written, and whatever was set must not be left for others.
+            self.altered.store(true, Ordering::Relaxed);
             return Place::No;
         }
         let in_transaction = self.in_transaction.load(Ordering::Relaxed);

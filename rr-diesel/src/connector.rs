@@ -1,7 +1,8 @@
 //! How rr reaches PostgreSQL through diesel-async: a pool per node, and a connection for the monitor beside it.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use rr_core::config::NodeConfig;
@@ -30,6 +31,8 @@ type BeforeConnect = dyn Fn(NodeConfig, Config) -> BoxFuture<'static, Result<Con
 pub struct DieselConnector {
     before_connect: Option<Arc<BeforeConnect>>,
     classes: Arc<Classes>,
+    /// Why the monitor cannot connect, by node.
+    troubles: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl DieselConnector {
@@ -55,6 +58,39 @@ impl DieselConnector {
     /// What is known about statements.
     pub(crate) fn classes(&self) -> &Classes {
         &self.classes
+    }
+
+    /// Why nodes cannot be connected to; empty when all can.
+    pub(crate) fn troubles(&self) -> String {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let each: Vec<String> = troubles.iter().map(|(node, why)| format!("`{node}`: {why}")).collect();
+        each.join("; ")
+    }
+
+    fn note_trouble(&self, node: &str, opened: &Result<Control, ConnectError>) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        match opened {
+            Ok(_) => drop(troubles.remove(node)),
+            Err(error) => drop(troubles.insert(node.to_owned(), error.to_string())),
+        }
+    }
+
+    async fn open_control(&self, target: &Target) -> Result<Control, ConnectError> {
+        let door = self.door(target)?;
+        let settings = door.settings().await?;
+        let client = match door.tls {
+            Tls::Off => {
+                let (client, connection) = settings.connect(NoTls).await.map_err(ConnectError::Refused)?;
+                drop(tokio::spawn(connection));
+                client
+            }
+            Tls::On(tls) => {
+                let (client, connection) = settings.connect(tls).await.map_err(ConnectError::Refused)?;
+                drop(tokio::spawn(connection));
+                client
+            }
+        };
+        Ok(Control { client })
     }
 
     fn door(&self, target: &Target) -> Result<Door, ConnectError> {
@@ -101,21 +137,9 @@ impl Connector for DieselConnector {
     }
 
     async fn control(&self, target: &Target) -> Result<Control, ConnectError> {
-        let door = self.door(target)?;
-        let settings = door.settings().await?;
-        let client = match door.tls {
-            Tls::Off => {
-                let (client, connection) = settings.connect(NoTls).await.map_err(ConnectError::Refused)?;
-                drop(tokio::spawn(connection));
-                client
-            }
-            Tls::On(tls) => {
-                let (client, connection) = settings.connect(tls).await.map_err(ConnectError::Refused)?;
-                drop(tokio::spawn(connection));
-                client
-            }
-        };
-        Ok(Control { client })
+        let opened = self.open_control(target).await;
+        self.note_trouble(&target.node.name, &opened);
+        opened
     }
 
     async fn run(&self, control: &mut Control, sql: &str) -> Result<TextRow, ConnectError> {

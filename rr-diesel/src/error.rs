@@ -4,15 +4,21 @@ use diesel::result::{DatabaseErrorKind, Error};
 use rr_core::engine::Fault;
 use rr_core::route::{Outcome, RouteError};
 
-use crate::connector::ConnectError;
+use crate::connector::{ConnectError, DieselConnector};
 
 /// No connection: what diesel-async says when a connection is gone.
 fn unreachable(text: String) -> Error {
     Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(text))
 }
 
-pub(crate) fn no_route(error: &RouteError) -> Error {
-    unreachable(error.to_string())
+/// No node may serve; why they cannot be connected to is often the reason.
+pub(crate) fn no_route(error: &RouteError, connector: &DieselConnector) -> Error {
+    let troubles = connector.troubles();
+    if troubles.is_empty() {
+        unreachable(error.to_string())
+    } else {
+        unreachable(format!("{error} ({troubles})"))
+    }
 }
 
 pub(crate) fn no_connection(node: &str, error: &ConnectError) -> Error {

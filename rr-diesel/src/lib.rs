@@ -29,3 +29,8 @@ pub use hint::{Hinted, RouteHints};
 pub use pool::{PoolError, RoutedPool};
 pub use stream::RoutedStream;
 pub use transaction::{AsyncBody, RoutedTransactionManager, TransactionBuilder};
+
+/// The guide's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/diesel.md")]
+struct Guide;

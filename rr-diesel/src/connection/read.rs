@@ -132,14 +132,16 @@ impl RoutedPgConnection {
                 request = request.in_group(group);
             }
             let error = match router.route_within(&request, router.config().causal_wait).await {
-                Err(error) if search.tried.is_empty() => return Err(error::no_route(&error)),
+                Err(error) if search.tried.is_empty() => {
+                    return Err(error::no_route(&error, router.connector()));
+                }
                 Err(error) => {
                     // All nodes failed one after the other: begin again, but not at once.
                     search.tried.clear();
                     if search.patience.pause().await {
                         continue;
                     }
-                    return Err(error::no_route(&error));
+                    return Err(error::no_route(&error, router.connector()));
                 }
                 Ok(route) => match route.pool().checkout().await {
                     Ok(mut connection) => {

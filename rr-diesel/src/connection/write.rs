@@ -8,6 +8,7 @@ use rr_core::engine::Fault;
 use rr_core::position::Position;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, Hint, StatementClass, classify};
+use rr_core::topology::Role;
 
 use super::read::Answer;
 use super::{Patience, Pin, RoutedPgConnection};
@@ -116,7 +117,7 @@ impl RoutedPgConnection {
         loop {
             let request = if access == Access::Session { Request::session() } else { Request::write() };
             let error = match router.route(&request) {
-                Err(none) => error::no_route(&none),
+                Err(none) => error::no_route(&none, router.connector()),
                 Ok(route) => match route.pool().checkout().await {
                     Ok(mut connection) => {
                         self.adopt(&mut connection);
@@ -148,6 +149,11 @@ impl Pin {
     /// Notes what a statement will have done to this connection, and says whether to ask where it ends.
     fn prepare(&self, class: StatementClass, sql: &str) -> Place {
         if class == StatementClass::Read {
+            return Place::No;
+        }
+        if self.checkout.route().role() == Role::Replica {
+            // A transaction that only reads: nothing is written, and whatever was set must not be left for others.
+            self.altered.store(true, Ordering::Relaxed);
             return Place::No;
         }
         let in_transaction = self.in_transaction.load(Ordering::Relaxed);

@@ -9,4 +9,5 @@ mod pools;
 mod readers;
 mod routes;
 mod support;
+mod tls;
 mod types;

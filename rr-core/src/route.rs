@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::ReadPreference;
+use crate::consistency::Consistency;
 use crate::engine::Fault;
 use crate::requirement::Requirement;
 use crate::select::Rejection;
@@ -24,6 +25,8 @@ pub struct Request<'a> {
     pub access: Access,
     /// What the node must fulfil.
     pub requirement: Requirement,
+    /// The consistency level that the requirement was made from, for spans and logs; it decides nothing.
+    pub level: Option<Consistency>,
     /// Primary or replica; `None` for what the configuration says.
     pub preference: Option<ReadPreference>,
     /// The group of nodes to ask.
@@ -36,7 +39,7 @@ impl<'a> Request<'a> {
     /// A read with this requirement.
     #[must_use]
     pub const fn read(requirement: Requirement) -> Self {
-        Self { access: Access::Read, requirement, preference: None, group: None, tried: &[] }
+        Self { access: Access::Read, requirement, level: None, preference: None, group: None, tried: &[] }
     }
 
     /// A write.
@@ -52,7 +55,21 @@ impl<'a> Request<'a> {
     }
 
     const fn primary(access: Access) -> Self {
-        Self { access, requirement: Requirement::PRIMARY, preference: None, group: None, tried: &[] }
+        Self {
+            access,
+            requirement: Requirement::PRIMARY,
+            level: None,
+            preference: None,
+            group: None,
+            tried: &[],
+        }
+    }
+
+    /// This request, saying which level its requirement was made from.
+    #[must_use]
+    pub const fn at_level(mut self, level: Consistency) -> Self {
+        self.level = Some(level);
+        self
     }
 
     /// This request, with a preference of its own.
@@ -216,6 +233,7 @@ pub struct Route<P> {
     member: Arc<Member<P>>,
     reason: RouteReason,
     access: Access,
+    level: Option<Consistency>,
     /// The epoch of the decision.
     epoch: Epoch,
     /// Set for the few routes whose latency is taken.
@@ -226,14 +244,14 @@ impl<P> Route<P> {
     pub(crate) fn enter(
         member: Arc<Member<P>>,
         reason: RouteReason,
-        access: Access,
+        request: &Request<'_>,
         epoch: Epoch,
         clock: Clock,
     ) -> Self {
         member.common.load.enter();
         let nth = member.common.counters.count(reason);
         let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| (clock, clock.now()));
-        Self { member, reason, access, epoch, started }
+        Self { member, reason, access: request.access, level: request.level, epoch, started }
     }
 
     /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
@@ -295,6 +313,7 @@ impl<P> Route<P> {
             role = %self.member.role,
             class = self.access.as_str(),
             reason = self.reason.as_str(),
+            level = self.level.map(tracing::field::display),
             epoch = self.epoch.number(),
         )
     }

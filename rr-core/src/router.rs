@@ -235,9 +235,9 @@ impl<C: Connector> Router<C> {
         let epoch = snapshot.topology.epoch();
         tracing::trace!(
             target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
-            reason = reason.as_str(), epoch = epoch.number(), "routed"
+            reason = reason.as_str(), level = request.level.map(tracing::field::display), epoch = epoch.number(), "routed"
         );
-        Route::enter(member, reason, request.access, epoch, self.inner.shared.clock)
+        Route::enter(member, reason, request, epoch, self.inner.shared.clock)
     }
 
     fn ask<'r>(&self, topology: &Topology, request: &'r Request<'_>) -> Ask<'r> {

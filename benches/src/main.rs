@@ -3,6 +3,7 @@
 
 mod classify;
 mod route;
+mod with_diesel;
 
 use std::alloc::System;
 use std::env;
@@ -19,6 +20,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 const USAGE: &str = "usage: rr-bench <benchmark>
 
   classify   nanoseconds to classify a statement's text
+  diesel     what routing costs under diesel-async, on real servers
   route      nanoseconds for a routing decision";
 
 fn main() -> ExitCode {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
             classify::run(ALLOCATOR);
             Ok(())
         }
+        Some("diesel") => runtime().and_then(|runtime| runtime.block_on(with_diesel::run(ALLOCATOR))),
         Some("route") => route::run(ALLOCATOR),
         _ => Err(USAGE.into()),
     };
@@ -37,4 +40,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// One thread: nothing else moves while something is measured.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

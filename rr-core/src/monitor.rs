@@ -94,6 +94,16 @@ pub(crate) struct Ends {
     pub(crate) looked: watch::Receiver<bool>,
 }
 
+/// Runs the worker and tells when it ends as it should not. Nobody else would: routing goes on with what was known, the
+/// replicas' data grows old by our own clock, and the reads move to the primary.
+pub(crate) async fn outlive<C: Connector>(worker: Worker<C>) {
+    if let Err(error) = tokio::spawn(worker.run()).await
+        && error.is_panic()
+    {
+        tracing::error!(target: "rr", "the monitor panicked: nodes are no longer watched; restart the process");
+    }
+}
+
 impl<C: Connector> Worker<C> {
     /// Opens the pools of all configured nodes (without connecting) and begins to watch them.
     pub(crate) fn start(

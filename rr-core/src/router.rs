@@ -17,7 +17,7 @@ use crate::config::{Config, ReadPreference, Unscoped};
 use crate::connector::Connector;
 use crate::consistency::Consistency;
 use crate::error::StartError;
-use crate::monitor::{Command, Shared, Worker};
+use crate::monitor::{self, Command, Shared, Worker};
 use crate::requirement::Requirement;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
@@ -89,7 +89,7 @@ impl<C: Connector> Builder<C> {
         let budget = Budget::new(&self.config.primary_reads);
         let patience = self.config.startup_wait;
         let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
-        let worker = tokio::spawn(worker.run());
+        let worker = tokio::spawn(monitor::outlive(worker));
         let inner = Inner {
             shared,
             balancer,

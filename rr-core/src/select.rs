@@ -10,7 +10,7 @@ use crate::config::{GroupFallback, ReadPreference, Spill};
 use crate::position::{PgPosition, Position};
 use crate::requirement::Requirement;
 use crate::time::Moment;
-use crate::topology::{NodeId, NodeSet, Quarantine, Topology};
+use crate::topology::{HealthState, NodeId, NodeSet, Quarantine, Topology};
 
 /// Why a node may not serve a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +154,12 @@ impl<'a> Ask<'a> {
         }
         match self.preference {
             P::Primary => self.primary(topology).map_or(Selected::Nowhere, Selected::Primary),
-            P::PrimaryPreferred => match self.primary(topology) {
-                Some(primary) => Selected::Primary(primary),
-                None => among(self.replicas(topology)),
+            P::PrimaryPreferred => match (self.live_primary(topology), self.replicas(topology)) {
+                (Some(primary), _) => Selected::Primary(primary),
+                (None, replicas) if replicas.is_empty() => {
+                    self.primary(topology).map_or(Selected::Nowhere, Selected::Primary)
+                }
+                (None, replicas) => Selected::Among(replicas),
             },
             P::Replica => among(self.replicas(topology)),
             P::ReplicaPreferred => {
@@ -168,9 +171,8 @@ impl<'a> Ask<'a> {
             }
             P::Nearest => {
                 let mut willing = self.willing(topology);
-                let primary = self.primary(topology);
-                primary.into_iter().for_each(|primary| willing.insert(primary));
-                match (among(nearest(topology, willing)), primary) {
+                self.live_primary(topology).into_iter().for_each(|primary| willing.insert(primary));
+                match (among(nearest(topology, willing)), self.primary(topology)) {
                     // Reads that may not leave their region do so for the primary, as with every other preference.
                     (Selected::Nowhere, Some(primary)) => Selected::Fallback(primary),
                     (selected, _) => selected,
@@ -304,6 +306,11 @@ impl<'a> Ask<'a> {
         let group = self.group.and_then(|name| topology.group(name));
         let forbidden = group.is_some_and(|(_, group)| group.fallback == GroupFallback::Error);
         (!forbidden || self.requirement.primary).then_some(index)
+    }
+
+    /// The primary, where others might do as well: not while it does not answer.
+    fn live_primary(&self, topology: &Topology) -> Option<usize> {
+        self.primary(topology).filter(|&index| topology.nodes()[index].health != HealthState::Unhealthy)
     }
 
     fn group_rejection(&self, topology: &Topology, index: usize) -> Option<Rejection> {

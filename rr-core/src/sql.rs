@@ -43,6 +43,7 @@
 //! it believes.
 
 mod bytes;
+mod clauses;
 mod comments;
 mod functions;
 mod grammar;
@@ -54,6 +55,7 @@ mod postgres;
 #[cfg(test)]
 mod properties;
 mod statement;
+mod verb;
 
 use std::fmt;
 

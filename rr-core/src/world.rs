@@ -246,6 +246,9 @@ impl World {
             node.health.start_slowly(now);
             effects.push(Effect::ProbeAll);
         }
+        if node.seen.is_none() && seen.unprivileged && seen.role == Role::Replica {
+            effects.push(Effect::Report(Notice::Unprivileged { node: Arc::clone(&node.spec.name) }));
+        }
         node.sampled_at = Some(asked_at);
         node.seen = Some(seen);
         self.settle_primary(now, effects);

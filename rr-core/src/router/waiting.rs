@@ -35,17 +35,21 @@ impl<C: Connector> Router<C> {
         let mut published = shared.published.subscribe();
         let waiting = self.wait_on(request);
         let deadline = tokio::time::Instant::now() + patience;
-        while tokio::time::timeout_at(deadline, published.changed()).await.is_ok_and(|alive| alive.is_ok()) {
-            let snapshot = shared.snapshot.load();
-            if !self.is_behind(&snapshot, request) {
+        loop {
+            {
+                let snapshot = shared.snapshot.load();
+                if !self.is_behind(&snapshot, request) {
+                    let (index, reason) = self.decide(&snapshot, request)?;
+                    let reason = if reason == RouteReason::Replica { RouteReason::CaughtUp } else { reason };
+                    return Ok(self.enter(&snapshot, index, reason, request));
+                }
+            }
+            let news = tokio::time::timeout_at(deadline, published.changed()).await;
+            if !news.is_ok_and(|alive| alive.is_ok()) {
                 drop(waiting);
-                let (index, reason) = self.decide(&snapshot, request)?;
-                let reason = if reason == RouteReason::Replica { RouteReason::CaughtUp } else { reason };
-                return Ok(self.enter(&snapshot, index, reason, request));
+                return self.route(request);
             }
         }
-        drop(waiting);
-        self.route(request)
     }
 
     /// Whether only their positions keep replicas from serving.

@@ -168,7 +168,9 @@ impl Scene {
 fn seen(role: Role, timeline: u32, lsn: u64, switch: Option<u64>) -> Observation {
     let timeline = Timeline::new(timeline);
     let log = Log::Postgres { lsn: Some(Lsn::from_u64(lsn)), timeline, switch: switch.map(Lsn::from_u64) };
-    Observation { role, system: Some(OURS), log, receiving: Some(role == Role::Replica) }
+    let mut seen = Observation::new(role, log);
+    (seen.system, seen.receiving) = (Some(OURS), Some(role == Role::Replica));
+    seen
 }
 
 /// An answer of a server of another cluster.

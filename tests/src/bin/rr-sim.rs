@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rr_core::time::Clock;
+use rr_core::time::{Clock, Moment};
 use rr_tests::simulation::{Options, Outcome, Recording, Stats, run};
 
 const USAGE: &str = "usage: rr-sim [--seeds N] [--first SEED] [--stop] [--trace]
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
     let clock = Clock::start();
     let total = run_all(&arguments);
-    let seconds = clock.now().as_nanos() as f64 / 1e9;
+    let took = clock.now().since(Moment::ORIGIN);
     for outcome in &total.failed {
         println!("seed {} fails:", outcome.seed);
         outcome.violations.iter().for_each(|violation| println!("  {violation}"));
@@ -58,7 +58,8 @@ fn main() -> ExitCode {
         );
     }
     println!("{}", total.stats);
-    println!("{:.1} s, {:.0} seeds/s", seconds, total.seeds as f64 / seconds);
+    let rate = u128::from(total.seeds) * 1_000 / took.as_millis().max(1);
+    println!("{took:.1?}, {rate} seeds/s");
     println!("simulation seeds={} violations={}", total.seeds, total.violations);
     if total.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,0 +1,1 @@
+DROP TABLE comment; DROP TABLE post; DROP TYPE mood;

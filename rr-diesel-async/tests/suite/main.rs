@@ -1,0 +1,54 @@
+//! An application that has never heard of rr, on a cluster.
+
+/// As it was written.
+mod plain {
+    use plain_diesel_async as diesel_async;
+
+    include!("application.rs");
+}
+
+/// After the change of one line.
+mod swapped {
+    use rr_diesel_async as diesel_async;
+
+    include!("application.rs");
+}
+
+use rr_tests::cluster::Cluster;
+
+type Error = Box<dyn std::error::Error>;
+
+/// The same story, told by one database and by a cluster whose only standby lags for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_is_swapped_by_one_line() -> Result<(), Error> {
+    let cluster = Cluster::builder().replicas(2).start().await?;
+    let urls: Vec<String> = cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect();
+    let alone = plain::story(&urls[0]).await?;
+    cluster.primary().sql("DROP TABLE comment, post, __diesel_schema_migrations; DROP TYPE mood").await?;
+    assert_eq!(swapped::story(&urls.join(",")).await?, alone);
+    cluster.primary().sql("DROP TABLE comment, post, __diesel_schema_migrations; DROP TYPE mood").await?;
+    cluster.wait_caught_up(std::time::Duration::from_secs(20)).await?;
+    for replica in cluster.replicas() {
+        replica.pause_replay().await?;
+    }
+    assert_eq!(swapped::story(&urls.join(",")).await?, alone);
+    for replica in cluster.replicas() {
+        replica.resume_replay().await?;
+    }
+    Ok(())
+}
+
+/// It does not only give the right answers: the replicas give them.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_reads_are_on_replicas() -> Result<(), Error> {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    let urls: Vec<String> = cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect();
+    let setup = "CREATE TABLE post (id int, title text); INSERT INTO post VALUES (1, 'a'); \
+                 CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'";
+    cluster.primary().sql(setup).await?;
+    cluster.wait_caught_up(std::time::Duration::from_secs(20)).await?;
+    assert!(swapped::where_am_i(&urls.join(",")).await?);
+    assert!(!swapped::where_am_i(&urls[0]).await?);
+    assert!(plain::where_am_i(&urls[1]).await?);
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! A connection of a node, taken out for a statement, a transaction or a session.
+//!
+//! Statements announce themselves ([`Checkout::statement`]) and say when they are done. A connection with a statement
+//! that was given up half-way is not given back: the server is asked to stop, and the connection is closed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use diesel::QueryResult;
+use rr_core::route::{Outcome, Route};
+
+use crate::connector::{Connection, NodePool, PooledConnection};
+use crate::error;
+
+/// For a message to a server that may be gone.
+const CANCEL_LIMIT: Duration = Duration::from_secs(1);
+
+/// A connection of a node, and the route that led there. Dropping it gives the connection back.
+pub(crate) struct Checkout {
+    connection: Option<PooledConnection>,
+    route: Option<Route<NodePool>>,
+    work: Arc<Work>,
+}
+
+/// The statements of one connection. A connection runs them in order, so that the end of one proves the end of all
+/// that began before it.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+/// A statement under way. Clones are the same statement.
+#[derive(Clone)]
+pub(crate) struct Statement {
+    work: Arc<Work>,
+    number: u64,
+}
+
+impl Statement {
+    /// The server has answered to the end.
+    pub(crate) fn done(&self) {
+        self.work.ended.fetch_max(self.number, Ordering::Relaxed);
+    }
+}
+
+impl Checkout {
+    pub(crate) fn new(connection: PooledConnection, route: Route<NodePool>) -> Self {
+        Self { connection: Some(connection), route: Some(route), work: Arc::default() }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        match &self.connection {
+            Some(connection) => connection,
+            None => unreachable!("a checkout has its connection until it is dropped"),
+        }
+    }
+
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection {
+        match &mut self.connection {
+            Some(connection) => connection,
+            None => unreachable!("a checkout has its connection until it is dropped"),
+        }
+    }
+
+    pub(crate) fn route(&self) -> &Route<NodePool> {
+        match &self.route {
+            Some(route) => route,
+            None => unreachable!("a checkout has its route until it is finished"),
+        }
+    }
+
+    /// Announces a statement.
+    pub(crate) fn statement(&self) -> Statement {
+        let number = self.work.begun.fetch_add(1, Ordering::Relaxed) + 1;
+        Statement { work: Arc::clone(&self.work), number }
+    }
+
+    /// Whether the server may still be at work.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.work.ended.load(Ordering::Relaxed) < self.work.begun.load(Ordering::Relaxed)
+    }
+
+    /// Gives the connection back and says how its node did.
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        self.report(outcome);
+    }
+
+    /// Says how the node did; the connection goes back when this is dropped.
+    pub(crate) fn report(&mut self, outcome: Outcome) {
+        if let Some(route) = self.route.take() {
+            route.finish(outcome);
+        }
+    }
+
+    /// Runs something on the connection within the node's limit.
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
+        let Some(limit) = self.connection().node.statement_timeout else { return work.await };
+        let in_time = tokio::time::timeout(limit, work).await;
+        in_time.unwrap_or_else(|_| Err(error::too_slow(self.route().name(), limit)))
+    }
+
+    /// Closes the connection instead of giving it back.
+    pub(crate) fn discard(&self) {
+        self.connection().discard();
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.is_busy() {
+            stop(&connection);
+        }
+        connection.relay.connect(None);
+    }
+}
+
+/// Closes the connection, and asks its server to stop working for it.
+fn stop(connection: &Connection) {
+    connection.discard();
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let (token, tls) = (connection.conn.cancel_token(), connection.tls.clone());
+    drop(runtime.spawn(async move {
+        if !matches!(tokio::time::timeout(CANCEL_LIMIT, tls.cancel(&token)).await, Ok(Ok(()))) {
+            tracing::debug!(target: "rr", "a statement that nobody waits for could not be cancelled");
+        }
+    }));
+}

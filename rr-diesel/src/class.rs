@@ -1,0 +1,78 @@
+//! What is known about statements: scanned once per query type, corrected by what servers say.
+
+use std::any::TypeId;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use rr_core::sql::{Classified, Dialect, Hint, StatementClass, scan};
+
+/// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
+const LEARNED: usize = 4096;
+
+/// The table of Diesel's migrations: read stale, it lets them run twice.
+const MIGRATIONS: &str = "__diesel_schema_migrations";
+
+/// The classes of the statements that one router has met. Readers never lock.
+#[derive(Default)]
+pub(crate) struct Classes {
+    /// Statements whose type says what their text is. There are as many as the program has query types.
+    types: ArcSwap<HashMap<TypeId, Classified>>,
+    /// Texts that looked like reads and were refused by a replica, by their hash.
+    texts: ArcSwapOption<HashSet<u64>>,
+    hasher: RandomState,
+}
+
+impl Classes {
+    pub(crate) fn classify(&self, id: Option<TypeId>, sql: &str) -> Classified {
+        let Some(id) = id else { return self.scan(sql) };
+        if let Some(known) = self.types.load().get(&id) {
+            return *known;
+        }
+        let classified = self.scan(sql);
+        self.remember(id, classified);
+        classified
+    }
+
+    /// A replica refused a statement that was taken for a read: it is a write from now on.
+    pub(crate) fn learn_write(&self, id: Option<TypeId>, sql: &str) {
+        tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
+        if let Some(id) = id {
+            let hint = self.types.load().get(&id).and_then(|known| known.hint);
+            self.remember(id, Classified::new(StatementClass::Write, hint));
+            return;
+        }
+        let hash = self.hasher.hash_one(sql);
+        self.texts.rcu(|texts| {
+            let mut texts = texts.as_deref().cloned().unwrap_or_default();
+            if texts.len() < LEARNED {
+                texts.insert(hash);
+            }
+            Some(std::sync::Arc::new(texts))
+        });
+    }
+
+    fn scan(&self, sql: &str) -> Classified {
+        let mut classified = scan(sql, Dialect::Postgres);
+        if classified.class != StatementClass::Read {
+            return classified;
+        }
+        if sql.contains(MIGRATIONS) {
+            classified.hint = Some(Hint::Primary);
+        }
+        if let Some(texts) = self.texts.load().as_ref()
+            && texts.contains(&self.hasher.hash_one(sql))
+        {
+            classified.class = StatementClass::Write;
+        }
+        classified
+    }
+
+    fn remember(&self, id: TypeId, classified: Classified) {
+        self.types.rcu(|types| {
+            let mut types = HashMap::clone(types);
+            types.insert(id, classified);
+            types
+        });
+    }
+}

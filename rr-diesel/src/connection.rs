@@ -1,0 +1,329 @@
+//! The routed connection: a handle that takes a connection of the right node for each statement.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use diesel::QueryResult;
+use diesel::connection::{
+    CacheSize, DynInstrumentation, TransactionManagerStatus, get_default_instrumentation,
+};
+use diesel::pg::Pg;
+use diesel::query_builder::{QueryFragment, QueryId};
+use diesel_async::AsyncPgConnection;
+use futures_util::Stream;
+use futures_util::future::Either;
+use rr_core::route::{Access, Outcome};
+use rr_core::{Router, Session};
+use tokio::sync::OnceCell;
+
+use crate::checkout::Checkout;
+use crate::connector::{DieselConnector, PooledConnection};
+use crate::hint::{Place, Wish};
+use crate::instrument::Shared;
+use crate::lower::{Lowered, lower};
+use crate::pool::RoutedPool;
+
+mod cancel;
+mod ledger;
+mod patience;
+mod read;
+mod traits;
+mod write;
+
+pub use cancel::RoutedCancelToken;
+use cancel::Running;
+pub(crate) use ledger::Ledger;
+pub(crate) use patience::Patience;
+pub(crate) use read::Search;
+
+/// A connection for Diesel whose statements each run on the node that they belong to.
+///
+/// It is used like an [`AsyncPgConnection`], and holds no connection while nothing runs. A transaction keeps
+/// one connection from its begin to its end; a statement that leaves something behind in its session (`SET`, `LISTEN`, a
+/// temporary table) keeps one until the handle is dropped or [`reset_session`](Self::reset_session) is called.
+pub struct RoutedPgConnection {
+    ledger: Ledger,
+    pin: OnceCell<Pin>,
+    /// The state of transactions while there is no pin.
+    idle: TransactionManagerStatus,
+    /// Where the next statement alone is to go, as [`Place`] and 0 for nothing.
+    once: AtomicU8,
+    /// Where all statements are to go.
+    standing: Option<Place>,
+    instrumentation: Shared,
+    instrumented: bool,
+    cache: CacheSize,
+    /// The connection that was lent out by [`Self::replica`].
+    lent: Option<Checkout>,
+    running: Running,
+    /// Keeps the pool that handles of the same nodes share.
+    shared: Option<Arc<RoutedPool>>,
+}
+
+/// A connection that a handle keeps.
+pub(crate) struct Pin {
+    pub(crate) checkout: Checkout,
+    ledger: Ledger,
+    /// It stays when the transaction ends.
+    stays: AtomicBool,
+    /// Its session is not as it was, and must not be given to anybody else.
+    altered: AtomicBool,
+    /// It was lent out: whatever was done with it.
+    lent: AtomicBool,
+    /// A transaction is open that Diesel knows of ...
+    pub(crate) in_transaction: AtomicBool,
+    /// ... and it has written.
+    pub(crate) wrote: AtomicBool,
+}
+
+impl Pin {
+    fn new(checkout: Checkout, ledger: Ledger) -> Self {
+        let no = || AtomicBool::new(false);
+        Self { checkout, ledger, stays: no(), altered: no(), lent: no(), in_transaction: no(), wrote: no() }
+    }
+
+    fn stays(&self) -> bool {
+        self.stays.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if self.altered.load(Ordering::Relaxed) {
+            self.checkout.discard();
+        }
+        if self.lent.load(Ordering::Relaxed) {
+            self.ledger.wrote(None);
+        }
+    }
+}
+
+impl RoutedPgConnection {
+    pub(crate) fn new(router: Router<DieselConnector>) -> Self {
+        let default = get_default_instrumentation();
+        let instrumented = default.is_some();
+        let instrumentation = match default {
+            Some(own) => DynInstrumentation::from(own),
+            None => DynInstrumentation::none(),
+        };
+        Self {
+            ledger: Ledger::new(router),
+            pin: OnceCell::new(),
+            idle: TransactionManagerStatus::default(),
+            once: AtomicU8::new(0),
+            standing: None,
+            instrumentation: Shared::new(instrumentation),
+            instrumented,
+            cache: CacheSize::Unbounded,
+            lent: None,
+            running: Running::default(),
+            shared: None,
+        }
+    }
+
+    /// A handle of a pool that lives as long as its handles do.
+    pub(crate) fn of(pool: Arc<RoutedPool>) -> Self {
+        Self { shared: Some(Arc::clone(&pool)), ..Self::new(pool.router().clone()) }
+    }
+
+    /// Reads and writes on behalf of this session: its reads see what it wrote, through whatever handle.
+    #[must_use]
+    pub fn with_session(mut self, session: &Session) -> Self {
+        self.ledger.session = Some(session.clone());
+        self
+    }
+
+    /// The router.
+    #[must_use]
+    pub fn router(&self) -> &Router<DieselConnector> {
+        &self.ledger.router
+    }
+
+    /// Sends the next statement, whatever it is, to the primary.
+    pub fn use_primary(&mut self) -> &mut Self {
+        self.once.store(1, Ordering::Relaxed);
+        self
+    }
+
+    /// Lets a replica have the next statement even where it does not look like a read, or where this handle is [on the
+    /// primary](Self::on_primary). A replica refuses to write, so that this cannot do harm.
+    pub fn use_replica(&mut self) -> &mut Self {
+        self.once.store(2, Ordering::Relaxed);
+        self
+    }
+
+    /// Sends everything to the primary until the guard is dropped.
+    pub fn on_primary(&mut self) -> OnPrimary<'_> {
+        let before = self.standing.replace(Place::Primary);
+        OnPrimary { handle: self, before }
+    }
+
+    /// A connection to the primary, to do anything with.
+    ///
+    /// The handle stays on this connection, as after a `SET`, until it is dropped or
+    /// [`reset_session`](Self::reset_session) is called.
+    ///
+    /// # Errors
+    /// When the primary cannot be reached.
+    pub async fn primary(&mut self) -> QueryResult<&mut AsyncPgConnection> {
+        let pin = self.pinned().await?;
+        pin.stays.store(true, Ordering::Relaxed);
+        pin.lent.store(true, Ordering::Relaxed);
+        match self.pin.get_mut() {
+            Some(pin) => Ok(&mut pin.checkout.connection_mut().conn),
+            None => unreachable!("it was pinned just now"),
+        }
+    }
+
+    /// A connection to a replica that may serve this handle's reads, to do anything with that reads. The handle keeps it
+    /// until this is called again or the handle is dropped. When no replica may serve, it is one to the primary, whose
+    /// session refuses to write nevertheless unless the primary is all there is.
+    ///
+    /// # Errors
+    /// When no node can be reached.
+    pub async fn replica(&mut self) -> QueryResult<&mut AsyncPgConnection> {
+        self.lent = None;
+        let checkout = self.reader(&mut Search::default()).await?;
+        Ok(&mut self.lent.insert(checkout).connection_mut().conn)
+    }
+
+    /// Gives up the connection that this handle was kept on by a statement with an effect on its session, and the effect
+    /// with it. Within a transaction nothing happens until the transaction has ended.
+    pub fn reset_session(&mut self) {
+        self.lent = None;
+        let depth = self.depth();
+        if let Some(pin) = self.pin.get_mut() {
+            *pin.stays.get_mut() = false;
+        }
+        if depth == 0 {
+            drop(self.pin.take());
+        }
+    }
+
+    /// Something that stops what this handle does at the moment when it is asked to, wherever that runs.
+    #[must_use]
+    pub fn cancel_token(&self) -> RoutedCancelToken {
+        self.running.token()
+    }
+
+    /// The notifications that arrive on the connection that this handle was put on by its `LISTEN`. Before that there are
+    /// none.
+    pub fn notifications_stream(
+        &mut self,
+    ) -> impl Stream<Item = QueryResult<diesel::pg::PgNotification>> + '_ {
+        match self.pin.get_mut() {
+            Some(pin) => Either::Left(pin.checkout.connection_mut().conn.notifications_stream()),
+            None => Either::Right(futures_util::stream::pending()),
+        }
+    }
+
+    /// How many transactions are open, one within the other.
+    pub(crate) fn depth(&mut self) -> u32 {
+        let status = self.status();
+        status.transaction_depth().ok().flatten().map_or(0, std::num::NonZeroU32::get)
+    }
+
+    pub(crate) fn status(&mut self) -> &mut TransactionManagerStatus {
+        use diesel_async::{AnsiTransactionManager, TransactionManager};
+        match self.pin.get_mut() {
+            Some(pin) => {
+                AnsiTransactionManager::transaction_manager_status_mut(pin.checkout.connection_mut())
+            }
+            None => &mut self.idle,
+        }
+    }
+
+    /// Where this handle's statements are to go at present.
+    pub(crate) const fn standing_wish(&self) -> Wish {
+        Wish { place: self.standing, group: None }
+    }
+
+    pub(crate) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(crate) const fn pin_mut(&mut self) -> &mut OnceCell<Pin> {
+        &mut self.pin
+    }
+
+    /// Keeps this connection until the transaction that was begun on it ends.
+    pub(crate) fn keep(&mut self, checkout: Checkout) {
+        self.pin = OnceCell::new_with(Some(Pin::new(checkout, self.ledger.clone())));
+    }
+
+    /// Gives up the connection of a transaction that has ended.
+    pub(crate) fn release(&mut self, outcome: Outcome) {
+        if self.depth() > 0 || self.pin.get().is_none_or(Pin::stays) {
+            return;
+        }
+        if let Some(mut pin) = self.pin.take() {
+            if outcome != Outcome::Answered {
+                pin.checkout.discard();
+            }
+            pin.checkout.report(outcome);
+        }
+    }
+
+    /// The connection to the primary that this handle keeps from now on.
+    async fn pinned(&self) -> QueryResult<&Pin> {
+        let pin = async || Ok(Pin::new(self.writer(Access::Session).await?, self.ledger.clone()));
+        self.pin.get_or_try_init(pin).await
+    }
+
+    /// Makes a connection that was just taken out this handle's own.
+    fn adopt(&self, connection: &mut PooledConnection) {
+        connection.set_cache(self.cache);
+        if self.instrumented {
+            connection.relay.connect(Some(&self.instrumentation));
+        }
+    }
+
+    fn lower<Q: QueryFragment<Pg> + QueryId>(&self, query: &Q) -> QueryResult<Lowered> {
+        let classes = self.ledger.router.connector().classes();
+        let mut lowered = lower(query, classes, self.instrumented)?;
+        let once = match self.once.swap(0, Ordering::Relaxed) {
+            1 => Some(Place::Primary),
+            2 => Some(Place::Replica),
+            _ => None,
+        };
+        lowered.wish.place = lowered.wish.place.or(once).or_else(|| lowered.asked()).or(self.standing);
+        Ok(lowered)
+    }
+}
+
+impl fmt::Debug for RoutedPgConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoutedPgConnection")
+            .field("router", &self.ledger.router)
+            .field("shared", &self.shared.is_some())
+            .field("kept", &self.pin.get().map(|pin| pin.checkout.route()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends everything to the primary while it lives. It is used like the connection.
+#[derive(Debug)]
+pub struct OnPrimary<'a> {
+    handle: &'a mut RoutedPgConnection,
+    before: Option<Place>,
+}
+
+impl std::ops::Deref for OnPrimary<'_> {
+    type Target = RoutedPgConnection;
+    fn deref(&self) -> &RoutedPgConnection {
+        self.handle
+    }
+}
+
+impl std::ops::DerefMut for OnPrimary<'_> {
+    fn deref_mut(&mut self) -> &mut RoutedPgConnection {
+        self.handle
+    }
+}
+
+impl Drop for OnPrimary<'_> {
+    fn drop(&mut self) {
+        self.handle.standing = self.before;
+    }
+}

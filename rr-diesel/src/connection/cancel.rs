@@ -1,0 +1,89 @@
+//! Stopping what a handle does, wherever that runs.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_postgres::CancelToken;
+
+use crate::connector::{Connection, Tls};
+
+/// What a handle runs right now, for its cancel tokens. Nothing is noted before there is one.
+#[derive(Clone, Default)]
+pub(super) struct Running(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    watched: AtomicBool,
+    cancelled: AtomicU64,
+    now: Mutex<Vec<(u64, CancelToken, Tls)>>,
+    next: AtomicU64,
+}
+
+impl Inner {
+    fn now(&self) -> MutexGuard<'_, Vec<(u64, CancelToken, Tls)>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    pub(super) fn token(&self) -> RoutedCancelToken {
+        self.0.watched.store(true, Ordering::Relaxed);
+        RoutedCancelToken { running: self.clone() }
+    }
+
+    /// How often this was cancelled: a statement that was must not be tried again.
+    pub(super) fn cancelled(&self) -> u64 {
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Notes what runs until the guard is dropped.
+    pub(super) fn note(&self, connection: &Connection) -> Option<Noted<'_>> {
+        if !self.0.watched.load(Ordering::Relaxed) {
+            return None;
+        }
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.0.now().push((number, connection.conn.cancel_token(), connection.tls.clone()));
+        Some(Noted { inner: &self.0, number })
+    }
+}
+
+pub(super) struct Noted<'a> {
+    inner: &'a Inner,
+    number: u64,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        self.inner.now().retain(|(number, ..)| *number != self.number);
+    }
+}
+
+/// Stops what its handle does at the moment when it is asked to, on whatever nodes.
+#[derive(Clone)]
+pub struct RoutedCancelToken {
+    running: Running,
+}
+
+impl RoutedCancelToken {
+    /// Asks the servers to stop. The connection is encrypted as the handle's own are; `_tls` is there so that code
+    /// written for [`CancelToken`] compiles.
+    ///
+    /// # Errors
+    /// When a server cannot be reached.
+    pub async fn cancel_query<T>(&self, _tls: T) -> Result<(), tokio_postgres::Error> {
+        let inner = &self.running.0;
+        inner.cancelled.fetch_add(1, Ordering::AcqRel);
+        let now: Vec<_> = inner.now().iter().map(|(_, token, tls)| (token.clone(), tls.clone())).collect();
+        for (token, tls) in now {
+            tls.cancel(&token).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RoutedCancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoutedCancelToken").finish_non_exhaustive()
+    }
+}

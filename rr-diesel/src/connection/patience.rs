@@ -1,0 +1,41 @@
+//! How long to go on trying, and the pauses between.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The first pause; the following ones double.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Tries again until a deadline, with pauses that grow and vary. The clock is first looked at after a failure.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limit: Duration,
+    deadline: Option<Instant>,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(crate) const fn new(limit: Duration) -> Self {
+        Self { limit, deadline: None, pause: FIRST_PAUSE }
+    }
+
+    /// Whether there is time for another try at once.
+    pub(crate) fn has_time(&mut self) -> bool {
+        let limit = self.limit;
+        let now = Instant::now();
+        now < *self.deadline.get_or_insert_with(|| now + limit)
+    }
+
+    /// Pauses, and says whether there is time for another try.
+    pub(crate) async fn pause(&mut self) -> bool {
+        if !self.has_time() {
+            return false;
+        }
+        let pause = self.pause.mul_f64(0.5 + fastrand::f64());
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(pause).await;
+        true
+    }
+}

@@ -1,0 +1,83 @@
+//! Why there is no connection to a node.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rr_core::engine::Fault;
+use rr_core::engine::postgres::fault_of_sqlstate;
+use rr_core::topology::Role;
+
+/// There is no connection to a node.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL has something that the driver cannot use.
+    #[error("the URL cannot be used; check its parameters")]
+    Url(#[source] tokio_postgres::Error),
+    /// A certificate or key file cannot be read.
+    #[error("cannot read {}: {why}", file.display())]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There are no trusted authorities to check the server against.
+    #[error("there are no trusted authorities to check the server with ({0}); set `tls.root_cert`")]
+    Authorities(String),
+    /// The certificates cannot be used together.
+    #[error("the TLS settings cannot be used")]
+    Tls(#[source] rustls::Error),
+    /// The application's own hook failed.
+    #[error("the hook before connecting failed")]
+    Hook(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server refused, or cannot be reached.
+    #[error("cannot connect: {}", chain(.0))]
+    Refused(#[source] tokio_postgres::Error),
+    /// The server did not finish the handshake in time.
+    #[error("no connection within {0:?} (`connect_timeout`)")]
+    Slow(Duration),
+    /// The session could not be set up after connecting.
+    #[error("cannot set up the session")]
+    SetUp(#[source] diesel::ConnectionError),
+    /// All connections of the pool were in use for too long.
+    #[error(
+        "no connection of the pool became free within {0:?}; raise the pool's `max` or `checkout_timeout`"
+    )]
+    Exhausted(Duration),
+    /// A statement of the monitor failed.
+    #[error("{}", chain(.0))]
+    Run(#[source] tokio_postgres::Error),
+    /// A statement of the monitor returned no row.
+    #[error("the server returned no row")]
+    NoRow,
+}
+
+impl ConnectError {
+    /// What this says about the node.
+    pub(crate) fn fault(&self, role: Role) -> Option<Fault> {
+        match self {
+            Self::Url(_) | Self::Certificate { .. } | Self::Authorities(_) | Self::Tls(_) | Self::Hook(_) => {
+                None
+            }
+            Self::Refused(error) => match error.code() {
+                Some(code) => fault_of_sqlstate(code.code(), role == Role::Replica),
+                None => Some(Fault::Refused),
+            },
+            Self::SetUp(_) => Some(Fault::Lost),
+            Self::Slow(_) => Some(Fault::Timeout),
+            Self::Exhausted(_) => Some(Fault::Overloaded),
+            Self::Run(error) => match error.code() {
+                Some(code) => fault_of_sqlstate(code.code(), role == Role::Replica),
+                None => Some(Fault::Lost),
+            },
+            Self::NoRow => Some(Fault::Lost),
+        }
+    }
+}
+
+/// An error with its causes: the driver's own text says only where it failed.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

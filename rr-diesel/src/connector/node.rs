@@ -1,0 +1,221 @@
+//! The pool of one node in one role, and a connection of it.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bb8::{ManageConnection, QueueStrategy};
+use diesel::connection::CacheSize;
+use diesel_async::pooled_connection::PoolableConnection;
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use rr_core::config::PoolConfig;
+use rr_core::position::Position;
+use tokio::sync::Notify;
+use tokio_postgres::NoTls;
+
+use super::{ConnectError, Door, Tls};
+use crate::instrument::Relay;
+
+/// A connection out of a node's pool, for as long as its holder likes.
+pub(crate) type PooledConnection = bb8::PooledConnection<'static, Manager>;
+
+/// The pool of one node in one role. It connects when it is first asked for a connection.
+pub struct NodePool {
+    pool: bb8::Pool<Manager>,
+    node: Arc<Node>,
+}
+
+/// What all connections to a node in a role have in common.
+pub(crate) struct Node {
+    /// Size of the server's WAL segments, 0 until it is known. It never changes.
+    pub(crate) segment: AtomicU64,
+    /// Limit for one statement, kept by us.
+    pub(crate) statement_timeout: Option<Duration>,
+    connect_timeout: Duration,
+    checkout_timeout: Duration,
+    failures: Failures,
+}
+
+/// Failed connects, told to those who wait for a connection: the pool itself would let them wait until the end.
+#[derive(Default)]
+struct Failures {
+    count: AtomicU64,
+    last: ArcSwapOption<ConnectError>,
+    told: Notify,
+}
+
+impl NodePool {
+    pub(super) fn open(door: Door, config: &PoolConfig) -> Self {
+        let node = Arc::new(Node {
+            segment: AtomicU64::new(0),
+            statement_timeout: config.statement_timeout,
+            connect_timeout: config.connect_timeout,
+            checkout_timeout: config.checkout_timeout,
+            failures: Failures::default(),
+        });
+        let pool = bb8::Pool::builder()
+            .max_size(config.max.max(1))
+            .min_idle((config.min > 0).then_some(config.min.min(config.max)))
+            .idle_timeout(config.idle_timeout.filter(|time| !time.is_zero()))
+            .max_lifetime(config.max_lifetime.filter(|time| !time.is_zero()))
+            .connection_timeout(config.checkout_timeout.max(Duration::from_millis(1)))
+            // Replay and `is_broken` cover what a ping would find, without its round trip.
+            .test_on_check_out(false)
+            // Who waits is told at once, and goes elsewhere.
+            .retry_connection(false)
+            // The most recently used connections have the warmest caches, and the others may go.
+            .queue_strategy(QueueStrategy::Lifo)
+            .build_unchecked(Manager { door, node: Arc::clone(&node) });
+        Self { pool, node }
+    }
+
+    /// A connection that was usable when it was last looked at.
+    pub(crate) async fn checkout(&self) -> Result<PooledConnection, Arc<ConnectError>> {
+        loop {
+            let mut connection = self.wait_for_one().await?;
+            if !connection.conn.is_broken() {
+                return Ok(connection);
+            }
+        }
+    }
+
+    async fn wait_for_one(&self) -> Result<PooledConnection, Arc<ConnectError>> {
+        let failures = &self.node.failures;
+        let before = failures.count.load(Ordering::Acquire);
+        let exhausted = |_| Arc::new(ConnectError::Exhausted(self.node.checkout_timeout));
+        let mut getting = pin!(self.pool.get_owned());
+        let first = poll_fn(|context| Poll::Ready(getting.as_mut().poll(context))).await;
+        if let Poll::Ready(got) = first {
+            return got.map_err(exhausted);
+        }
+        loop {
+            let mut told = pin!(failures.told.notified());
+            told.as_mut().enable();
+            if failures.count.load(Ordering::Acquire) != before
+                && let Some(error) = failures.last.load_full()
+            {
+                return Err(error);
+            }
+            tokio::select! {
+                biased;
+                got = &mut getting => return got.map_err(exhausted),
+                () = told => {}
+            }
+        }
+    }
+
+    /// How many connections there are, and how many of them nobody uses.
+    #[must_use]
+    pub fn connections(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (state.connections, state.idle_connections)
+    }
+}
+
+/// Opens the connections of a pool.
+pub(crate) struct Manager {
+    door: Door,
+    node: Arc<Node>,
+}
+
+impl Manager {
+    async fn open(&self) -> Result<Box<Connection>, ConnectError> {
+        let settings = self.door.settings().await?;
+        let opened = match &self.door.tls {
+            Tls::Off => {
+                let (client, io) = settings.connect(NoTls).await.map_err(ConnectError::Refused)?;
+                AsyncPgConnection::try_from_client_and_connection(client, io).await
+            }
+            Tls::On(tls) => {
+                let (client, io) = settings.connect(tls.clone()).await.map_err(ConnectError::Refused)?;
+                AsyncPgConnection::try_from_client_and_connection(client, io).await
+            }
+        };
+        let mut conn = opened.map_err(ConnectError::SetUp)?;
+        let relay = Relay::default();
+        conn.set_instrumentation(relay.clone());
+        Ok(Box::new(Connection {
+            conn,
+            node: Arc::clone(&self.node),
+            tls: self.door.tls.clone(),
+            relay,
+            cache: CacheSize::Unbounded,
+            discard: AtomicBool::new(false),
+            capture: false,
+            captured: None,
+        }))
+    }
+}
+
+impl ManageConnection for Manager {
+    /// Boxed: it is moved about a lot, and large.
+    type Connection = Box<Connection>;
+    type Error = Arc<ConnectError>;
+
+    async fn connect(&self) -> Result<Box<Connection>, Arc<ConnectError>> {
+        let limit = self.node.connect_timeout;
+        let opened = tokio::time::timeout(limit, self.open()).await;
+        let error = match opened {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => Arc::new(error),
+            Err(_) => Arc::new(ConnectError::Slow(limit)),
+        };
+        let failures = &self.node.failures;
+        failures.last.store(Some(Arc::clone(&error)));
+        failures.count.fetch_add(1, Ordering::AcqRel);
+        failures.told.notify_waiters();
+        Err(error)
+    }
+
+    async fn is_valid(&self, _: &mut Box<Connection>) -> Result<(), Arc<ConnectError>> {
+        Ok(())
+    }
+
+    fn has_broken(&self, connection: &mut Box<Connection>) -> bool {
+        std::thread::panicking() || connection.discard.load(Ordering::Relaxed) || connection.conn.is_broken()
+    }
+}
+
+/// A connection of a node's pool.
+pub(crate) struct Connection {
+    pub(crate) conn: AsyncPgConnection,
+    pub(crate) node: Arc<Node>,
+    pub(crate) tls: Tls,
+    /// Where its events go.
+    pub(crate) relay: Relay,
+    pub(crate) cache: CacheSize,
+    discard: AtomicBool,
+    /// The open transaction has written, so that its commit must be placed ...
+    pub(crate) capture: bool,
+    /// ... and where the last commit ended, if that was asked for; the inner `None` when it could not be told.
+    pub(crate) captured: Option<Option<Position>>,
+}
+
+impl Connection {
+    /// Closes it when it is given back.
+    pub(crate) fn discard(&self) {
+        self.discard.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_cache(&mut self, size: CacheSize) {
+        if self.cache != size {
+            self.conn.set_prepared_statement_cache_size(size);
+            self.cache = size;
+        }
+    }
+}
+
+impl fmt::Debug for NodePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (connections, idle) = self.connections();
+        f.debug_struct("NodePool")
+            .field("connections", &connections)
+            .field("idle", &idle)
+            .finish_non_exhaustive()
+    }
+}

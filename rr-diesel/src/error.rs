@@ -1,0 +1,45 @@
+//! Errors of routing as Diesel's errors, and what Diesel's errors say about a node.
+
+use diesel::result::{DatabaseErrorKind, Error};
+use rr_core::engine::Fault;
+use rr_core::route::{Outcome, RouteError};
+
+use crate::connector::{ConnectError, DieselConnector};
+
+/// No connection: what diesel-async says when a connection is gone.
+fn unreachable(text: String) -> Error {
+    Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(text))
+}
+
+/// No node may serve; why they cannot be connected to is often the reason.
+pub(crate) fn no_route(error: &RouteError, connector: &DieselConnector) -> Error {
+    let troubles = connector.troubles();
+    if troubles.is_empty() {
+        unreachable(error.to_string())
+    } else {
+        unreachable(format!("{error} ({troubles})"))
+    }
+}
+
+pub(crate) fn no_connection(node: &str, error: &ConnectError) -> Error {
+    unreachable(format!("`{node}`: {error}"))
+}
+
+pub(crate) fn too_slow(node: &str, limit: std::time::Duration) -> Error {
+    unreachable(format!(
+        "`{node}` did not answer within {limit:?} (`statement_timeout`); the statement was given up"
+    ))
+}
+
+/// Whether the connection is gone.
+pub(crate) const fn is_lost(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _)
+    )
+}
+
+/// What an error that reached the application says about its node.
+pub(crate) const fn outcome(error: &Error) -> Outcome {
+    if is_lost(error) { Outcome::Failed(Fault::Lost) } else { Outcome::Answered }
+}

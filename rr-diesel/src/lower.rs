@@ -1,0 +1,71 @@
+//! A query as owned data: everything that is needed to run it, once or again, on any node.
+//!
+//! Diesel's queries borrow and are not `Send`. [`lower`] runs inside the synchronous part of `load`, renders the SQL,
+//! serialises the binds, and finds out what kind of statement it is; the futures that follow hold a [`Lowered`].
+
+use std::any::TypeId;
+
+use diesel::QueryResult;
+use diesel::pg::{Pg, PgQueryBuilder};
+use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
+use rr_core::sql::Classified;
+
+use crate::class::Classes;
+use crate::hint::{self, Wish};
+
+mod binds;
+mod replay;
+
+use binds::Binds;
+use replay::How;
+pub(crate) use replay::Rows;
+
+/// A query as owned data.
+pub(crate) struct Lowered {
+    pub(crate) sql: String,
+    binds: Binds,
+    cacheable: bool,
+    /// The binds as text, for instrumentation.
+    debug: Option<String>,
+    /// Identifies the statement across its executions, where its type does.
+    pub(crate) id: Option<TypeId>,
+    pub(crate) classified: Classified,
+    pub(crate) wish: Wish,
+    how: How,
+}
+
+impl Lowered {
+    /// Whether it has binds whose types are known by other numbers on every server.
+    pub(crate) fn has_custom_types(&self) -> bool {
+        self.binds.has_custom_types()
+    }
+}
+
+/// Renders and classifies the query.
+pub(crate) fn lower<Q>(query: &Q, classes: &Classes, instrumented: bool) -> QueryResult<Lowered>
+where
+    Q: QueryFragment<Pg> + QueryId,
+{
+    let mut builder = PgQueryBuilder::default();
+    let (rendered, wish) = hint::collect(|| query.to_sql(&mut builder, &Pg));
+    rendered?;
+    let sql = builder.finish();
+    let id = Q::query_id();
+    let classified = classes.classify(id, &sql);
+    Ok(Lowered {
+        binds: Binds::collect(query)?,
+        cacheable: query.is_safe_to_cache_prepared(&Pg)?,
+        debug: instrumented.then(|| debug_binds(&diesel::debug_query::<Pg, _>(query).to_string(), &sql)),
+        id,
+        classified,
+        wish,
+        how: How::of::<Q>(),
+        sql,
+    })
+}
+
+/// The list between the brackets that Diesel prints behind the SQL.
+fn debug_binds(printed: &str, sql: &str) -> String {
+    let binds = printed.strip_prefix(sql).and_then(|rest| rest.strip_prefix(" -- binds: ["));
+    binds.and_then(|list| list.strip_suffix(']')).unwrap_or_default().to_owned()
+}

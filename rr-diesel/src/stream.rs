@@ -1,0 +1,133 @@
+//! The rows of a routed statement.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use diesel::QueryResult;
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
+use futures_util::{Stream, StreamExt};
+use rr_core::route::Outcome;
+
+use crate::checkout::{Checkout, Statement};
+use crate::error;
+use crate::lower::Rows;
+
+/// A row, as diesel-async has it.
+pub(crate) type PgRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
+
+/// A stream that is dropped early gets this long to run dry before its connection is closed.
+const DRAIN: Duration = Duration::from_millis(20);
+
+/// The rows of a statement, and the connection that they come from.
+///
+/// The connection goes back to its pool with the last row, not with the end of the stream's life.
+#[must_use = "streams do nothing unless polled"]
+pub struct RoutedStream {
+    rows: Option<Rows>,
+    ahead: Option<QueryResult<PgRow>>,
+    statement: Statement,
+    /// `None` when the connection belongs to the handle.
+    checkout: Option<Checkout>,
+}
+
+impl RoutedStream {
+    pub(crate) fn new(rows: Rows, statement: Statement, checkout: Option<Checkout>) -> Self {
+        Self { rows: Some(rows), ahead: None, statement, checkout }
+    }
+
+    /// Waits for the first row or the end: whatever is wrong with the statement itself shows by then.
+    pub(crate) async fn peek(&mut self) -> QueryResult<()> {
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        match rows.next().await {
+            None => self.end(),
+            Some(Ok(row)) => self.ahead = Some(Ok(row)),
+            Some(Err(error)) => {
+                // The caller decides what the error says about the node.
+                self.rows = None;
+                self.statement.done();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn hold(&mut self, checkout: Checkout) {
+        if self.rows.is_some() {
+            self.checkout = Some(checkout);
+        } else {
+            checkout.finish(Outcome::Answered);
+        }
+    }
+
+    fn end(&mut self) {
+        self.rows = None;
+        self.statement.done();
+        if let Some(checkout) = self.checkout.take() {
+            checkout.finish(Outcome::Answered);
+        }
+    }
+
+    fn fail(&mut self, error: &diesel::result::Error) {
+        self.rows = None;
+        self.statement.done();
+        if let Some(checkout) = self.checkout.take() {
+            if error::is_lost(error) {
+                checkout.discard();
+            }
+            checkout.finish(error::outcome(error));
+        }
+    }
+}
+
+impl Stream for RoutedStream {
+    type Item = QueryResult<PgRow>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let item = match (this.ahead.take(), &mut this.rows) {
+            (Some(item), _) => Some(item),
+            (None, Some(rows)) => ready!(rows.poll_next_unpin(context)),
+            (None, None) => return Poll::Ready(None),
+        };
+        match &item {
+            None => this.end(),
+            Some(Err(error)) => this.fail(error),
+            // Whoever wants one row drops the stream with it. Look whether it was the last one.
+            Some(Ok(_)) => {
+                if let Some(rows) = &mut this.rows
+                    && let Poll::Ready(next) = rows.poll_next_unpin(context)
+                {
+                    match next {
+                        None => this.end(),
+                        next => this.ahead = next,
+                    }
+                }
+            }
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl Drop for RoutedStream {
+    fn drop(&mut self) {
+        let (Some(mut rows), Some(checkout)) = (self.rows.take(), self.checkout.take()) else { return };
+        // Without a runtime the checkout cancels and closes, as it does for a stream that does not run dry in time.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let statement = self.statement.clone();
+        drop(runtime.spawn(async move {
+            let drained = async { while let Some(Ok(_)) = rows.next().await {} };
+            if tokio::time::timeout(DRAIN, drained).await.is_ok() {
+                statement.done();
+            }
+            drop(checkout);
+        }));
+    }
+}
+
+impl fmt::Debug for RoutedStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoutedStream").field("ended", &self.rows.is_none()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,181 @@
+//! Transactions with options.
+
+use diesel::QueryResult;
+use diesel::result::Error;
+use diesel_async::TransactionManager;
+use rr_core::route::Outcome;
+
+use super::{RoutedTransactionManager, begin, begin_on_primary, note_depth, on_pin};
+use crate::connection::{RoutedPgConnection, Search};
+use crate::error;
+
+/// A transaction with options, not begun yet; from
+/// [`RoutedPgConnection::build_transaction`].
+#[derive(Debug)]
+#[must_use = "a transaction does nothing before `run`"]
+pub struct TransactionBuilder<'a> {
+    connection: &'a mut RoutedPgConnection,
+    isolation: Option<Isolation>,
+    read_only: Option<bool>,
+    deferrable: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isolation {
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+/// An asynchronous closure whose future can be named, so that it can be required to be `Send`.
+pub trait AsyncBody<C, R>: AsyncFnOnce(C) -> R + FnOnce(C) -> Self::Running {
+    /// What it returns when it is called.
+    type Running: Future<Output = R>;
+}
+
+impl<F, C, Running, R> AsyncBody<C, R> for F
+where
+    F: AsyncFnOnce(C) -> R + FnOnce(C) -> Running,
+    Running: Future<Output = R>,
+{
+    type Running = Running;
+}
+
+impl RoutedPgConnection {
+    /// A transaction with options such as an isolation level.
+    pub const fn build_transaction(&mut self) -> TransactionBuilder<'_> {
+        TransactionBuilder { connection: self, isolation: None, read_only: None, deferrable: None }
+    }
+}
+
+impl TransactionBuilder<'_> {
+    /// Makes it `READ ONLY`. Unless it is also [`serializable`](Self::serializable), a replica may serve it that has
+    /// everything that this handle must see.
+    pub const fn read_only(mut self) -> Self {
+        self.read_only = Some(true);
+        self
+    }
+
+    /// Makes it `READ WRITE`.
+    pub const fn read_write(mut self) -> Self {
+        self.read_only = Some(false);
+        self
+    }
+
+    /// Makes it `DEFERRABLE`.
+    pub const fn deferrable(mut self) -> Self {
+        self.deferrable = Some(true);
+        self
+    }
+
+    /// Makes it `NOT DEFERRABLE`.
+    pub const fn not_deferrable(mut self) -> Self {
+        self.deferrable = Some(false);
+        self
+    }
+
+    /// Makes its isolation level `READ COMMITTED`.
+    pub const fn read_committed(mut self) -> Self {
+        self.isolation = Some(Isolation::ReadCommitted);
+        self
+    }
+
+    /// Makes its isolation level `REPEATABLE READ`.
+    pub const fn repeatable_read(mut self) -> Self {
+        self.isolation = Some(Isolation::RepeatableRead);
+        self
+    }
+
+    /// Makes its isolation level `SERIALIZABLE`, which replicas do not have.
+    pub const fn serializable(mut self) -> Self {
+        self.isolation = Some(Isolation::Serializable);
+        self
+    }
+
+    /// Runs `body` in the transaction: commits it when `body` returns `Ok`, and rolls it back otherwise.
+    ///
+    /// # Errors
+    /// The error of `body`, or of the begin or the end of the transaction.
+    pub async fn run<'b, T, E, F>(&mut self, body: F) -> Result<T, E>
+    where
+        for<'r> F: AsyncFnOnce(&'r mut RoutedPgConnection) -> Result<T, E>
+            + AsyncBody<&'r mut RoutedPgConnection, Result<T, E>, Running: Send>
+            + Send,
+        T: 'b,
+        E: From<Error> + 'b,
+    {
+        self.begin().await?;
+        match body(&mut *self.connection).await {
+            Ok(value) => {
+                RoutedTransactionManager::commit_transaction(&mut *self.connection).await?;
+                Ok(value)
+            }
+            Err(error) => {
+                RoutedTransactionManager::rollback_transaction(&mut *self.connection).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(&mut self) -> QueryResult<()> {
+        let sql = self.sql();
+        let conn = &mut *self.connection;
+        if conn.pin_mut().get().is_some() {
+            on_pin(conn, async |connection| {
+                diesel_async::AnsiTransactionManager::begin_transaction_sql(connection, &sql).await
+            })
+            .await?;
+            note_depth(conn);
+            return Ok(());
+        }
+        if self.read_only == Some(true) && self.isolation != Some(Isolation::Serializable) {
+            return begin_on_replica(conn, &sql).await;
+        }
+        begin_on_primary(conn, Some(&sql)).await
+    }
+
+    fn sql(&self) -> String {
+        let mut sql = "BEGIN TRANSACTION".to_owned();
+        sql.push_str(match self.isolation {
+            None => "",
+            Some(Isolation::ReadCommitted) => " ISOLATION LEVEL READ COMMITTED",
+            Some(Isolation::RepeatableRead) => " ISOLATION LEVEL REPEATABLE READ",
+            Some(Isolation::Serializable) => " ISOLATION LEVEL SERIALIZABLE",
+        });
+        sql.push_str(match self.read_only {
+            None => "",
+            Some(true) => " READ ONLY",
+            Some(false) => " READ WRITE",
+        });
+        sql.push_str(match self.deferrable {
+            None => "",
+            Some(true) => " DEFERRABLE",
+            Some(false) => " NOT DEFERRABLE",
+        });
+        sql
+    }
+}
+
+/// Begins a transaction that only reads where a read would go. The check comes before the snapshot.
+async fn begin_on_replica(conn: &mut RoutedPgConnection, sql: &str) -> QueryResult<()> {
+    let mut search = Search::of(&conn.standing_wish());
+    loop {
+        let mut checkout = conn.reader(&mut search).await?;
+        match begin(&mut checkout, Some(sql)).await {
+            Err(error) if error::is_lost(&error) => {
+                search.failed(checkout.route().node());
+                checkout.discard();
+                checkout.finish(Outcome::Failed(rr_core::engine::Fault::Lost));
+                if !search.has_time() {
+                    return Err(error);
+                }
+            }
+            begun => {
+                begun?;
+                conn.keep(checkout);
+                note_depth(conn);
+                return Ok(());
+            }
+        }
+    }
+}

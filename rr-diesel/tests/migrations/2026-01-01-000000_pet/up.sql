@@ -1,0 +1,1 @@
+CREATE TABLE pet (id serial PRIMARY KEY, name text NOT NULL);

@@ -1,0 +1,85 @@
+//! Nobody reads a state older than what was written through this router.
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+use rr_core::Session;
+use rr_core::config::Unscoped;
+
+use crate::support::{Result, boot, config, note, place, pool, until};
+
+#[tokio::test]
+async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    let replica = cluster.replica(1)?;
+    let conn = &mut pool.get().await?;
+    assert!(place(conn).await?.standby);
+    replica.pause_replay().await?;
+    let count = async || note::table.count().get_result::<i64>(&mut pool.handle()).await;
+    assert_eq!(count().await?, 0);
+    diesel::insert_into(note::table).values(note::text.eq("execute")).execute(conn).await?;
+    assert_eq!(count().await?, 1);
+    let _: i32 = diesel::insert_into(note::table)
+        .values(note::text.eq("load"))
+        .returning(note::id)
+        .get_result(conn)
+        .await?;
+    assert_eq!(count().await?, 2);
+    conn.batch_execute("INSERT INTO note (text) VALUES ('batch'); INSERT INTO note (text) VALUES ('batch')")
+        .await?;
+    assert_eq!(count().await?, 4);
+    let insert = async |conn: &mut rr_diesel::RoutedPgConnection| {
+        diesel::insert_into(note::table).values(note::text.eq("transaction")).execute(conn).await
+    };
+    conn.transaction::<_, diesel::result::Error, _>(insert).await?;
+    assert_eq!(count().await?, 5);
+    conn.build_transaction().serializable().run::<_, diesel::result::Error, _>(insert).await?;
+    assert_eq!(count().await?, 6);
+    sql_query("SET application_name = 'kept'").execute(conn).await?;
+    sql_query("INSERT INTO note (text) VALUES ('kept')").execute(conn).await?;
+    assert_eq!(count().await?, 7);
+    sql_query("BEGIN").execute(conn).await?;
+    sql_query("INSERT INTO note (text) VALUES ('by hand')").execute(conn).await?;
+    sql_query("COMMIT").execute(conn).await?;
+    assert_eq!(count().await?, 8);
+    let plain = conn.primary().await?;
+    diesel::insert_into(note::table).values(note::text.eq("plain")).execute(plain).await?;
+    conn.reset_session();
+    assert_eq!(count().await?, 9);
+    replica.resume_replay().await?;
+    until("reads to return", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+    assert_eq!(count().await?, 9);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result {
+    let cluster = boot(1).await?;
+    let config = config(&cluster).with(|config| config.unscoped = Unscoped::Eventual).build()?;
+    let pool = rr_diesel::RoutedPool::start(config).await?;
+    let replica = cluster.replica(1)?;
+    replica.pause_replay().await?;
+    let (mine, other) = (Session::new(), Session::new());
+    let mut writer = pool.handle().with_session(&mine);
+    diesel::insert_into(note::table).values(note::text.eq("mine")).execute(&mut writer).await?;
+    assert!(mine.last_write().is_some(), "the position was asked for with the write");
+    let count = note::table.count();
+    assert_eq!(count.get_result::<i64>(&mut pool.handle().with_session(&mine)).await?, 1);
+    assert_eq!(count.get_result::<i64>(&mut pool.handle().with_session(&other)).await?, 0);
+    assert_eq!(count.get_result::<i64>(&mut pool.handle()).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_that_only_reads_places_nothing() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    let mut conn = pool.handle();
+    conn.transaction::<_, diesel::result::Error, _>(async |conn| {
+        note::table.count().get_result::<i64>(conn).await
+    })
+    .await?;
+    assert_eq!(pool.router().process_session().last_write(), None);
+    Ok(())
+}

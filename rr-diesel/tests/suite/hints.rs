@@ -1,0 +1,100 @@
+//! Hints anywhere in a query, on a handle that would otherwise read from a replica.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::Bool;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use futures_util::TryStreamExt;
+use rr_core::config::NodeConfig;
+use rr_diesel::{RouteHints, RoutedPool};
+
+use crate::support::{PLACE, Place, Result, boot, config, note, pool, server_port, until};
+
+diesel::table! {
+    comment (id) {
+        id -> Integer,
+        note_id -> Integer,
+    }
+}
+diesel::joinable!(comment -> note (note_id));
+diesel::allow_tables_to_appear_in_same_query!(note, comment);
+
+fn on_standby() -> diesel::expression::SqlLiteral<Bool> {
+    sql::<Bool>("on_standby()")
+}
+
+#[tokio::test]
+async fn a_hint_may_stand_anywhere() -> Result {
+    let cluster = boot(1).await?;
+    let setup = "INSERT INTO note (text) VALUES ('a'); \
+                 CREATE TABLE comment (id serial PRIMARY KEY, note_id int NOT NULL); \
+                 INSERT INTO comment (note_id) VALUES (1)";
+    cluster.primary().sql(setup).await?;
+    cluster.wait_caught_up(crate::support::PATIENCE).await?;
+    let pool = pool(&cluster).await?;
+    let conn = &mut pool.get().await?;
+    let from = note::table;
+    macro_rules! goes_to {
+        ($standby:expr, $($query:expr),+ $(,)?) => {$(
+            let standby: bool = $query.get_result(conn).await?;
+            assert_eq!(standby, $standby, stringify!($query));
+        )+};
+    }
+    goes_to!(true, from.select(on_standby()), from.use_replica().select(on_standby()));
+    goes_to!(
+        false,
+        from.use_primary().select(on_standby()),
+        from.select(on_standby()).use_primary(),
+        from.filter(note::id.gt(0)).use_primary().select(on_standby()).limit(1).offset(0),
+        from.use_primary()
+            .select(on_standby())
+            .filter(note::id.gt(0))
+            .or_filter(note::id.lt(0))
+            .order(note::id),
+        from.use_primary().find(1).select(on_standby()),
+        from.use_primary().inner_join(comment::table).select(on_standby()),
+        from.use_primary().left_join(comment::table).filter(comment::id.gt(0)).select(on_standby()),
+        from.use_primary().inner_join(comment::table.on(comment::note_id.eq(note::id))).select(on_standby()),
+        from.inner_join(comment::table).use_primary().select(on_standby()).distinct(),
+        from.into_boxed().use_primary().select(on_standby()),
+        from.use_primary().into_boxed().filter(note::id.eq(1)).select(on_standby()),
+        from.use_primary().group_by(note::id).having(note::id.gt(0)).select(on_standby()),
+        from.use_primary().use_replica().select(on_standby()),
+        from.select(on_standby()).use_primary().for_update().skip_locked(),
+        diesel::select(on_standby()).use_primary(),
+    );
+    let place: Place = sql_query(PLACE).use_primary().get_result(conn).await?;
+    assert!(!place.standby);
+    let streamed: Vec<bool> =
+        from.select(on_standby()).use_primary().load_stream::<bool>(conn).await?.try_collect().await?;
+    assert_eq!(streamed, [false]);
+    assert_eq!(from.use_primary().count().get_result::<i64>(conn).await?, 1);
+    assert_eq!(from.count().use_primary().first::<i64>(conn).await?, 1);
+    let mut guard = conn.on_primary();
+    until("the replica to have what was locked", async || {
+        Ok(from.select(on_standby()).use_replica().get_result::<bool>(&mut guard).await?)
+    })
+    .await?;
+    assert!(!from.select(on_standby()).get_result::<bool>(&mut guard).await?);
+    let plain = &mut AsyncPgConnection::establish(&cluster.replica(1)?.url()).await?;
+    assert!(from.use_primary().select(on_standby()).first::<bool>(plain).await?, "nobody listens");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_group_serves_what_asks_for_it() -> Result {
+    let cluster = boot(2).await?;
+    let analytics =
+        NodeConfig::new(cluster.replica(2)?.url().as_str())?.with_name("big").with_group("analytics");
+    let settings = config(&cluster).with(|config| {
+        config.replicas.pop();
+        config.replicas.push(analytics);
+    });
+    let pool = RoutedPool::start(settings.build()?).await?;
+    for _ in 0..20 {
+        let place: Place = sql_query(PLACE).use_group("analytics").get_result(&mut pool.handle()).await?;
+        assert_eq!(place.port, server_port(cluster.replica(2)?)?);
+    }
+    Ok(())
+}

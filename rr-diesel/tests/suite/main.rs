@@ -1,0 +1,13 @@
+//! rr-diesel against real servers.
+
+mod consistency;
+mod failures;
+mod handle;
+mod hints;
+mod load;
+mod pools;
+mod readers;
+mod routes;
+mod support;
+mod tls;
+mod types;

@@ -1,0 +1,78 @@
+//! Foreign pools of handles, and what all handles of the same nodes share.
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8, deadpool};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use rr_diesel::RoutedPgConnection;
+use rr_tests::cluster::Cluster;
+
+use crate::support::{PLACE, Place, Result, boot, note, place, until};
+
+fn urls(cluster: &Cluster) -> String {
+    cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect::<Vec<_>>().join(",")
+}
+
+/// The connections of clients that a server has, without the one that asks and the monitor's.
+async fn clients(node: &rr_tests::cluster::Node) -> Result<i64> {
+    let count = "SELECT count(*)::text FROM pg_stat_activity WHERE backend_type = 'client backend' \
+                 AND pid <> pg_backend_pid()";
+    Ok(node.admin_query_text(count).await?.parse()?)
+}
+
+#[tokio::test]
+async fn pools_of_bb8_and_deadpool_route_and_share_their_nodes() -> Result {
+    let cluster = boot(1).await?;
+    let manager = || AsyncDieselConnectionManager::<RoutedPgConnection>::new(urls(&cluster));
+    let bb8: bb8::Pool<RoutedPgConnection> =
+        bb8::Pool::builder().max_size(20).min_idle(20).build(manager()).await?;
+    let deadpool: deadpool::Pool<RoutedPgConnection> =
+        deadpool::Pool::builder(manager()).max_size(20).build()?;
+    let replica = cluster.replica(1)?;
+    for _ in 0..10 {
+        let mut one = bb8.get().await?;
+        let mut two = deadpool.get().await?;
+        let there: Place = sql_query(PLACE).get_result(&mut one).await?;
+        assert!(there.standby);
+        let there: Place = sql_query(PLACE).get_result(&mut two).await?;
+        assert!(there.standby);
+    }
+    assert!(clients(replica).await? <= 3, "the monitor, and a connection for one read at a time");
+    let mut one = bb8.get().await?;
+    diesel::insert_into(note::table).values(note::text.eq("seen")).execute(&mut one).await?;
+    let mut two = deadpool.get().await?;
+    assert_eq!(
+        note::table.count().get_result::<i64>(&mut two).await?,
+        1,
+        "what one pool wrote the other reads"
+    );
+    one.transaction::<_, diesel::result::Error, _>(async |conn| {
+        diesel::insert_into(note::table).values(note::text.eq("inside")).execute(conn).await
+    })
+    .await?;
+    drop(one);
+    assert_eq!(note::table.count().get_result::<i64>(&mut two).await?, 2);
+    sql_query("SET application_name = 'kept'").execute(&mut two).await?;
+    drop(two);
+    for _ in 0..20 {
+        let mut handle = deadpool.get().await?;
+        let name = "SELECT current_setting('application_name') = 'kept' AS standby";
+        assert!(!crate::support::standby_says(&mut *handle, name).await?, "a session is not handed on");
+    }
+    drop((bb8, deadpool));
+    until("everything to be closed", async || Ok(clients(replica).await? == 0)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handle_can_be_established_alone() -> Result {
+    let cluster = boot(1).await?;
+    let mut conn = RoutedPgConnection::establish(&urls(&cluster)).await?;
+    assert!(place(&mut conn).await?.standby);
+    let mut alone = RoutedPgConnection::establish(&cluster.primary().url()).await?;
+    assert!(!place(&mut alone).await?.standby);
+    for wrong in ["", "nonsense", "mysql://root@127.0.0.1/x"] {
+        assert!(RoutedPgConnection::establish(wrong).await.is_err(), "{wrong:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Clusters, pools, and the question where a statement ran, answered by the server that ran it.
+
+use std::time::Duration;
+
+use diesel::sql_types::{Bool, Integer};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::{AsyncConnectionCore, RunQueryDsl};
+use rr_core::Config;
+use rr_core::config::ConfigBuilder;
+use rr_diesel::{RoutedPgConnection, RoutedPool};
+use rr_tests::cluster::{Cluster, Node};
+
+pub(crate) type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+diesel::table! {
+    note (id) {
+        id -> Integer,
+        text -> Text,
+        stars -> Integer,
+    }
+}
+
+/// Whether a standby answered, and on which port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub(crate) struct Place {
+    #[diesel(sql_type = Bool)]
+    pub(crate) standby: bool,
+    #[diesel(sql_type = Integer)]
+    pub(crate) port: i32,
+}
+
+pub(crate) const PLACE: &str = "SELECT on_standby() AS standby, on_port() AS port";
+
+/// Where a read of this handle goes.
+pub(crate) async fn place(conn: &mut RoutedPgConnection) -> diesel::QueryResult<Place> {
+    sql_query(PLACE).get_result(conn).await
+}
+
+/// Where a read goes that is an ordinary row of a table as well.
+pub(crate) async fn standby_says<C>(conn: &mut C, sql: &str) -> diesel::QueryResult<bool>
+where
+    C: AsyncConnectionCore<Backend = diesel::pg::Pg>,
+{
+    #[derive(QueryableByName)]
+    struct Standby {
+        #[diesel(sql_type = Bool)]
+        standby: bool,
+    }
+    let row: Standby = sql_query(sql.to_owned()).get_result(conn).await?;
+    Ok(row.standby)
+}
+
+pub(crate) async fn boot(replicas: usize) -> Result<Cluster> {
+    let cluster = Cluster::builder().replicas(replicas).start().await?;
+    cluster
+        .primary()
+        .sql(
+            "CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL, stars int NOT NULL DEFAULT 0); \
+             CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'; \
+             CREATE FUNCTION on_port() RETURNS int STABLE LANGUAGE sql AS 'SELECT current_setting(''port'')::int'",
+        )
+        .await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    Ok(cluster)
+}
+
+pub(crate) fn config(cluster: &Cluster) -> ConfigBuilder {
+    let mut config = Config::builder().primary(cluster.primary().url().as_str());
+    for replica in cluster.replicas() {
+        config = config.replica(replica.url().as_str());
+    }
+    config
+}
+
+pub(crate) async fn pool(cluster: &Cluster) -> Result<RoutedPool> {
+    let pool = RoutedPool::start(config(cluster).build()?).await?;
+    Ok(pool)
+}
+
+/// Statements of clients that run on a server right now, by their text.
+pub(crate) async fn running(node: &Node, pattern: &str) -> Result<i64> {
+    let sql = format!(
+        "SELECT count(*)::text FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{pattern}' \
+         AND pid <> pg_backend_pid()"
+    );
+    Ok(node.admin_query_text(&sql).await?.parse()?)
+}
+
+/// Waits for something that borrows the test's own handles.
+pub(crate) async fn until(what: &str, check: impl AsyncFnMut() -> Result<bool>) -> Result {
+    let mut check = check;
+    let looking = async {
+        while !matches!(check().await, Ok(true)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    Ok(tokio::time::timeout(PATIENCE, looking).await.map_err(|_| format!("waited in vain for {what}"))?)
+}
+
+/// The port that the server itself listens on, behind the network of the harness.
+pub(crate) fn server_port(node: &Node) -> Result<i32> {
+    let url = node.direct_url();
+    let port = url.rsplit_once(':').and_then(|(_, rest)| rest.split('/').next());
+    Ok(port.ok_or("a URL has a port")?.parse()?)
+}

@@ -1,0 +1,177 @@
+//! TLS on real servers, with an authority that is thrown away.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel_async::RunQueryDsl;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rr_core::Config;
+use rr_diesel::{DieselConnector, RoutedPool};
+use rr_tests::cluster::{Cluster, Node};
+
+use crate::support::{Result, boot};
+
+/// An authority with its files.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    fn new(name: &str) -> Result<Self> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("root.crt"), issuer.pem())?;
+        Ok(Self { issuer, folder })
+    }
+
+    /// A certificate and its key, as PEM.
+    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> Result<(String, String)> {
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.extended_key_usages.push(usage);
+        let key = KeyPair::generate()?;
+        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("root.crt")
+    }
+}
+
+/// Writes a file into the server's folder as the server's own user, whoever that is.
+async fn write(node: &Node, file: &str, text: &str) -> Result {
+    let hex: String = text.bytes().map(|byte| format!("\\{byte:03o}")).collect();
+    for (part, chunk) in hex.as_bytes().chunks(4 * 500).enumerate() {
+        let arrow = if part == 0 { ">" } else { ">>" };
+        let program = format!(
+            "cat /dev/stdin > /dev/null; umask 077; printf '{}' {arrow} {file}",
+            std::str::from_utf8(chunk)?
+        );
+        node.admin_sql(&format!("COPY (SELECT 1) TO PROGRAM '{}'", program.replace('\'', "''"))).await?;
+    }
+    Ok(())
+}
+
+async fn boot_with_tls(authority: &Authority) -> Result<Cluster> {
+    let cluster = boot(1).await?;
+    let (certificate, key) = authority.issue("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth)?;
+    for node in cluster.nodes() {
+        write(node, "server.crt", &certificate).await?;
+        write(node, "server.key", &key).await?;
+        write(node, "root.crt", &authority.issuer.pem()).await?;
+        node.set("ssl_ca_file", "root.crt").await?;
+        node.set("ssl", "on").await?;
+    }
+    Ok(cluster)
+}
+
+#[derive(Debug, QueryableByName)]
+struct Encrypted {
+    #[diesel(sql_type = diesel::sql_types::Bool)]
+    encrypted: bool,
+}
+
+/// Whether the server says that a read is encrypted, and a write, on connections with these parameters.
+async fn encrypted(cluster: &Cluster, host: &str, parameters: &str) -> Result<bool> {
+    let url = |node: &Node| format!("{}?{parameters}", node.url().replace("127.0.0.1", host));
+    let config = Config::builder().primary(url(cluster.primary()).as_str());
+    let config = config.replica(url(cluster.replica(1)?).as_str()).write_wait(Duration::ZERO);
+    let pool = RoutedPool::start(config.build()?).await?;
+    let ask = "SELECT ssl AS encrypted FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let read: Encrypted = sql_query(format!("/*rr:replica*/ {ask}")).get_result(&mut pool.handle()).await?;
+    let write: Encrypted = sql_query(format!("/*rr:primary*/ {ask}")).get_result(&mut pool.handle()).await?;
+    assert_eq!(read.encrypted, write.encrypted);
+    Ok(read.encrypted)
+}
+
+fn file(name: &str, path: &Path) -> String {
+    format!("&{name}={}", path.display().to_string().replace('/', "%2F"))
+}
+
+#[tokio::test]
+async fn each_mode_demands_what_it_says() -> Result {
+    let (authority, stranger) = (Authority::new("ours")?, Authority::new("theirs")?);
+    let cluster = boot_with_tls(&authority).await?;
+    let root = file("sslrootcert", &authority.root());
+    for (host, parameters, expected) in [
+        ("127.0.0.1", "sslmode=disable".to_owned(), false),
+        ("127.0.0.1", "application_name=x".to_owned(), true),
+        ("127.0.0.1", "sslmode=require".to_owned(), true),
+        ("localhost", "sslmode=require".to_owned(), true),
+        ("127.0.0.1", format!("sslmode=verify-ca{root}"), true),
+        ("localhost", format!("sslmode=verify-ca{root}"), true),
+        ("127.0.0.1", format!("sslmode=verify-full{root}"), true),
+    ] {
+        assert_eq!(encrypted(&cluster, host, &parameters).await?, expected, "{host} {parameters}");
+    }
+    let strange = file("sslrootcert", &stranger.root());
+    for (host, parameters, why) in [
+        ("localhost", format!("sslmode=verify-full{root}"), "not valid for name"),
+        ("127.0.0.1", format!("sslmode=verify-full{strange}"), "UnknownIssuer"),
+        ("127.0.0.1", format!("sslmode=verify-ca{strange}"), "UnknownIssuer"),
+    ] {
+        let error = encrypted(&cluster, host, &parameters).await.unwrap_err().to_string();
+        assert!(error.contains(why), "{host} {parameters}: {error}");
+    }
+    let missing = encrypted(&cluster, "127.0.0.1", "sslmode=verify-ca&sslrootcert=%2Fnowhere.crt").await;
+    let missing = missing.unwrap_err();
+    let cause = missing.source().map(ToString::to_string).unwrap_or_default();
+    assert!(format!("{missing} {cause}").contains("/nowhere.crt"), "{missing}: {cause}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn servers_that_ask_for_a_certificate_get_one() -> Result {
+    let authority = Authority::new("ours")?;
+    let cluster = boot_with_tls(&authority).await?;
+    for node in cluster.nodes() {
+        let hba = "local all all trust\n\
+                   hostssl all app 127.0.0.1/32 trust clientcert=verify-ca\n\
+                   host all postgres 127.0.0.1/32 trust\n\
+                   host replication all 127.0.0.1/32 trust\n";
+        write(node, "pg_hba.conf", hba).await?;
+        node.admin_sql("SELECT pg_reload_conf()").await?;
+    }
+    let (certificate, key) = authority.issue("app", ExtendedKeyUsagePurpose::ClientAuth)?;
+    let folder = authority.folder.path();
+    std::fs::write(folder.join("client.crt"), certificate)?;
+    std::fs::write(folder.join("client.key"), key)?;
+    let root = file("sslrootcert", &authority.root());
+    let with = format!(
+        "sslmode=verify-full{root}{}{}",
+        file("sslcert", &folder.join("client.crt")),
+        file("sslkey", &folder.join("client.key"))
+    );
+    crate::support::until("the servers to ask", async || {
+        Ok(encrypted(&cluster, "127.0.0.1", &format!("sslmode=verify-full{root}")).await.is_err())
+    })
+    .await?;
+    assert!(encrypted(&cluster, "127.0.0.1", &with).await?);
+    let error = encrypted(&cluster, "127.0.0.1", &format!("sslmode=verify-full{root}")).await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hook_may_change_every_connect() -> Result {
+    let cluster = boot(1).await?;
+    let wrong = |node: &Node| node.url().replace("app@", "nobody@");
+    let config = Config::builder()
+        .primary(wrong(cluster.primary()).as_str())
+        .replica(wrong(cluster.replica(1)?).as_str());
+    let connector = DieselConnector::new().before_connect(async |node, mut settings| {
+        settings.user("app").application_name(format!("hook-{}", node.name));
+        Ok(settings)
+    });
+    let pool = RoutedPool::start_with(connector, config.build()?).await?;
+    let name = "SELECT current_setting('application_name') = 'hook-replica-1' AS encrypted";
+    let read: Encrypted = sql_query(name).get_result(&mut pool.handle()).await?;
+    assert!(read.encrypted);
+    Ok(())
+}

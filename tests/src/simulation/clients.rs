@@ -309,6 +309,9 @@ impl Simulation {
         let loads: Vec<_> = topology.nodes().iter().map(|node| load_of(node.id)).collect();
         let candidates = Candidates::new(topology, &loads, set);
         let chosen = self.balancer.choose(&candidates, self.rng.u64(..));
+        if chosen >= set.len() {
+            self.oracle.object(self.now, format!("node {chosen} of {} was picked", set.len()));
+        }
         set.nth(chosen.min(set.len() - 1)).unwrap_or_default()
     }
 

@@ -54,7 +54,7 @@ impl Simulation {
         self.stats.happened.faults += 1;
         let server = self.rng.usize(0..self.truth.servers.len());
         let leader = self.truth.leader();
-        match self.rng.u32(0..24) {
+        match self.rng.u32(0..25) {
             0..=2 => self.kill(leader.unwrap_or(server)),
             3 => self.kill(server),
             4 | 5 => self.operator_promotes(),
@@ -74,6 +74,7 @@ impl Simulation {
                 self.truth.servers[server].checkpoint(&self.truth.wal);
             }
             22 => self.burst(server),
+            23 => self.hidden_succession(),
             _ => self.repoint(leader.unwrap_or(server)),
         }
         let calm = self.plan.calm;
@@ -132,6 +133,20 @@ impl Simulation {
         if let Some(server) = self.candidate(nobody) {
             self.promote(server, false);
         }
+    }
+
+    /// Somebody promotes a standby that the monitor cannot see, standbys follow it, and then one of those is promoted:
+    /// what the monitor sees of it comes from the middle of the story.
+    fn hidden_succession(&mut self) {
+        let nobody = self.truth.servers.len();
+        let Some(hidden) = self.candidate(nobody) else { return };
+        self.cut(hidden, Links { monitor: true, ..Links::default() });
+        self.promote(hidden, false);
+        self.later(0, 60, Mend::Repoint { to: hidden });
+        let followers = self.truth.servers.len();
+        let next = (hidden + self.rng.usize(1..followers)) % followers;
+        let at = self.now + between(&mut self.rng, 100, 600);
+        self.agenda.add(at, Action::Promote { server: next, ours: false });
     }
 
     /// What an operator usually does after a promotion.
@@ -199,6 +214,18 @@ impl Simulation {
             let foreigner = self.truth.foreign(timeline, writable);
             self.replace(server, 400, Data::Server(Box::new(foreigner)));
         }
+    }
+
+    /// An address was configured that is another cluster's; somebody notices after a while.
+    pub(super) fn stranger_from_the_start(&mut self, server: usize) {
+        let (timeline, writable) = (self.rng.u32(1..12), self.rng.bool());
+        note!(
+            self,
+            "db{server} is a foreign server from the start: timeline {timeline}, writable {writable}"
+        );
+        let foreigner = self.truth.foreign(timeline, writable);
+        let old = std::mem::replace(&mut self.truth.servers[server], foreigner);
+        self.later(100, 1_500, Mend::Return { server, old: Box::new(old) });
     }
 
     /// Takes a server down and gives it other data after a while.

@@ -59,6 +59,7 @@ struct Shown {
     role: Role,
     system: Option<u64>,
     timeline: Option<u32>,
+    lsn: Option<u64>,
     receiving: Option<bool>,
     branch: BranchId,
     incarnation: u32,
@@ -88,6 +89,8 @@ pub(super) struct Oracle {
     highest: Option<u32>,
     /// Some node has said that it takes writes.
     claimed: bool,
+    /// The configured primary has answered or been silent; before that nobody else is believed.
+    identified: bool,
     epoch: Epoch,
     /// The primary of each epoch: the node and its branch.
     reigns: BTreeMap<Epoch, (NodeId, Option<BranchId>)>,
@@ -107,6 +110,7 @@ impl Oracle {
             grace: (monitor.interval + monitor.timeout) * 3,
             highest: None,
             claimed: false,
+            identified: false,
             epoch: Epoch::default(),
             reigns: BTreeMap::new(),
             last_failover: None,
@@ -134,6 +138,7 @@ impl Oracle {
             known.silences += 1;
             known.silent_at = Some(now);
         });
+        self.identified |= self.is_configured_primary(node);
     }
 
     /// Whether the world knows that the server was away since then.
@@ -142,16 +147,21 @@ impl Oracle {
         nodes.map(|known| known.silent_at).all(|silent_at| silent_at >= Some(since))
     }
 
+    fn is_configured_primary(&self, node: NodeId) -> bool {
+        self.known.get(&node).is_some_and(|known| known.server == 0)
+    }
+
     /// An answer is about to be delivered.
     pub(super) fn answered(&mut self, answer: &Answer, seen: &Observation) {
+        self.identified |= self.is_configured_primary(answer.node);
         let Some(known) = self.known.get_mut(&answer.node).filter(|known| !known.left) else { return };
         known.silences = 0;
         if known.newest.as_ref().is_some_and(|newest| answer.asked_at < newest.asked_at) {
             return;
         }
-        let timeline = match seen.log {
-            Log::Postgres { timeline, .. } => timeline.map(|timeline| timeline.get()),
-            _ => None,
+        let (timeline, lsn) = match seen.log {
+            Log::Postgres { timeline, lsn, .. } => (timeline.map(|t| t.get()), lsn.map(|lsn| lsn.as_u64())),
+            _ => (None, None),
         };
         if seen.system == Some(self.system) {
             self.highest = self.highest.max(timeline);
@@ -162,6 +172,7 @@ impl Oracle {
             role: seen.role,
             system: seen.system,
             timeline,
+            lsn,
             receiving: seen.receiving,
             branch: answer.branch,
             incarnation: answer.incarnation,

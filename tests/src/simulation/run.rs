@@ -190,6 +190,10 @@ impl Simulation {
             let first = self.soon(20);
             self.agenda.add(first, Action::Replicate(server));
         }
+        if self.rng.u32(0..20) == 0 {
+            let server = self.rng.usize(0..self.truth.servers.len());
+            self.stranger_from_the_start(server);
+        }
         for client in 0..self.clients.len() {
             let first = self.soon(200);
             self.agenda.add(first, Action::Client(client));

@@ -57,6 +57,7 @@ pub(in crate::simulation) fn member(set: NodeSet, index: usize) -> Result<(), St
 fn expected(ask: &Ask<'_>, topology: &Topology, spill: Spill) -> Selected {
     use ReadPreference as P;
     let primary = primary(ask, topology);
+    let live = primary.filter(|&primary| topology.nodes()[primary].health != HealthState::Unhealthy);
     let replicas = first_choice(topology, spill, willing(ask, topology));
     let among = |set: NodeSet| if set.is_empty() { Selected::Nowhere } else { Selected::Among(set) };
     let at_primary = primary.map_or(Selected::Nowhere, Selected::Primary);
@@ -65,10 +66,10 @@ fn expected(ask: &Ask<'_>, topology: &Topology, spill: Spill) -> Selected {
     }
     match ask.preference {
         P::Primary => at_primary,
-        P::PrimaryPreferred if primary.is_some() => at_primary,
+        P::PrimaryPreferred if live.is_some() || replicas.is_empty() => at_primary,
         P::PrimaryPreferred | P::Replica => among(replicas),
         P::Nearest => {
-            let all = willing(ask, topology).into_iter().chain(primary).collect();
+            let all = willing(ask, topology).into_iter().chain(live).collect();
             match (among(first_choice(topology, spill, all)), primary) {
                 (Selected::Nowhere, Some(primary)) => Selected::Fallback(primary),
                 (selected, _) => selected,

@@ -21,6 +21,7 @@ impl Oracle {
         self.check_primary(now, topology);
         for node in topology.nodes() {
             self.check_standing(now, node);
+            self.check_divergence(now, node, topology, truth);
             self.check_position(now, node, truth);
             self.check_freshness(now, node, topology, truth);
         }
@@ -64,6 +65,13 @@ impl Oracle {
     }
 
     fn check_primary(&mut self, now: Moment, topology: &Topology) {
+        if !self.identified {
+            let primary = topology.primary().map(|node| node.id);
+            if primary.is_ok_and(|id| !self.is_configured_primary(id)) {
+                self.object(now, format!("{primary:?} is believed before the configured primary was asked"));
+            }
+            return;
+        }
         if self.strangers_first(topology) {
             return;
         }
@@ -110,6 +118,24 @@ impl Oracle {
         if known.left || known.draining != node.draining {
             let (left, draining) = (known.left, known.draining);
             self.object(now, format!("{} left={left} draining={draining}: {node:?}", node.id));
+        }
+    }
+
+    /// A replica that has shown itself past a known fork, and follows nobody, is kept away.
+    fn check_divergence(&mut self, now: Moment, node: &Node, topology: &Topology, truth: &Cluster) {
+        let Some(shown) = self.known.get(&node.id).and_then(|known| known.newest.clone()) else { return };
+        let Ok(primary) = topology.primary() else { return };
+        let Some(Position::Postgres(head)) = &primary.applied else { return };
+        let older = shown.timeline.and_then(Timeline::new).filter(|timeline| *timeline < head.head().0);
+        let fork = older.and_then(|timeline| head.point(timeline)).map(|fork| fork.as_u64());
+        let lost = shown.role == Role::Replica && shown.receiving == Some(false);
+        if lost
+            && fork.is_some_and(|fork| shown.lsn > Some(fork))
+            && node.quarantine.is_none()
+            && !self.excuse(primary.id, shown.branch, truth)
+        {
+            let (id, lsn) = (node.id, shown.lsn);
+            self.object(now, format!("{id} showed {lsn:?}, past the fork at {fork:?}, and is not kept away"));
         }
     }
 
@@ -198,6 +224,9 @@ impl Oracle {
     pub(in crate::simulation) fn settled(&mut self, end: &End<'_>, topology: &Topology, truth: &Cluster) {
         let (now, members) = (end.now, end.members);
         let Some(leader) = truth.leader() else { return };
+        if self.strangers_first(topology) {
+            return;
+        }
         let server_of =
             |id: NodeId| members.iter().find(|member| member.id == id).map(|member| member.server);
         let primary = topology.primary().map(|node| server_of(node.id));

@@ -6,7 +6,14 @@ use proptest::sample::select;
 
 use super::{Dialect, StatementClass, classify, outcome, scan};
 
-const CASES: u32 = 20_000;
+/// For the promise of the module.
+const MANY: u32 = 20_000;
+/// For everything else.
+const SOME: u32 = 4_000;
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
 
 /// Whole tokens that both dialects read alike. Joined by anything blank they stay the same tokens.
 #[rustfmt::skip]
@@ -77,7 +84,7 @@ fn blank_joined(tokens: &[(&str, &str)]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(MANY))]
 
     /// The promise of the module: whatever was found stays found, and a whole statement that is no read does
     /// not become one.
@@ -94,6 +101,11 @@ proptest! {
             prop_assert_ne!(class, StatementClass::Read);
         }
     }
+
+}
+
+proptest! {
+    #![proptest_config(cases(SOME))]
 
     /// Every cut between two tokens, of statements whose verb has come.
     #[test]

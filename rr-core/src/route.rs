@@ -10,7 +10,7 @@ use crate::requirement::Requirement;
 use crate::select::Rejection;
 use crate::snapshot::Member;
 pub use crate::sql::StatementClass as Access;
-use crate::time::{Clock, Moment};
+use crate::time::Moment;
 use crate::topology::{Epoch, NoPrimary, NodeId, Role};
 
 /// One route in so many has its latency taken: enough for an average, and the others need no clock. The first ones
@@ -237,7 +237,7 @@ pub struct Route<P> {
     /// The epoch of the decision.
     epoch: Epoch,
     /// Set for the few routes whose latency is taken.
-    started: Option<(Clock, Moment)>,
+    started: Option<Moment>,
 }
 
 impl<P> Route<P> {
@@ -246,19 +246,18 @@ impl<P> Route<P> {
         reason: RouteReason,
         request: &Request<'_>,
         epoch: Epoch,
-        clock: Clock,
     ) -> Self {
         member.common.load.enter();
         let nth = member.common.counters.count(reason);
-        let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| (clock, clock.now()));
+        let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| member.common.clock.now());
         Self { member, reason, access: request.access, level: request.level, epoch, started }
     }
 
     /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
     /// connection, waiting for one) says nothing about how fast the node answers.
     pub fn begin(&mut self) {
-        if let Some((clock, started)) = &mut self.started {
-            *started = clock.now();
+        if let Some(started) = &mut self.started {
+            *started = self.member.common.clock.now();
         }
     }
 
@@ -324,8 +323,8 @@ impl<P> Route<P> {
         match outcome {
             Outcome::Answered => {
                 common.load.success();
-                if let Some((clock, started)) = self.started {
-                    common.load.observe(clock.now().since(started));
+                if let Some(started) = self.started {
+                    common.load.observe(common.clock.now().since(started));
                 }
             }
             Outcome::Failed(fault) => {

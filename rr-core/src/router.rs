@@ -274,7 +274,7 @@ impl<C: Connector> Router<C> {
             target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
             reason = reason.as_str(), level = request.level.map(tracing::field::display), epoch = epoch.number(), "routed"
         );
-        Route::enter(member, reason, request, epoch, self.inner.shared.clock)
+        Route::enter(member, reason, request, epoch)
     }
 
     fn ask<'r>(&self, topology: &Topology, request: &'r Request<'_>) -> Ask<'r> {

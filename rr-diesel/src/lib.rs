@@ -16,10 +16,12 @@ mod connector;
 mod error;
 mod establish;
 mod hint;
+mod hold;
 mod instrument;
 mod lower;
 mod pool;
 mod run;
+mod search;
 mod stream;
 mod transaction;
 

@@ -1,0 +1,35 @@
+//! MySQL: its types only, as its servers cannot be watched yet.
+
+use std::sync::atomic::AtomicU64;
+
+use diesel::MysqlConnection;
+use diesel::connection::{DefaultLoadingMode, SimpleConnection};
+use diesel::result::QueryResult;
+use rr_core::connector::Target;
+use rr_core::position::Position;
+use rr_core::sql::Dialect;
+use rr_core::topology::Role;
+
+use super::{Routable, attached};
+use crate::connector::ConnectError;
+
+impl Routable for MysqlConnection {
+    const DIALECT: Dialect = Dialect::MySql;
+
+    fn address(target: &Target) -> Result<String, ConnectError> {
+        Ok(target.node.url.expose().to_owned())
+    }
+
+    fn set_up(&mut self, role: Role) -> QueryResult<()> {
+        match role {
+            Role::Primary => Ok(()),
+            Role::Replica => self.batch_execute("SET SESSION TRANSACTION READ ONLY"),
+        }
+    }
+
+    fn position(&mut self, _: &AtomicU64) -> Option<Position> {
+        None
+    }
+}
+
+attached!(MysqlConnection, DefaultLoadingMode);

@@ -8,6 +8,10 @@
 //! The nodes are watched by one background thread of the process, whatever the application's own threads do. Nothing
 //! here needs a runtime of the application, and nothing breaks when it is called inside one.
 //!
+//! Two things are different without `async`. Where a write ended is asked behind it, which is a round trip more for every
+//! write outside of a transaction and one for every transaction that wrote. And the limit for a statement
+//! (`statement_timeout`) is kept by the server: nothing stops a thread that waits for a server which hangs.
+//!
 //! ```no_run
 //! use diesel::prelude::*;
 //! use rr_diesel::blocking::RoutedPool;

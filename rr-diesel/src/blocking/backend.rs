@@ -1,6 +1,7 @@
 //! What differs between Diesel's connections.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use diesel::backend::Backend;
 use diesel::connection::{AnsiTransactionManager, Connection, LoadConnection, MultiConnectionHelper};
@@ -45,9 +46,9 @@ pub trait Routable:
     #[doc(hidden)]
     fn address(target: &Target) -> Result<String, ConnectError>;
 
-    /// Makes a new connection fit for its role: those to replicas refuse to write.
+    /// Makes a new connection fit for its role: those to replicas refuse to write. The server keeps the limit for a statement.
     #[doc(hidden)]
-    fn set_up(&mut self, role: Role) -> QueryResult<()>;
+    fn set_up(&mut self, role: Role, limit: Option<Duration>) -> QueryResult<()>;
 
     /// Where the log ends now, if that can be told.
     #[doc(hidden)]

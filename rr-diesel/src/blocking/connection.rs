@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use diesel::QueryResult;
 use diesel::connection::{
     AnsiTransactionManager, CacheSize, DynInstrumentation, TransactionManager, TransactionManagerStatus,
     get_default_instrumentation,
 };
+use diesel::pg::PgNotification;
+use diesel::{PgConnection, QueryResult};
 use rr_core::route::{Access, Outcome};
 use rr_core::{Router, Session};
 
@@ -23,9 +24,6 @@ use crate::hold::Hold;
 use crate::instrument::Shared;
 use crate::search::Search;
 
-/// So many nodes are tried for rows that are read off their connection one by one.
-const TRIES: usize = 4;
-
 /// A connection for Diesel whose statements each run on the node that they belong to.
 ///
 /// It is used like the connection `C`, and holds no connection while nothing runs. A transaction keeps one connection from its
@@ -37,7 +35,7 @@ pub struct RoutedConnection<C: Routable> {
     pub(super) opener: Opener<C>,
     pub(super) pin: Option<Pin<C>>,
     /// Connections that rows are being read off, or were; one for each try.
-    pub(super) attached: [Option<Checkout<C>>; TRIES],
+    pub(super) attached: Vec<Option<Checkout<C>>>,
     /// The connection that was lent out by [`Self::replica`].
     lent: Option<Checkout<C>>,
     /// The state of transactions while there is no pin.
@@ -84,7 +82,7 @@ impl<C: Routable> RoutedConnection<C> {
                 cache: CacheSize::Unbounded,
             },
             pin: None,
-            attached: [const { None }; TRIES],
+            attached: Vec::new(),
             lent: None,
             idle: TransactionManagerStatus::default(),
             once: None,
@@ -173,11 +171,7 @@ impl<C: Routable> RoutedConnection<C> {
     /// again.
     pub(super) fn put_back(&mut self) {
         self.lent = None;
-        self.give_rows_up();
-    }
-
-    pub(super) fn give_rows_up(&mut self) {
-        self.attached.iter_mut().for_each(|checkout| drop(checkout.take()));
+        self.attached.clear();
     }
 
     /// How many transactions are open, one within the other.
@@ -223,6 +217,15 @@ impl<C: Routable> RoutedConnection<C> {
             Some(pin) => Ok(pin),
             None => unreachable!("it was pinned just now"),
         }
+    }
+}
+
+impl RoutedConnection<PgConnection> {
+    /// The notifications that have arrived on the connection that this handle was put on by its `LISTEN`. Before that there are
+    /// none.
+    pub fn notifications_iter(&mut self) -> impl Iterator<Item = QueryResult<PgNotification>> + '_ {
+        let kept = self.pin.as_mut().map(|pin| pin.checkout.conn().notifications_iter());
+        kept.into_iter().flatten()
     }
 }
 

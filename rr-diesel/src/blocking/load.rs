@@ -21,6 +21,9 @@ use crate::hint::Way;
 use crate::run::Place;
 use crate::search::{Next, Search};
 
+/// So many nodes are tried for rows that are read off their connection one by one.
+const TRIES: usize = 4;
+
 impl<C, B> LoadConnection<B> for RoutedConnection<C>
 where
     C: Routable + RoutedLoad<B>,
@@ -97,6 +100,7 @@ impl<C: Routable> RoutedConnection<C> {
         let mut search = Search::of(&known.wish);
         let mut writes = known.way() == Way::Write;
         let mut failed = Error::NotFound;
+        attached.resize_with(TRIES, || None);
         for place in attached {
             let checkout = match writes {
                 true => opener.writer(Access::Write, Care::Once)?,

@@ -5,6 +5,7 @@
 //! not; here each caller opens its own. And a connection that turns out dead tells that the idle ones beside it are.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
@@ -24,8 +25,8 @@ use crate::instrument::Relay;
 /// again. A busy pool never asks.
 const TRUSTED: Duration = Duration::from_millis(100);
 
-/// How often connections are looked for that were idle for too long.
-const SWEEP: Duration = Duration::from_secs(10);
+/// How often connections are looked for that were idle for too long, at least and at most.
+const SWEEP: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(10);
 
 /// The pool of one node in one role. It connects when it is first asked for a connection.
 pub struct NodePool<C: Routable> {
@@ -41,6 +42,7 @@ struct Shared<C> {
     max_lifetime: Option<Duration>,
     connect_timeout: Duration,
     checkout_timeout: Duration,
+    statement_timeout: Option<Duration>,
     clock: Clock,
     state: Mutex<State<C>>,
     /// A connection was given back or closed.
@@ -90,12 +92,15 @@ impl<C: Routable> NodePool<C> {
             max_lifetime: time(config.max_lifetime),
             connect_timeout: config.connect_timeout,
             checkout_timeout: config.checkout_timeout,
+            statement_timeout: time(config.statement_timeout),
             clock: Clock::start(),
             state: Mutex::new(State { idle: Vec::new(), used: 0 }),
             freed: Condvar::new(),
             segment: AtomicU64::new(0),
         });
-        drop(runtime.spawn(sweep(Arc::downgrade(&shared))));
+        let shortest = shared.idle_timeout.into_iter().chain(shared.max_lifetime).min();
+        let pause = shortest.map_or(*SWEEP.end(), |time| (time / 2).clamp(*SWEEP.start(), *SWEEP.end()));
+        drop(runtime.spawn(sweep(Arc::downgrade(&shared), pause)));
         Self { shared }
     }
 
@@ -211,7 +216,7 @@ impl<C: Routable> Shared<C> {
 
     fn establish(&self) -> Result<Box<Connection<C>>, ConnectError> {
         let mut conn = C::establish(&self.address).map_err(ConnectError::Driver)?;
-        let set_up = conn.set_up(self.role);
+        let set_up = conn.set_up(self.role, self.statement_timeout);
         set_up.map_err(|error| {
             ConnectError::SetUp(diesel::ConnectionError::CouldntSetupConfiguration(error))
         })?;
@@ -221,9 +226,9 @@ impl<C: Routable> Shared<C> {
     }
 }
 
-async fn sweep<C: Routable>(pool: Weak<Shared<C>>) {
+async fn sweep<C: Routable>(pool: Weak<Shared<C>>, pause: Duration) {
     loop {
-        tokio::time::sleep(SWEEP).await;
+        tokio::time::sleep(pause).await;
         match pool.upgrade() {
             Some(shared) => drop(shared.expired()),
             None => return,

@@ -39,11 +39,11 @@ impl Routable for PgConnection {
         Ok(url)
     }
 
-    fn set_up(&mut self, role: Role) -> QueryResult<()> {
-        match role {
-            Role::Primary => Ok(()),
-            Role::Replica => self.batch_execute("SET default_transaction_read_only = on"),
-        }
+    fn set_up(&mut self, role: Role, limit: Option<Duration>) -> QueryResult<()> {
+        let read_only = (role == Role::Replica).then(|| "SET default_transaction_read_only = on".to_owned());
+        let limit = limit.map(|limit| format!("SET statement_timeout = {}", limit.as_millis().max(1)));
+        let settings: Vec<String> = read_only.into_iter().chain(limit).collect();
+        if settings.is_empty() { Ok(()) } else { self.batch_execute(&settings.join("; ")) }
     }
 
     fn position(&mut self, segment: &AtomicU64) -> Option<Position> {

@@ -148,11 +148,20 @@ async fn a_pool_that_is_exhausted_says_so_and_recovers() -> Result {
     let refused = diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.get());
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("raise the pool's `max`"), "{text}");
-    let waiting = std::thread::spawn({
-        let pool = pool.clone();
-        move || sql_query("UPDATE note SET stars = 1").execute(&mut pool.get())
-    });
+    let waiting = std::thread::spawn(move || sql_query("UPDATE note SET stars = 1").execute(&mut pool.get()));
     drop(holder);
     waiting.join().map_err(|_| "panicked")??;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_for_a_statement_is_kept_by_the_server() -> Result {
+    let cluster = boot(1).await?;
+    let settings = config(&cluster)
+        .with(|config| config.pool.replica.statement_timeout = Some(Duration::from_millis(100)));
+    let pool = RoutedPool::start(settings.build()?)?;
+    let stopped = sql_query("SELECT pg_sleep(600)").execute(&mut pool.get());
+    assert!(stopped.unwrap_err().to_string().contains("statement timeout"));
+    assert!(place(&mut pool.get())?.standby);
     Ok(())
 }

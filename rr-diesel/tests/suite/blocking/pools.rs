@@ -1,14 +1,17 @@
 //! Handles out of other pools, and without any.
 
+use std::time::Duration;
+
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel::result::Error;
 use diesel::{PgConnection, sql_query};
+use rr_core::{Request, Requirement};
 use rr_diesel::blocking::RoutedManager;
 
 use super::{RoutedConnection, pool};
-use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, until};
+use crate::support::{PATIENCE, PLACE, Place, Result, boot, config, note, until};
 
 /// Code that was written for any connection.
 fn use_it<C>(conn: &mut C) -> QueryResult<Place>
@@ -75,6 +78,28 @@ async fn handles_of_the_same_urls_share_their_router() -> Result {
     assert_eq!(note::table.count().get_result::<i64>(&mut other)?, 1);
     assert_eq!(one.router().process_session().last_write(), other.router().process_session().last_write());
     assert!(RoutedConnection::establish("no URL").is_err());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_nobody_uses_are_closed() -> Result {
+    let cluster = boot(1).await?;
+    let settings = config(&cluster).with(|config| {
+        config.pool.replica.idle_timeout = Some(Duration::from_millis(100));
+    });
+    let pool = super::RoutedPool::start(settings.build()?)?;
+    let connections = || -> Result<(u32, u32)> {
+        let request = Request::read(Requirement::NONE);
+        Ok(pool.router().route(&request)?.pool().connections())
+    };
+    assert_eq!(connections()?, (0, 0), "none is opened before it is needed");
+    super::place(&mut pool.get())?;
+    until("the connection to be closed", async || Ok(connections()? == (0, 0))).await?;
+    let sessions = "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE '%on_standby()%' \
+                    AND pid <> pg_backend_pid()";
+    let closed = async || Ok(cluster.replica(1)?.admin_query_text(sessions).await? == "0");
+    until("the server to see that", closed).await?;
+    assert!(super::place(&mut pool.get())?.standby);
     Ok(())
 }
 

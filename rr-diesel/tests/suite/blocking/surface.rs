@@ -136,3 +136,21 @@ async fn instrumentation_sees_the_applications_statements_and_no_others() -> Res
     assert!(seen[2].contains("INSERT INTO") && seen[2].contains(r#"["a"]"#), "{seen:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_arrive_on_the_connection_that_listens() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster)?;
+    let conn = &mut pool.get();
+    assert_eq!(conn.notifications_iter().count(), 0);
+    sql_query("LISTEN news").execute(conn)?;
+    sql_query("NOTIFY news, 'hello'").execute(&mut pool.get())?;
+    let mut heard = Vec::new();
+    until("the notification", async || {
+        heard.extend(conn.notifications_iter().collect::<QueryResult<Vec<_>>>()?);
+        Ok(!heard.is_empty())
+    })
+    .await?;
+    assert_eq!(heard.iter().map(|news| news.payload.as_str()).collect::<Vec<_>>(), ["hello"]);
+    Ok(())
+}

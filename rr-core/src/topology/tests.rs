@@ -65,7 +65,8 @@ fn who_does_not_stand_in_the_rotation_and_why() {
         let index = numbers(topology).iter().position(|number| *number == 1);
         topology.standing(index.unwrap())
     };
-    let table: [(fn(&mut Node), Result<(), Rejection>); 8] = [
+    type Change = fn(&mut Node);
+    let table: [(Change, Result<(), Rejection>); 8] = [
         (|_| {}, Ok(())),
         (|node| node.health = HealthState::Degraded, Ok(())),
         (|node| node.health = HealthState::Unknown, Err(Rejection::NotSeenYet)),

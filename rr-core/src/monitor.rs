@@ -244,7 +244,8 @@ impl<C: Connector> Worker<C> {
 
     fn join(&mut self, config: NodeConfig, expected: Role) -> Result<NodeId, C::Error> {
         let id = NodeId::new(self.next_id);
-        let common = Arc::new(Common::new(id, config.name.as_str().into(), self.sender.clone()));
+        let common =
+            Arc::new(Common::new(id, config.name.as_str().into(), self.shared.clock, self.sender.clone()));
         let member = self.open(&config, &common, expected, Epoch::default())?;
         self.next_id += 1;
         let spec = NodeSpec::from_config(&config, expected, &self.shared.config);

@@ -19,25 +19,27 @@ use crate::connector::Connection;
 /// How our own statements begin.
 pub(crate) const MARK: &str = "/*rr*/ ";
 
-/// Asks for the end of the log, and for the size of its segments while that is not known.
-struct Ask<const WITH_SEGMENT: bool>;
+/// Asks for the end of the log; the first time on a connection also for what stays as it is.
+struct Ask<const FIRST: bool>;
 
-impl<const WITH_SEGMENT: bool> QueryFragment<Pg> for Ask<WITH_SEGMENT> {
+impl<const FIRST: bool> QueryFragment<Pg> for Ask<FIRST> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(MARK);
-        out.push_sql("SELECT pg_current_wal_insert_lsn(), pg_walfile_name(pg_current_wal_lsn())");
-        if WITH_SEGMENT {
-            out.push_sql(", pg_size_bytes(current_setting('wal_segment_size'))");
+        out.push_sql("SELECT pg_current_wal_insert_lsn()");
+        if FIRST {
+            out.push_sql(
+                ", pg_walfile_name(pg_current_wal_lsn()), pg_size_bytes(current_setting('wal_segment_size'))",
+            );
         }
         Ok(())
     }
 }
 
-impl<const WITH_SEGMENT: bool> Query for Ask<WITH_SEGMENT> {
+impl<const FIRST: bool> Query for Ask<FIRST> {
     type SqlType = Untyped;
 }
 
-impl<const WITH_SEGMENT: bool> QueryId for Ask<WITH_SEGMENT> {
+impl<const FIRST: bool> QueryId for Ask<FIRST> {
     type QueryId = Self;
 }
 
@@ -45,9 +47,11 @@ impl<const WITH_SEGMENT: bool> QueryId for Ask<WITH_SEGMENT> {
 ///
 /// Everything whose first poll came before this one's is included.
 pub(crate) async fn position(connection: &Connection) -> Option<Position> {
-    let known = connection.node.segment.load(Ordering::Relaxed);
-    let asked =
-        if known == 0 { ask::<true>(&connection.conn).await } else { ask::<false>(&connection.conn).await };
+    let known = connection.timeline.get().copied();
+    let asked = match known {
+        None => ask::<true>(&connection.conn).await,
+        Some(_) => ask::<false>(&connection.conn).await,
+    };
     let row = match asked {
         Ok(row) => row?,
         Err(error) => {
@@ -60,18 +64,22 @@ pub(crate) async fn position(connection: &Connection) -> Option<Position> {
         let bytes: [u8; 8] = field.value()?.as_bytes().try_into().ok()?;
         Some(u64::from_be_bytes(bytes))
     };
-    let segment = if known == 0 { number(2)? } else { known };
-    connection.node.segment.store(segment, Ordering::Relaxed);
-    let file = row.get(1)?;
-    let file = file.value()?;
-    let timeline = Timeline::from_wal_file_name(std::str::from_utf8(file.as_bytes()).ok()?).ok()?;
+    let timeline = match known {
+        Some(timeline) => timeline,
+        None => {
+            let file = row.get(1)?;
+            let file = file.value()?;
+            let timeline = Timeline::from_wal_file_name(std::str::from_utf8(file.as_bytes()).ok()?).ok()?;
+            connection.node.segment.store(number(2)?, Ordering::Relaxed);
+            *connection.timeline.get_or_init(|| timeline)
+        }
+    };
+    let segment = connection.node.segment.load(Ordering::Relaxed);
     let lsn = Lsn::from_u64(number(0)?).normalised(segment);
     Some(Position::Postgres(PgPosition::new(timeline, lsn)))
 }
 
-async fn ask<const WITH_SEGMENT: bool>(
-    conn: &AsyncPgConnection,
-) -> QueryResult<Option<crate::stream::PgRow>> {
-    let mut rows = (&mut &*conn).load(Ask::<WITH_SEGMENT>).await?;
+async fn ask<const FIRST: bool>(conn: &AsyncPgConnection) -> QueryResult<Option<crate::stream::PgRow>> {
+    let mut rows = (&mut &*conn).load(Ask::<FIRST>).await?;
     rows.next().await.transpose()
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use diesel::QueryResult;
-use diesel::connection::{
-    CacheSize, DynInstrumentation, TransactionManagerStatus, get_default_instrumentation,
-};
+use diesel::connection::{CacheSize, TransactionManagerStatus, get_default_instrumentation};
 use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel_async::AsyncPgConnection;
@@ -51,8 +49,8 @@ pub struct RoutedPgConnection {
     once: AtomicU8,
     /// Where all statements are to go.
     standing: Option<Place>,
-    instrumentation: Shared,
-    instrumented: bool,
+    /// Absent until somebody wants to see events.
+    instrumentation: Option<Shared>,
     cache: CacheSize,
     /// The connection that was lent out by [`Self::replica`].
     lent: Option<Checkout>,
@@ -101,20 +99,14 @@ impl Drop for Pin {
 
 impl RoutedPgConnection {
     pub(crate) fn new(router: Router<DieselConnector>) -> Self {
-        let default = get_default_instrumentation();
-        let instrumented = default.is_some();
-        let instrumentation = match default {
-            Some(own) => DynInstrumentation::from(own),
-            None => DynInstrumentation::none(),
-        };
+        let instrumentation = get_default_instrumentation().map(|own| Shared::new(own.into()));
         Self {
             ledger: Ledger::new(router),
             pin: OnceCell::new(),
             idle: TransactionManagerStatus::default(),
             once: AtomicU8::new(0),
             standing: None,
-            instrumentation: Shared::new(instrumentation),
-            instrumented,
+            instrumentation,
             cache: CacheSize::Unbounded,
             lent: None,
             running: Running::default(),
@@ -274,14 +266,12 @@ impl RoutedPgConnection {
     /// Makes a connection that was just taken out this handle's own.
     fn adopt(&self, connection: &mut PooledConnection) {
         connection.set_cache(self.cache);
-        if self.instrumented {
-            connection.relay.connect(Some(&self.instrumentation));
-        }
+        connection.tell(self.instrumentation.as_ref());
     }
 
     fn lower<Q: QueryFragment<Pg> + QueryId>(&self, query: &Q) -> QueryResult<Lowered> {
         let classes = self.ledger.router.connector().classes();
-        let mut lowered = lower(query, classes, self.instrumented)?;
+        let mut lowered = lower(query, classes, self.instrumentation.is_some())?;
         let once = match self.once.swap(0, Ordering::Relaxed) {
             1 => Some(Place::Primary),
             2 => Some(Place::Replica),

@@ -144,8 +144,7 @@ impl<'a, G: Grammar> Scan<'a, G> {
     fn behind_verb(&mut self, place: Place) -> Place {
         let text = self.text;
         let Place { mut at, mut before, mut name } = place;
-        loop {
-            let Some(&first) = text.get(at) else { break };
+        while let Some(&first) = text.get(at) {
             let next = at + 1;
             match G::BYTES[usize::from(first)] {
                 Byte::Space => at = next,

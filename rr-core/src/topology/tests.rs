@@ -54,6 +54,9 @@ fn a_primary_that_is_not_among_the_nodes_is_not_found() {
     assert_eq!(assemble(replicas(2)).primary().map(|node| node.id), Err(&NoPrimary::NotFound));
 }
 
+/// A change of a healthy replica, and how it then stands.
+type Row = (fn(&mut Node), Result<(), Rejection>);
+
 #[test]
 fn who_does_not_stand_in_the_rotation_and_why() {
     let change = |change: fn(&mut Node)| {
@@ -65,8 +68,7 @@ fn who_does_not_stand_in_the_rotation_and_why() {
         let index = numbers(topology).iter().position(|number| *number == 1);
         topology.standing(index.unwrap())
     };
-    type Change = fn(&mut Node);
-    let table: [(Change, Result<(), Rejection>); 8] = [
+    let table: [Row; 8] = [
         (|_| {}, Ok(())),
         (|node| node.health = HealthState::Degraded, Ok(())),
         (|node| node.health = HealthState::Unknown, Err(Rejection::NotSeenYet)),

@@ -124,7 +124,8 @@ impl RoutedPgConnection {
         let router = self.router();
         loop {
             let requirement = if search.primary { Requirement::PRIMARY } else { self.ledger.requirement() };
-            let mut request = Request::read(requirement).avoiding(&search.tried);
+            let level = router.config().consistency;
+            let mut request = Request::read(requirement).at_level(level).avoiding(&search.tried);
             if search.wish.place == Some(Asked::Replica) {
                 request = request.prefer(ReadPreference::ReplicaPreferred);
             }

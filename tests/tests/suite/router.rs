@@ -16,6 +16,7 @@ use rr_tests::wait::wait_until;
 mod failing;
 mod following;
 mod nodes;
+mod observing;
 mod positions;
 mod routing;
 

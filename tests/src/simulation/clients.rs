@@ -26,6 +26,8 @@ use super::wal::{BranchId, Content, SEGMENT};
 pub(super) struct Client {
     pub(super) session: Session,
     pub(super) level: Consistency,
+    /// So many of ten steps are writes; a session that only reads has nothing but its memory to hold it to.
+    writes: u32,
     pub(super) wrote: Vec<Written>,
     pub(super) seen: Vec<Content>,
     /// Reads that are not in the session yet.
@@ -83,7 +85,9 @@ impl Client {
         let bounded = C::Bounded(between(rng, 30, 800));
         let levels = [C::Session, C::Session, C::ReadAfterWrite, bounded, C::Strong, C::Eventual];
         let level = if number == 0 { C::Session } else { pick(rng, &levels) };
-        Self { session: Session::new(), level, wrote: Vec::new(), seen: Vec::new(), pending: Vec::new() }
+        let writes = pick(rng, &[0, 3, 3, 5]);
+        let session = Session::new();
+        Self { session, level, writes, wrote: Vec::new(), seen: Vec::new(), pending: Vec::new() }
     }
 
     /// Looks at what became known since its last step.
@@ -106,6 +110,7 @@ impl Client {
         *self = Self {
             session: Session::new(),
             level: self.level,
+            writes: self.writes,
             wrote: Vec::new(),
             seen: Vec::new(),
             pending: Vec::new(),
@@ -163,7 +168,7 @@ impl Simulation {
         let topology = Arc::clone(&self.topology);
         self.forget_replaced(client);
         self.clients[client].catch_up(&topology);
-        if self.rng.u32(0..10) < 3 {
+        if self.rng.u32(0..10) < self.clients[client].writes {
             match topology.primary() {
                 Ok(primary) => {
                     let writing = Writing { client, node: primary.id, epoch: topology.epoch() };

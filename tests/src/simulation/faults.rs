@@ -75,7 +75,11 @@ impl Simulation {
             }
             22 => self.burst(server),
             23 => self.hidden_succession(),
-            _ => self.repoint(leader.unwrap_or(server)),
+            _ => {
+                // Now and then to a standby, or to somebody who is nobody's primary any more.
+                let to = if one_in(&mut self.rng, 4) { server } else { leader.unwrap_or(server) };
+                self.repoint(to);
+            }
         }
         let calm = self.plan.calm;
         let next = self.soon(2 * calm);

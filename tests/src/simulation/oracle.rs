@@ -1,12 +1,14 @@
 //! The judge: it knows the truth, and what the world was told, and objects when the world's words fit neither.
 //!
-//! Three kinds of rules are checked.
+//! Five kinds of rules are checked.
 //!
 //! - **Published topologies** ([`published`]): one primary per epoch, epochs never fall, a primary only on the highest
 //!   timeline that was shown, nobody in a split brain; every position and every freshness that is published is true.
 //! - **Reads** ([`reads`]): what the chosen node in truth holds includes what the session must see, by the identity of
 //!   the commits.
 //! - **Choices** ([`choice`]): selection agrees with a plain second telling of its rules.
+//! - **Promotions** ([`promotion`]): the world orders one only when its policy allows that.
+//! - **Notices** ([`notices`]): people are told every change once, and nothing else than what is published.
 //!
 //! Where the truth cannot be known from outside, a rule has a documented limit; limits are counted, and each is as
 //! narrow as its reason.
@@ -23,6 +25,7 @@ use super::stats::Limits;
 use super::wal::BranchId;
 
 pub(super) mod choice;
+mod notices;
 mod promotion;
 mod published;
 mod reads;
@@ -95,6 +98,7 @@ pub(super) struct Oracle {
     /// The primary of each epoch: the node and its branch.
     reigns: BTreeMap<Epoch, (NodeId, Option<BranchId>)>,
     last_failover: Option<Moment>,
+    told: notices::Told,
     limits: Limits,
     violations: Vec<String>,
 }
@@ -114,6 +118,7 @@ impl Oracle {
             epoch: Epoch::default(),
             reigns: BTreeMap::new(),
             last_failover: None,
+            told: notices::Told::default(),
             limits: Limits::default(),
             violations: Vec::new(),
         }

@@ -271,11 +271,13 @@ impl Simulation {
                 other => self.oracle.object(self.now, format!("an unknown effect: {other:?}")),
             }
         }
+        self.oracle.compare_with_notices(self.now, &published);
     }
 
     fn report(&mut self, notice: &Notice) {
         note!(self, "  notice: {notice}");
         self.stats.count(notice);
+        self.oracle.noticed(self.now, notice);
     }
 
     pub(super) fn promote(&mut self, server: usize, ours: bool) {

@@ -157,6 +157,7 @@ impl Server {
             Some(self.system.to_string()),
             Some(u8::from(self.receives(now)).to_string()),
             Some(SEGMENT.to_string()),
+            Some(privileged.to_string()),
         ]
     }
 }

@@ -1,7 +1,7 @@
 //! Rules for promotions that the world orders.
 
 use rr_core::time::Moment;
-use rr_core::topology::{HealthState, NodeId, Role, Topology};
+use rr_core::topology::{HealthState, Node, NodeId, Role, Topology};
 
 use super::Oracle;
 
@@ -49,6 +49,15 @@ impl Oracle {
             replicas().find(|(_, node)| node.id == target).ok_or("it is no replica that answers")?;
         if target.draining || target.quarantine.is_some() {
             return Err("it is draining or quarantined".to_owned());
+        }
+        let more = |node: &Node| match (&node.applied, &target.applied) {
+            (Some(theirs), Some(its)) => theirs.covers(its) && !its.covers(theirs),
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        let fit = replicas().filter(|(_, node)| !node.draining && node.quarantine.is_none());
+        if let Some((_, better)) = fit.into_iter().find(|(_, node)| more(node)) {
+            return Err(format!("{} has more", better.id));
         }
         Ok(())
     }

@@ -65,10 +65,10 @@ pub(crate) fn run(allocator: &'static StatsAlloc<System>) {
     );
 }
 
-/// The best of several rounds: whatever else the machine does can only add.
+/// The best of many short rounds: whatever else the machine does can only add.
 fn measure(case: &Case) -> Cost {
-    const ROUND: Duration = Duration::from_millis(20);
-    const ROUNDS: u32 = 15;
+    const ROUND: Duration = Duration::from_millis(2);
+    const ROUNDS: u32 = 200;
     let clock = Clock::start();
     let time = |count: u32| {
         let before = clock.now();

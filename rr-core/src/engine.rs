@@ -75,13 +75,15 @@ pub struct Observation {
     pub log: Log,
     /// Whether it receives a primary's log; `None` is unknown.
     pub receiving: Option<bool>,
+    /// The role that asked may not see everything that would help.
+    pub unprivileged: bool,
 }
 
 impl Observation {
     /// A node of this role at this place in the log.
     #[must_use]
     pub const fn new(role: Role, log: Log) -> Self {
-        Self { role, system: None, log, receiving: None }
+        Self { role, system: None, log, receiving: None, unprivileged: false }
     }
 }
 

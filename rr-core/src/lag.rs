@@ -104,7 +104,7 @@ impl ReplicaLag {
 
     /// Takes in a new sample of the primary, with what the replica was last known to have applied.
     pub fn compare(&mut self, applied: &Position, primary: &PrimaryTimeline) {
-        // What was once contained stays contained: freshness only grows.
+        // What was once contained stays contained: freshness only grows, under one primary.
         self.fresh_as_of = self.fresh_as_of.max(primary.fresh_as_of(applied));
         self.bytes = primary.newest().and_then(|(_, newest)| newest.lag_bytes(applied));
     }
@@ -115,6 +115,11 @@ impl ReplicaLag {
         if let Some(staleness) = self.staleness(now) {
             self.history.push(now, staleness);
         }
+    }
+
+    /// Another primary's commits count from now on: what was known holds for it up to `limit`, or not at all.
+    pub fn limit(&mut self, limit: Option<Moment>) {
+        self.fresh_as_of = self.fresh_as_of.zip(limit).map(|(fresh, limit)| fresh.min(limit));
     }
 
     /// Forgets everything: the node has been given new data (rewound, rebuilt, promoted).
@@ -211,6 +216,18 @@ mod tests {
         assert_eq!((lag.staleness(ms(100)), lag.bytes()), (None, None));
         lag.observe(&at(5), &timeline(&[(50, 10)]), ms(100));
         assert_eq!((lag.staleness(ms(100)), lag.bytes()), (None, Some(5)));
+    }
+
+    #[test]
+    fn another_primary_takes_over_only_what_holds_for_it_too() {
+        let mut lag = ReplicaLag::new(&LagConfig::default());
+        lag.observe(&at(30), &timeline(&[(100, 10), (300, 30)]), ms(300));
+        lag.limit(Some(ms(400)));
+        assert_eq!(lag.fresh_as_of(), Some(ms(300)));
+        lag.limit(Some(ms(200)));
+        assert_eq!(lag.fresh_as_of(), Some(ms(200)));
+        lag.limit(None);
+        assert_eq!(lag.fresh_as_of(), None);
     }
 
     #[test]

@@ -94,6 +94,16 @@ pub(crate) struct Ends {
     pub(crate) looked: watch::Receiver<bool>,
 }
 
+/// Runs the worker and tells when it ends as it should not. Nobody else would: routing goes on with what was known, the
+/// replicas' data grows old by our own clock, and the reads move to the primary.
+pub(crate) async fn outlive<C: Connector>(worker: Worker<C>) {
+    if let Err(error) = tokio::spawn(worker.run()).await
+        && error.is_panic()
+    {
+        tracing::error!(target: "rr", "the monitor panicked: nodes are no longer watched; restart the process");
+    }
+}
+
 impl<C: Connector> Worker<C> {
     /// Opens the pools of all configured nodes (without connecting) and begins to watch them.
     pub(crate) fn start(
@@ -234,7 +244,8 @@ impl<C: Connector> Worker<C> {
 
     fn join(&mut self, config: NodeConfig, expected: Role) -> Result<NodeId, C::Error> {
         let id = NodeId::new(self.next_id);
-        let common = Arc::new(Common::new(id, config.name.as_str().into(), self.sender.clone()));
+        let common =
+            Arc::new(Common::new(id, config.name.as_str().into(), self.shared.clock, self.sender.clone()));
         let member = self.open(&config, &common, expected, Epoch::default())?;
         self.next_id += 1;
         let spec = NodeSpec::from_config(&config, expected, &self.shared.config);

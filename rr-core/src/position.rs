@@ -31,6 +31,7 @@ mod postgres;
 mod server_uuid;
 mod text;
 mod timeline;
+mod word;
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::ReadPreference;
+use crate::consistency::Consistency;
 use crate::engine::Fault;
 use crate::requirement::Requirement;
 use crate::select::Rejection;
 use crate::snapshot::Member;
 pub use crate::sql::StatementClass as Access;
-use crate::time::{Clock, Moment};
+use crate::time::Moment;
 use crate::topology::{Epoch, NoPrimary, NodeId, Role};
 
 /// One route in so many has its latency taken: enough for an average, and the others need no clock. The first ones
@@ -24,6 +25,8 @@ pub struct Request<'a> {
     pub access: Access,
     /// What the node must fulfil.
     pub requirement: Requirement,
+    /// The consistency level that the requirement was made from, for spans and logs; it decides nothing.
+    pub level: Option<Consistency>,
     /// Primary or replica; `None` for what the configuration says.
     pub preference: Option<ReadPreference>,
     /// The group of nodes to ask.
@@ -36,7 +39,7 @@ impl<'a> Request<'a> {
     /// A read with this requirement.
     #[must_use]
     pub const fn read(requirement: Requirement) -> Self {
-        Self { access: Access::Read, requirement, preference: None, group: None, tried: &[] }
+        Self { access: Access::Read, requirement, level: None, preference: None, group: None, tried: &[] }
     }
 
     /// A write.
@@ -52,7 +55,21 @@ impl<'a> Request<'a> {
     }
 
     const fn primary(access: Access) -> Self {
-        Self { access, requirement: Requirement::PRIMARY, preference: None, group: None, tried: &[] }
+        Self {
+            access,
+            requirement: Requirement::PRIMARY,
+            level: None,
+            preference: None,
+            group: None,
+            tried: &[],
+        }
+    }
+
+    /// This request, saying which level its requirement was made from.
+    #[must_use]
+    pub const fn at_level(mut self, level: Consistency) -> Self {
+        self.level = Some(level);
+        self
     }
 
     /// This request, with a preference of its own.
@@ -216,31 +233,31 @@ pub struct Route<P> {
     member: Arc<Member<P>>,
     reason: RouteReason,
     access: Access,
+    level: Option<Consistency>,
     /// The epoch of the decision.
     epoch: Epoch,
     /// Set for the few routes whose latency is taken.
-    started: Option<(Clock, Moment)>,
+    started: Option<Moment>,
 }
 
 impl<P> Route<P> {
     pub(crate) fn enter(
         member: Arc<Member<P>>,
         reason: RouteReason,
-        access: Access,
+        request: &Request<'_>,
         epoch: Epoch,
-        clock: Clock,
     ) -> Self {
         member.common.load.enter();
         let nth = member.common.counters.count(reason);
-        let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| (clock, clock.now()));
-        Self { member, reason, access, epoch, started }
+        let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| member.common.clock.now());
+        Self { member, reason, access: request.access, level: request.level, epoch, started }
     }
 
     /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
     /// connection, waiting for one) says nothing about how fast the node answers.
     pub fn begin(&mut self) {
-        if let Some((clock, started)) = &mut self.started {
-            *started = clock.now();
+        if let Some(started) = &mut self.started {
+            *started = self.member.common.clock.now();
         }
     }
 
@@ -295,6 +312,7 @@ impl<P> Route<P> {
             role = %self.member.role,
             class = self.access.as_str(),
             reason = self.reason.as_str(),
+            level = self.level.map(tracing::field::display),
             epoch = self.epoch.number(),
         )
     }
@@ -305,8 +323,8 @@ impl<P> Route<P> {
         match outcome {
             Outcome::Answered => {
                 common.load.success();
-                if let Some((clock, started)) = self.started {
-                    common.load.observe(clock.now().since(started));
+                if let Some(started) = self.started {
+                    common.load.observe(common.clock.now().since(started));
                 }
             }
             Outcome::Failed(fault) => {

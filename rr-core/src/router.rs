@@ -17,7 +17,7 @@ use crate::config::{Config, ReadPreference, Unscoped};
 use crate::connector::Connector;
 use crate::consistency::Consistency;
 use crate::error::StartError;
-use crate::monitor::{Command, Shared, Worker};
+use crate::monitor::{self, Command, Shared, Worker};
 use crate::requirement::Requirement;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
@@ -48,6 +48,17 @@ struct Inner<C: Connector> {
     commands: mpsc::Sender<Command>,
     stop: watch::Sender<()>,
     worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy)]
+enum Decision {
+    /// To this node.
+    Node(usize, RouteReason),
+    /// To this primary, for want of a replica.
+    Fallback(usize, RouteReason),
+    /// To no node.
+    Nowhere,
 }
 
 /// Makes a router.
@@ -89,7 +100,7 @@ impl<C: Connector> Builder<C> {
         let budget = Budget::new(&self.config.primary_reads);
         let patience = self.config.startup_wait;
         let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
-        let worker = tokio::spawn(worker.run());
+        let worker = tokio::spawn(monitor::outlive(worker));
         let inner = Inner {
             shared,
             balancer,
@@ -118,8 +129,7 @@ impl<C: Connector> Router<C> {
     /// [`RouteError`] says for each node why it may not serve.
     pub fn route(&self, request: &Request<'_>) -> Result<Route<C::Pool>, RouteError> {
         let snapshot = self.inner.shared.snapshot.load();
-        let (index, reason) = self.decide(&snapshot, request)?;
-        Ok(self.enter(&snapshot, index, reason, request))
+        self.conclude(&snapshot, request, self.decide(&snapshot, request))
     }
 
     /// What a read must fulfil: the session's own registers, or for a read outside of any session what `unscoped`
@@ -195,16 +205,17 @@ impl<C: Connector> Router<C> {
         }
     }
 
-    fn decide(
-        &self,
-        snapshot: &Snapshot<C::Pool>,
-        request: &Request<'_>,
-    ) -> Result<(usize, RouteReason), RouteError> {
+    /// Where a request goes as far as `snapshot` tells. Spends nothing.
+    fn decide(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> Decision {
         let topology = &*snapshot.topology;
+        let primary = |reason| match topology.primary_index() {
+            Ok(index) => Decision::Node(index, reason),
+            Err(_) => Decision::Nowhere,
+        };
         match request.access {
             Access::Read => {}
-            Access::Write => return self.primary(topology, RouteReason::Write),
-            Access::Session => return self.primary(topology, RouteReason::SessionState),
+            Access::Write => return primary(RouteReason::Write),
+            Access::Session => return primary(RouteReason::SessionState),
         }
         let ask = self.ask(topology, request);
         match ask.select(topology) {
@@ -216,11 +227,37 @@ impl<C: Connector> Router<C> {
                         candidates.index(self.inner.balancer.choose(&candidates, fastrand::u64(..)))
                     }
                 };
-                Ok((index, replica_reason(topology, &ask, set)))
+                Decision::Node(index, replica_reason(topology, &ask, set))
             }
-            Selected::Primary(index) => Ok((index, primary_reason(&ask))),
-            Selected::Fallback(index) => self.fall_back(topology, &ask, index),
-            Selected::Nowhere => Err(nowhere(topology, &ask)),
+            Selected::Primary(index) => Decision::Node(index, primary_reason(&ask)),
+            Selected::Fallback(index) => Decision::Fallback(index, fallback_reason(topology, &ask)),
+            Selected::Nowhere => Decision::Nowhere,
+        }
+    }
+
+    /// Makes a decision final: a fallback spends of the budget, and nowhere is an error.
+    fn conclude(
+        &self,
+        snapshot: &Snapshot<C::Pool>,
+        request: &Request<'_>,
+        decision: Decision,
+    ) -> Result<Route<C::Pool>, RouteError> {
+        let topology = &*snapshot.topology;
+        match decision {
+            Decision::Node(index, reason) => Ok(self.enter(snapshot, index, reason, request)),
+            Decision::Fallback(index, reason) => {
+                let budget = &self.inner.budget;
+                if !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now()) {
+                    return Ok(self.enter(snapshot, index, reason, request));
+                }
+                Err(RouteError::BudgetSpent { rejected: named(topology, &self.ask(topology, request)) })
+            }
+            Decision::Nowhere => match topology.primary() {
+                Err(why) if request.access != Access::Read => {
+                    Err(RouteError::NoPrimary { epoch: topology.epoch(), why: why.clone() })
+                }
+                _ => Err(nowhere(topology, &self.ask(topology, request))),
+            },
         }
     }
 
@@ -235,9 +272,9 @@ impl<C: Connector> Router<C> {
         let epoch = snapshot.topology.epoch();
         tracing::trace!(
             target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
-            reason = reason.as_str(), epoch = epoch.number(), "routed"
+            reason = reason.as_str(), level = request.level.map(tracing::field::display), epoch = epoch.number(), "routed"
         );
-        Route::enter(member, reason, request.access, epoch, self.inner.shared.clock)
+        Route::enter(member, reason, request, epoch)
     }
 
     fn ask<'r>(&self, topology: &Topology, request: &'r Request<'_>) -> Ask<'r> {
@@ -249,28 +286,6 @@ impl<C: Connector> Router<C> {
         ask.group = request.group;
         ask.tried = request.tried;
         ask
-    }
-
-    fn primary(&self, topology: &Topology, reason: RouteReason) -> Result<(usize, RouteReason), RouteError> {
-        match topology.primary_index() {
-            Ok(index) => Ok((index, reason)),
-            Err(why) => Err(RouteError::NoPrimary { epoch: topology.epoch(), why: why.clone() }),
-        }
-    }
-
-    #[cold]
-    fn fall_back(
-        &self,
-        topology: &Topology,
-        ask: &Ask<'_>,
-        index: usize,
-    ) -> Result<(usize, RouteReason), RouteError> {
-        let reason = fallback_reason(topology, ask);
-        let budget = &self.inner.budget;
-        if !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now()) {
-            return Ok((index, reason));
-        }
-        Err(RouteError::BudgetSpent { rejected: named(topology, ask) })
     }
 }
 

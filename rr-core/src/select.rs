@@ -7,10 +7,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, ReadPreference, Spill};
-use crate::position::{Lsn, Position, Timeline};
+use crate::position::{PgPosition, Position};
 use crate::requirement::Requirement;
 use crate::time::Moment;
-use crate::topology::{Hot, NodeId, NodeSet, Quarantine, Topology};
+use crate::topology::{HealthState, NodeId, NodeSet, Quarantine, Topology};
 
 /// Why a node may not serve a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +154,12 @@ impl<'a> Ask<'a> {
         }
         match self.preference {
             P::Primary => self.primary(topology).map_or(Selected::Nowhere, Selected::Primary),
-            P::PrimaryPreferred => match self.primary(topology) {
-                Some(primary) => Selected::Primary(primary),
-                None => among(self.replicas(topology)),
+            P::PrimaryPreferred => match (self.live_primary(topology), self.replicas(topology)) {
+                (Some(primary), _) => Selected::Primary(primary),
+                (None, replicas) if replicas.is_empty() => {
+                    self.primary(topology).map_or(Selected::Nowhere, Selected::Primary)
+                }
+                (None, replicas) => Selected::Among(replicas),
             },
             P::Replica => among(self.replicas(topology)),
             P::ReplicaPreferred => {
@@ -168,10 +171,12 @@ impl<'a> Ask<'a> {
             }
             P::Nearest => {
                 let mut willing = self.willing(topology);
-                if let Some(primary) = self.primary(topology) {
-                    willing.insert(primary);
+                self.live_primary(topology).into_iter().for_each(|primary| willing.insert(primary));
+                match (among(nearest(topology, willing)), self.primary(topology)) {
+                    // Reads that may not leave their region do so for the primary, as with every other preference.
+                    (Selected::Nowhere, Some(primary)) => Selected::Fallback(primary),
+                    (selected, _) => selected,
                 }
-                among(nearest(topology, willing))
             }
         }
     }
@@ -273,12 +278,13 @@ impl<'a> Ask<'a> {
     }
 
     fn fulfilling(&self, topology: &Topology, set: NodeSet) -> NodeSet {
-        let glance = Glance::at(self.requirement);
-        let mut fitting = set;
-        for index in set {
-            let obvious = glance.is_some_and(|glance| glance.accepts(topology.hot(index), self.now));
-            if !obvious && self.verdict(topology, index).is_err() {
-                fitting.remove(index);
+        let mut fitting = match Glance::at(self.requirement) {
+            Some(glance) => glance.accepted(topology, set, self.now),
+            None => NodeSet::EMPTY,
+        };
+        for index in set.without(fitting) {
+            if self.verdict(topology, index).is_ok() {
+                fitting.insert(index);
             }
         }
         if !self.tried.is_empty() {
@@ -302,6 +308,11 @@ impl<'a> Ask<'a> {
         (!forbidden || self.requirement.primary).then_some(index)
     }
 
+    /// The primary, where others might do as well: not while it does not answer.
+    fn live_primary(&self, topology: &Topology) -> Option<usize> {
+        self.primary(topology).filter(|&index| topology.nodes()[index].health != HealthState::Unhealthy)
+    }
+
     fn group_rejection(&self, topology: &Topology, index: usize) -> Option<Rejection> {
         let Some((group, rules)) = self.group.and_then(|name| topology.group(name)) else {
             return (!topology.general().contains(index)).then_some(Rejection::ReservedForGroup);
@@ -312,31 +323,37 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// The short way to accept a node. Whatever it does not accept gets the full verdict, which it never contradicts.
+/// The short way to accept nodes. Whatever it does not accept gets the full verdict, which it never contradicts.
 #[derive(Clone, Copy)]
 struct Glance {
-    needed: Option<(Timeline, Lsn)>,
+    /// Words of head positions from here ...
+    from: u64,
+    /// ... up to but not including this one cover what is needed.
+    to: u64,
 }
 
 impl Glance {
     /// `None` for a requirement that a glance cannot judge.
     fn at(requirement: &Requirement) -> Option<Self> {
-        let simple = requirement.after.is_none() && requirement.max_lag.is_none();
+        if requirement.after.is_some() || requirement.max_lag.is_some() {
+            return None;
+        }
         match &requirement.covers {
-            _ if !simple => None,
-            None => Some(Self { needed: None }),
-            Some(Position::Postgres(position)) => position.single().map(|head| Self { needed: Some(head) }),
+            None => Some(Self { from: 0, to: u64::MAX }),
+            Some(Position::Postgres(position)) if position.is_single() => {
+                let from = position.head_word()?;
+                Some(Self { from, to: PgPosition::end_of_timeline(from) })
+            }
             Some(_) => None,
         }
     }
 
-    fn accepts(self, hot: Hot, now: Moment) -> bool {
-        let applied = match (self.needed, hot.head) {
-            (None, _) => true,
-            (Some(needed), Some(head)) => head.0 == needed.0 && head.1 >= needed.1,
-            (Some(_), None) => false,
-        };
-        applied && now <= hot.fresh_until && hot.fresh_until != Moment::ORIGIN
+    fn accepted(self, topology: &Topology, set: NodeSet, now: Moment) -> NodeSet {
+        let hot = topology.hot();
+        set.retain_below(hot.len(), |index| {
+            let hot = hot[index];
+            (hot.head >= self.from) & (hot.head < self.to) & (now < hot.fresh_until)
+        })
     }
 }
 
@@ -373,3 +390,6 @@ fn nearest(topology: &Topology, willing: NodeSet) -> NodeSet {
     }
     chosen
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::engine::Fault;
 use crate::load::Load;
 use crate::route::RouteReason;
+use crate::time::Clock;
 use crate::topology::{Epoch, NodeId, Role, Topology};
 use crate::world::Event;
 
@@ -46,6 +47,7 @@ pub(crate) struct Common {
     pub(crate) name: Arc<str>,
     pub(crate) load: Arc<Load>,
     pub(crate) counters: Counters,
+    pub(crate) clock: Clock,
     /// Wakes the node's probe; any number of calls before it wakes are one.
     pub(crate) poke: Notify,
     /// The node has left: nobody probes it any more.
@@ -56,12 +58,13 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(id: NodeId, name: Arc<str>, events: mpsc::Sender<Event>) -> Self {
+    pub(crate) fn new(id: NodeId, name: Arc<str>, clock: Clock, events: mpsc::Sender<Event>) -> Self {
         Self {
             id,
             name,
             load: Arc::new(Load::new()),
             counters: Counters::default(),
+            clock,
             poke: Notify::new(),
             retired: AtomicBool::new(false),
             waiters: AtomicU32::new(0),

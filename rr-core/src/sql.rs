@@ -23,6 +23,22 @@
 //! | advisory locks, `set_config`, `currval`, `LAST_INSERT_ID()`, MySQL's `@variables` | `Session` |
 //! | what describes a server (`pg_is_in_recovery()`, `pg_stat_activity`, `@@hostname`) | `Write`: code written for one database means the primary |
 //!
+//! # Where the line is drawn
+//!
+//! - **Locks and settings of a transaction** (`pg_advisory_xact_lock`, `SELECT … FOR UPDATE`) are writes: the
+//!   transaction they need is pinned already. `SET LOCAL` is `Session` all the same, as outside of a transaction
+//!   nobody can tell what its author meant.
+//! - **What this connection did** (`LAST_INSERT_ID()`, `lastval()`, `SHOW WARNINGS`, `pg_backend_pid()`) is
+//!   `Session`; **what a server is** (`SHOW transaction_read_only`, `pg_locks`, `SHOW PROCESSLIST`, `@@hostname`)
+//!   is `Write`.
+//! - **The body of a stored routine** runs later and elsewhere: what it does to its session is not held against
+//!   `CREATE`.
+//! - **MySQL's code comments** (`/*! … */`) are read as code *and* make a statement a `Write`, since servers
+//!   differ in whether they run them; only modifiers such as `SQL_NO_CACHE` may stand there freely. Planner hints
+//!   (`/*+ … */`) are comments.
+//! - **Names are matched as whole words, in any case, quoted or not**, and where a keyword cannot stand (behind a
+//!   dot, behind `AS`) every word is a name: `SELECT t.update, x AS into` is a read.
+//!
 //! # What the text cannot say
 //!
 //! - A **user function** may do anything. It is taken for a read, because a read-only server refuses nearly
@@ -30,8 +46,9 @@
 //! - `SELECT * FROM my_sequence` looks like a table. `SELECT last_value …` is caught.
 //! - `DO` and `CALL` are writes; what they do to the session is not visible.
 //! - `standard_conforming_strings = off` and `NO_BACKSLASH_ESCAPES` change where a string ends. A string whose
-//!   end depends on them is a `Write`, with one exception: PostgreSQL's `'\'`, as in `ESCAPE '\'`. Who
-//!   switches the former off must not write that literal.
+//!   end depends on them (a backslash before a quote) is a `Write`, with one exception: PostgreSQL's `'\'`, as in
+//!   `ESCAPE '\'`. Who switches the former off must not write that literal. Values that are bound instead of
+//!   written into the text never have this problem.
 //! - `ANSI_QUOTES` is no problem: `"…"` is skipped either way, and counts as a name before `(`.
 //!
 //! # Hints
@@ -43,6 +60,7 @@
 //! it believes.
 
 mod bytes;
+mod clauses;
 mod comments;
 mod functions;
 mod grammar;
@@ -54,6 +72,7 @@ mod postgres;
 #[cfg(test)]
 mod properties;
 mod statement;
+mod verb;
 
 use std::fmt;
 

@@ -7,9 +7,10 @@
 //! comparison of positions ([`select`](crate::select)).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{GroupFallback, Spill};
-use crate::position::{Lsn, Position, Timeline};
+use crate::position::Position;
 use crate::select::Rejection;
 use crate::time::Moment;
 
@@ -103,22 +104,21 @@ pub struct Topology {
 /// What is enough to accept a node in nearly all cases.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hot {
-    /// Head of the applied position, where that is one of PostgreSQL.
-    pub(crate) head: Option<(Timeline, Lsn)>,
-    /// By its own limit the node's data is fresh enough up to this moment.
+    /// Head of the applied position as one word; 0 where it has none.
+    pub(crate) head: u64,
+    /// By its own limit the node's data is fresh enough before this moment.
     pub(crate) fresh_until: Moment,
 }
 
 impl Hot {
     fn of(node: &Node) -> Self {
         let head = match &node.applied {
-            Some(Position::Postgres(position)) => Some(position.head()),
-            Some(_) | None => None,
+            Some(Position::Postgres(position)) => position.head_word().unwrap_or(0),
+            Some(_) | None => 0,
         };
         let fresh_until = match (node.max_lag, node.fresh_as_of) {
             (None, _) => Moment::from_nanos(u64::MAX),
-            (Some(limit), Some(fresh)) => fresh + limit,
-            // Only the full verdict can tell; no read happens at the origin.
+            (Some(limit), Some(fresh)) => fresh + limit + Duration::from_nanos(1),
             (Some(_), None) => Moment::ORIGIN,
         };
         Self { head, fresh_until }
@@ -250,8 +250,8 @@ impl Topology {
         self.general
     }
 
-    pub(crate) fn hot(&self, index: usize) -> Hot {
-        self.hot[index]
+    pub(crate) fn hot(&self) -> &[Hot] {
+        &self.hot
     }
 
     pub(crate) fn ranks(&self) -> &[Rank] {
@@ -311,3 +311,6 @@ impl Topology {
         ranks.into_iter().map(|(_, rank)| rank).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

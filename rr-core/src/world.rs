@@ -21,6 +21,7 @@ use crate::position::{Position, Timeline};
 use crate::time::Moment;
 use crate::topology::{Epoch, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
 
+mod identity;
 mod node;
 mod notice;
 mod primary;
@@ -92,11 +93,13 @@ pub struct World {
     rules: Rules,
     nodes: Vec<NodeState>,
     history: History,
-    /// The cluster's identity, as the first accepted primary gave it.
+    /// The cluster's identity, once it is known.
     system: Option<u64>,
     primary: Result<NodeId, NoPrimary>,
-    /// Of the accepted primary.
+    /// Of the accepted primary, or of the last one.
     primary_timeline: Option<Timeline>,
+    /// The accepted primary, or the last one, which may have left.
+    last_primary: Option<(NodeId, Arc<str>)>,
     positions: PrimaryTimeline,
     epoch: Epoch,
     last_failover: Option<Moment>,
@@ -115,6 +118,7 @@ impl World {
             system: None,
             primary: Err(NoPrimary::NotFound),
             primary_timeline: None,
+            last_primary: None,
             positions: PrimaryTimeline::new(),
             epoch: Epoch::default(),
             last_failover: None,
@@ -136,7 +140,10 @@ impl World {
             Event::Answered { node, asked_at, seen } => {
                 self.answered(node, asked_at, seen, now, &mut effects)
             }
-            Event::Silent { node } => self.signal(node, Signal::ProbeFailed, now, &mut effects),
+            Event::Silent { node } => {
+                self.silent(node);
+                self.signal(node, Signal::ProbeFailed, now, &mut effects);
+            }
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
             Event::Tick => {
                 let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
@@ -189,7 +196,9 @@ impl World {
             seen: None,
             sampled_at: None,
             applied: None,
+            ceiling: None,
             came_from: None,
+            standby_at: None,
             lag: ReplicaLag::new(&self.config.lag),
             draining: false,
             claim_quarantine: None,
@@ -233,22 +242,42 @@ impl World {
         if role_changed {
             node.lag.reset(&self.config.lag);
             node.applied = None;
+            node.ceiling = None;
             node.health.start_slowly(now);
             effects.push(Effect::ProbeAll);
+        }
+        if node.seen.is_none() && seen.unprivileged && seen.role == Role::Replica {
+            effects.push(Effect::Report(Notice::Unprivileged { node: Arc::clone(&node.spec.name) }));
         }
         node.sampled_at = Some(asked_at);
         node.seen = Some(seen);
         self.settle_primary(now, effects);
+        if self.nodes[index].seen.as_ref().is_some_and(|seen| self.is_ours(seen)) {
+            self.nodes[index].remember_descent();
+        }
         self.place(index, now, effects);
+    }
+
+    /// What answers next under this name may be another server, or have other data: what it was as a replica tells
+    /// nothing about where a primary comes from that turns up there.
+    fn silent(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.iter_mut().find(|n| n.id == id) {
+            node.came_from = None;
+            node.standby_at = None;
+        }
     }
 
     /// Works out what a node has certainly applied, now that it is known who is the primary.
     fn place(&mut self, index: usize, now: Moment, effects: &mut Vec<Effect>) {
         let is_primary = self.primary == Ok(self.nodes[index].id);
+        let ours = self.nodes[index].seen.as_ref().is_some_and(|seen| self.is_ours(seen));
         let node = &mut self.nodes[index];
         let (Some(seen), Some(asked_at)) = (&node.seen, node.sampled_at) else { return };
         let mut quarantine = None;
+        let mut ceiling = None;
         let applied = match &seen.log {
+            // Positions of two clusters can be compared, and that means nothing.
+            _ if !ours => None,
             Log::Set(position) => position.clone(),
             Log::Postgres { lsn: None, .. } => None,
             Log::Postgres { lsn: Some(lsn), timeline, .. } if is_primary => {
@@ -256,9 +285,7 @@ impl World {
             }
             Log::Postgres { .. } if seen.role == Role::Primary => None,
             Log::Postgres { lsn: Some(lsn), timeline, .. } => {
-                if let Some(timeline) = timeline {
-                    node.came_from = Some(*timeline);
-                }
+                ceiling = self.history.ceiling(*lsn, *timeline).map(Position::Postgres);
                 let applied = self.history.applied(*lsn, *timeline);
                 if applied.beyond_fork && seen.receiving != Some(true) {
                     quarantine = Some(Quarantine::BeyondFork);
@@ -266,12 +293,13 @@ impl World {
                 applied.position.map(Position::Postgres)
             }
         };
-        // A node that has less than before was rebuilt or rewound: what was known of its past is void.
-        let shrank = |old: &Position| applied.as_ref().is_some_and(|new| !new.covers(old));
+        // A node that has less than before, or may have, was rebuilt or rewound: what was known of its past is void.
+        let shrank = |old: &Position| applied.as_ref().is_none_or(|new| !new.covers(old));
         if node.applied.as_ref().is_some_and(shrank) {
             node.lag.reset(&self.config.lag);
         }
         node.applied.clone_from(&applied);
+        node.ceiling = ceiling.or_else(|| applied.clone());
         if let Some(applied) = applied {
             if is_primary {
                 self.positions.record(asked_at, applied);
@@ -337,3 +365,6 @@ impl World {
         self.index(id).map_or_else(|| "?".into(), |index| Arc::clone(&self.nodes[index].spec.name))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! A later position is only larger, so it is safe; an earlier one is not. The question travels behind the write on
 //! the same connection and costs no round trip of its own.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use diesel::QueryResult;
@@ -20,25 +21,27 @@ use crate::connector::Connection;
 /// How our own statements begin.
 pub(crate) const MARK: &str = "/*rr*/ ";
 
-/// Asks for the end of the log, and for the size of its segments while that is not known.
-pub(crate) struct Ask<const WITH_SEGMENT: bool>;
+/// Asks for the end of the log; the first time on a connection also for what stays as it is.
+pub(crate) struct Ask<const FIRST: bool>;
 
-impl<const WITH_SEGMENT: bool> QueryFragment<Pg> for Ask<WITH_SEGMENT> {
+impl<const FIRST: bool> QueryFragment<Pg> for Ask<FIRST> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(MARK);
-        out.push_sql("SELECT pg_current_wal_insert_lsn(), pg_walfile_name(pg_current_wal_lsn())");
-        if WITH_SEGMENT {
-            out.push_sql(", pg_size_bytes(current_setting('wal_segment_size'))");
+        out.push_sql("SELECT pg_current_wal_insert_lsn()");
+        if FIRST {
+            out.push_sql(
+                ", pg_walfile_name(pg_current_wal_lsn()), pg_size_bytes(current_setting('wal_segment_size'))",
+            );
         }
         Ok(())
     }
 }
 
-impl<const WITH_SEGMENT: bool> Query for Ask<WITH_SEGMENT> {
+impl<const FIRST: bool> Query for Ask<FIRST> {
     type SqlType = Untyped;
 }
 
-impl<const WITH_SEGMENT: bool> QueryId for Ask<WITH_SEGMENT> {
+impl<const FIRST: bool> QueryId for Ask<FIRST> {
     type QueryId = Self;
 }
 
@@ -46,11 +49,13 @@ impl<const WITH_SEGMENT: bool> QueryId for Ask<WITH_SEGMENT> {
 ///
 /// Everything whose first poll came before this one's is included.
 pub(crate) async fn position(connection: &Connection) -> Option<Position> {
-    let known = connection.node.segment.load(Ordering::Relaxed);
-    let asked =
-        if known == 0 { ask::<true>(&connection.conn).await } else { ask::<false>(&connection.conn).await };
+    let timeline = &connection.timeline;
+    let asked = match timeline.get() {
+        None => ask::<true>(&connection.conn).await,
+        Some(_) => ask::<false>(&connection.conn).await,
+    };
     match asked {
-        Ok(row) => read(&row?, &connection.node.segment),
+        Ok(row) => read(&row?, timeline, &connection.node.segment),
         Err(error) => {
             unknown(&error);
             None
@@ -62,26 +67,33 @@ pub(crate) fn unknown(error: &Error) {
     tracing::debug!(target: "rr", %error, "the position of a write is not known");
 }
 
-/// The answer. `segment` is the size of the log's segments, 0 until it is known.
-pub(crate) fn read<'a>(row: &impl Row<'a, Pg>, segment: &AtomicU64) -> Option<Position> {
-    let known = segment.load(Ordering::Relaxed);
+/// The answer. What stays as it is on a connection to a primary comes with the first one: the timeline, and the size of
+/// the log's segments, which is 0 until then.
+pub(crate) fn read<'a>(
+    row: &impl Row<'a, Pg>,
+    timeline: &OnceLock<Timeline>,
+    segment: &AtomicU64,
+) -> Option<Position> {
     let number = |column: usize| {
         let field = row.get(column)?;
         let bytes: [u8; 8] = field.value()?.as_bytes().try_into().ok()?;
         Some(u64::from_be_bytes(bytes))
     };
-    let size = if known == 0 { number(2)? } else { known };
-    segment.store(size, Ordering::Relaxed);
-    let file = row.get(1)?;
-    let file = file.value()?;
-    let timeline = Timeline::from_wal_file_name(std::str::from_utf8(file.as_bytes()).ok()?).ok()?;
-    let lsn = Lsn::from_u64(number(0)?).normalised(size);
+    let timeline = match timeline.get() {
+        Some(timeline) => *timeline,
+        None => {
+            let file = row.get(1)?;
+            let file = file.value()?;
+            let found = Timeline::from_wal_file_name(std::str::from_utf8(file.as_bytes()).ok()?).ok()?;
+            segment.store(number(2)?, Ordering::Relaxed);
+            *timeline.get_or_init(|| found)
+        }
+    };
+    let lsn = Lsn::from_u64(number(0)?).normalised(segment.load(Ordering::Relaxed));
     Some(Position::Postgres(PgPosition::new(timeline, lsn)))
 }
 
-async fn ask<const WITH_SEGMENT: bool>(
-    conn: &AsyncPgConnection,
-) -> QueryResult<Option<crate::stream::PgRow>> {
-    let mut rows = (&mut &*conn).load(Ask::<WITH_SEGMENT>).await?;
+async fn ask<const FIRST: bool>(conn: &AsyncPgConnection) -> QueryResult<Option<crate::stream::PgRow>> {
+    let mut rows = (&mut &*conn).load(Ask::<FIRST>).await?;
     rows.next().await.transpose()
 }

@@ -20,7 +20,6 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Checkout {
     connection: Option<PooledConnection>,
     route: Option<Route<NodePool>>,
-    work: Arc<Work>,
 }
 
 /// The statements of one connection. A connection runs them in order, so that the end of one proves the end of all
@@ -29,6 +28,13 @@ pub(crate) struct Checkout {
 pub(crate) struct Work {
     begun: AtomicU64,
     ended: AtomicU64,
+}
+
+impl Work {
+    /// Whether the server may still be at work.
+    fn is_under_way(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) < self.begun.load(Ordering::Relaxed)
+    }
 }
 
 /// A statement under way. Clones are the same statement.
@@ -46,8 +52,9 @@ impl Statement {
 }
 
 impl Checkout {
-    pub(crate) fn new(connection: PooledConnection, route: Route<NodePool>) -> Self {
-        Self { connection: Some(connection), route: Some(route), work: Arc::default() }
+    pub(crate) fn new(connection: PooledConnection, mut route: Route<NodePool>) -> Self {
+        route.begin();
+        Self { connection: Some(connection), route: Some(route) }
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -73,13 +80,9 @@ impl Checkout {
 
     /// Announces a statement.
     pub(crate) fn statement(&self) -> Statement {
-        let number = self.work.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        Statement { work: Arc::clone(&self.work), number }
-    }
-
-    /// Whether the server may still be at work.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.work.ended.load(Ordering::Relaxed) < self.work.begun.load(Ordering::Relaxed)
+        let work = &self.connection().work;
+        let number = work.begun.fetch_add(1, Ordering::Relaxed) + 1;
+        Statement { work: Arc::clone(work), number }
     }
 
     /// Gives the connection back and says how its node did.
@@ -109,11 +112,11 @@ impl Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        if self.is_busy() {
+        let Some(mut connection) = self.connection.take() else { return };
+        if connection.work.is_under_way() {
             stop(&connection);
         }
-        connection.relay.connect(None);
+        connection.tell(None);
     }
 }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use diesel::QueryResult;
-use diesel::connection::{
-    CacheSize, DynInstrumentation, TransactionManagerStatus, get_default_instrumentation,
-};
+use diesel::connection::{CacheSize, TransactionManagerStatus, get_default_instrumentation};
 use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel_async::AsyncPgConnection;
@@ -54,8 +52,8 @@ pub struct RoutedPgConnection {
     once: AtomicU8,
     /// Where all statements are to go.
     standing: Option<Place>,
-    instrumentation: Shared,
-    instrumented: bool,
+    /// Absent until somebody wants to see events.
+    instrumentation: Option<Shared>,
     cache: CacheSize,
     /// The connection that was lent out by [`Self::replica`].
     lent: Option<Checkout>,
@@ -73,7 +71,8 @@ pub(crate) struct Pin {
 
 impl Pin {
     fn new(checkout: Checkout, ledger: Ledger) -> Self {
-        Self { checkout, ledger, hold: Hold::default() }
+        let hold = Hold::of(checkout.route().role());
+        Self { checkout, ledger, hold }
     }
 
     fn stays(&self) -> bool {
@@ -94,20 +93,14 @@ impl Drop for Pin {
 
 impl RoutedPgConnection {
     pub(crate) fn new(router: Router<DieselConnector>) -> Self {
-        let default = get_default_instrumentation();
-        let instrumented = default.is_some();
-        let instrumentation = match default {
-            Some(own) => DynInstrumentation::from(own),
-            None => DynInstrumentation::none(),
-        };
+        let instrumentation = get_default_instrumentation().map(|own| Shared::new(own.into()));
         Self {
             ledger: Ledger::new(router),
             pin: OnceCell::new(),
             idle: TransactionManagerStatus::default(),
             once: AtomicU8::new(0),
             standing: None,
-            instrumentation: Shared::new(instrumentation),
-            instrumented,
+            instrumentation,
             cache: CacheSize::Unbounded,
             lent: None,
             running: Running::default(),
@@ -267,14 +260,12 @@ impl RoutedPgConnection {
     /// Makes a connection that was just taken out this handle's own.
     fn adopt(&self, connection: &mut PooledConnection) {
         connection.set_cache(self.cache);
-        if self.instrumented {
-            connection.relay.connect(Some(&self.instrumentation));
-        }
+        connection.tell(self.instrumentation.as_ref());
     }
 
     fn lower<Q: QueryFragment<Pg> + QueryId>(&self, query: &Q) -> QueryResult<Lowered> {
         let classes = self.ledger.router.connector().classes();
-        let mut lowered = lower(query, classes, self.instrumented)?;
+        let mut lowered = lower(query, classes, self.instrumentation.is_some())?;
         let once = match self.once.swap(0, Ordering::Relaxed) {
             1 => Some(Place::Primary),
             2 => Some(Place::Replica),

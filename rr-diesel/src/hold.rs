@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rr_core::sql::StatementClass;
+use rr_core::topology::Role;
 
 use crate::run::Place;
 
 /// Why a handle keeps a connection. Nothing of it is true at first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hold {
+    /// It is one to a replica: for a transaction that only reads.
+    on_replica: bool,
     /// It stays when the transaction ends.
     pub(crate) stays: AtomicBool,
     /// Its session is not as it was, and must not be given to anybody else.
@@ -22,9 +25,27 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
+    /// For a connection to a node of this role.
+    pub(crate) fn of(role: Role) -> Self {
+        let no = AtomicBool::default;
+        Self {
+            on_replica: role == Role::Replica,
+            stays: no(),
+            altered: no(),
+            lent: no(),
+            in_transaction: no(),
+            wrote: no(),
+        }
+    }
+
     /// Notes what a statement will have done to this connection, and says whether to ask where it ends.
     pub(crate) fn prepare(&self, class: StatementClass, sql: &str) -> Place {
         if class == StatementClass::Read {
+            return Place::No;
+        }
+        if self.on_replica {
+            // Nothing is written there, and whatever was set must not be left for others.
+            self.altered.store(true, Ordering::Relaxed);
             return Place::No;
         }
         let in_transaction = self.in_transaction.load(Ordering::Relaxed);

@@ -39,7 +39,8 @@ impl Search {
     /// What to ask the router for.
     pub(crate) fn request<K: Connector>(&self, ledger: &Ledger<K>) -> Request<'_> {
         let requirement = if self.primary { Requirement::PRIMARY } else { ledger.requirement() };
-        let mut request = Request::read(requirement).avoiding(&self.tried);
+        let level = ledger.router.config().consistency;
+        let mut request = Request::read(requirement).at_level(level).avoiding(&self.tried);
         if self.wish.place == Some(Place::Replica) {
             request = request.prefer(ReadPreference::ReplicaPreferred);
         }

@@ -1,6 +1,7 @@
 //! Transactions: one connection from begin to end, by default the primary's.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use diesel::QueryResult;
@@ -107,7 +108,16 @@ async fn on_pin<T>(
 ) -> QueryResult<T> {
     let pin = conn.pin_mut().get_mut().ok_or(Error::NotInTransaction)?;
     let statement = pin.checkout.statement();
-    let done = work(pin.checkout.connection_mut()).await;
+    let name = Arc::clone(pin.checkout.route().name());
+    let connection = pin.checkout.connection_mut();
+    let done = match connection.node.statement_timeout {
+        None => work(connection).await,
+        // Given up half-way, the connection's own manager knows that it is broken.
+        Some(limit) => match tokio::time::timeout(limit, work(connection)).await {
+            Ok(done) => done,
+            Err(_) => Err(error::too_slow(&name, limit)),
+        },
+    };
     if !done.as_ref().is_err_and(error::is_lost) {
         statement.done();
     }

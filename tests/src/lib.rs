@@ -2,9 +2,30 @@
 //!
 //! [`cluster`] boots real PostgreSQL servers in about a second and removes them whatever happens;
 //! [`plain`] lets the core be tested without an ORM;
-//! [`proxy`] is the network between them, which a test may cut, slow down or silence.
+//! [`proxy`] is the network between them, which a test may cut, slow down or silence;
+//! [`simulation`] runs thousands of failovers a second without any server.
 
 pub mod cluster;
 pub mod plain;
 pub mod proxy;
+pub mod simulation;
 pub mod wait;
+
+/// The snippets of the documentation, so that `cargo test --doc` compiles them.
+#[cfg(doctest)]
+mod documentation {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../docs/tour.md")]
+    mod tour {}
+    #[doc = include_str!("../../docs/guide/adding-an-adapter.md")]
+    mod adding_an_adapter {}
+    #[doc = include_str!("../../docs/guide/concepts.md")]
+    mod concepts {}
+    #[doc = include_str!("../../docs/guide/configuration.md")]
+    mod configuration {}
+    #[doc = include_str!("../../docs/guide/failover.md")]
+    mod failover {}
+    #[doc = include_str!("../../docs/guide/operating.md")]
+    mod operating {}
+}

@@ -23,7 +23,7 @@ pub struct NodeConfig {
     pub url: DatabaseUrl,
     /// Its share of the reads, relative to the other nodes; at least 1. Default: 100.
     pub weight: u32,
-    /// Where it runs. Default: nowhere, which counts as farther than every region that is known.
+    /// Where it runs. Default: not known, which counts as near.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// 0 is used first; a node of a higher number only when no node of a lower one may serve. Default: 0.

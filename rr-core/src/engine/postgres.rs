@@ -25,10 +25,21 @@ CASE WHEN pg_is_in_recovery() THEN greatest(\
 THEN pg_last_wal_replay_lsn() END)::text, \
 (SELECT system_identifier::text FROM pg_control_system()), \
 (SELECT count(*)::text FROM pg_stat_wal_receiver), \
-pg_size_bytes(current_setting('wal_segment_size'))::text";
+pg_size_bytes(current_setting('wal_segment_size'))::text, \
+pg_has_role('pg_read_all_stats', 'USAGE')::text";
 
 pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, UnreadableProbe> {
-    let columns = ["in_recovery", "lsn", "wal_file", "timeline", "switch", "system", "receivers", "segment"];
+    let columns = [
+        "in_recovery",
+        "lsn",
+        "wal_file",
+        "timeline",
+        "switch",
+        "system",
+        "receivers",
+        "segment",
+        "privileged",
+    ];
     let text = |index: usize| row.get(index).and_then(Option::as_deref).filter(|text| !text.is_empty());
     let bad = |index: usize| UnreadableProbe { column: columns[index] };
     let lsn = |index: usize| match text(index) {
@@ -55,6 +66,7 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
         role,
         system: text(5).map(|text| text.parse().map_err(|_| bad(5))).transpose()?,
         log,
+        unprivileged: matches!(text(8), Some("f" | "false" | "0")),
         receiving: text(6).and_then(|text| text.parse::<u32>().ok()).map(|receivers| receivers > 0),
     })
 }
@@ -83,23 +95,33 @@ pub fn fault_of_sqlstate(code: &str, on_replica: bool) -> Option<Fault> {
 mod tests {
     use super::*;
 
-    fn row(columns: [&str; 8]) -> Vec<Option<String>> {
+    fn row(columns: [&str; 9]) -> Vec<Option<String>> {
         columns.into_iter().map(|text| (!text.is_empty()).then(|| text.to_owned())).collect()
     }
 
     #[test]
     fn a_primary_is_normalised_and_knows_its_timeline_and_switch() {
-        let row =
-            row(["false", "0/3000028", "000000020000000000000003", "", "0/3000000", "77", "0", "16777216"]);
+        let row = row([
+            "false",
+            "0/3000028",
+            "000000020000000000000003",
+            "",
+            "0/3000000",
+            "77",
+            "0",
+            "16777216",
+            "true",
+        ]);
         let seen = read_probe(&row).unwrap();
         assert_eq!((seen.role, seen.system, seen.receiving), (Role::Primary, Some(77), Some(false)));
+        assert!(!seen.unprivileged);
         let lsn = Some(Lsn::from_u64(0x300_0000));
         assert_eq!(seen.log, Log::Postgres { lsn, timeline: Timeline::new(2), switch: lsn });
     }
 
     #[test]
     fn a_replica_reports_what_it_replayed_as_it_is() {
-        let row = row(["t", "0/3000028", "", "1", "", "77", "1", "16777216"]);
+        let row = row(["t", "0/3000028", "", "1", "", "77", "1", "16777216", "false"]);
         let seen = read_probe(&row).unwrap();
         let log = Log::Postgres {
             lsn: Some(Lsn::from_u64(0x300_0028)),
@@ -107,11 +129,12 @@ mod tests {
             switch: None,
         };
         assert_eq!((seen.role, seen.receiving, seen.log), (Role::Replica, Some(true), log));
+        assert!(seen.unprivileged);
     }
 
     #[test]
     fn an_answer_that_makes_no_sense_names_its_column() {
-        let good = ["t", "0/1", "", "1", "", "77", "1", "16777216"];
+        let good = ["t", "0/1", "", "1", "", "77", "1", "16777216", "true"];
         for (index, text, column) in [
             (0, "maybe", "in_recovery"),
             (1, "12", "lsn"),

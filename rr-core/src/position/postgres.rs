@@ -70,9 +70,9 @@ impl PgPosition {
         (self.timeline, self.lsn)
     }
 
-    /// The head, when there is nothing else.
-    pub(crate) const fn single(&self) -> Option<(Timeline, Lsn)> {
-        if self.older.is_none() { Some(self.head()) } else { None }
+    /// Whether the head is all there is.
+    pub(crate) const fn is_single(&self) -> bool {
+        self.older.is_none()
     }
 
     /// How far `timeline` is included; `None` when nothing of it is known to be.

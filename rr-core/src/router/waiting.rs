@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Router;
+use super::{Decision, Router};
 use crate::connector::Connector;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
-use crate::select::{Ask, Selected};
+use crate::select::Ask;
 use crate::snapshot::{Common, Snapshot};
 use crate::topology::{NodeSet, Topology};
 
@@ -29,33 +29,50 @@ impl<C: Connector> Router<C> {
         patience: Duration,
     ) -> Result<Route<C::Pool>, RouteError> {
         let shared = &self.inner.shared;
-        if !self.is_behind(&shared.snapshot.load(), request) || patience.is_zero() {
-            return self.route(request);
-        }
-        let mut published = shared.published.subscribe();
-        let waiting = self.wait_on(request);
-        let deadline = tokio::time::Instant::now() + patience;
-        while tokio::time::timeout_at(deadline, published.changed()).await.is_ok_and(|alive| alive.is_ok()) {
+        let hopeful = {
             let snapshot = shared.snapshot.load();
-            if !self.is_behind(&snapshot, request) {
-                drop(waiting);
-                let (index, reason) = self.decide(&snapshot, request)?;
-                let reason = if reason == RouteReason::Replica { RouteReason::CaughtUp } else { reason };
-                return Ok(self.enter(&snapshot, index, reason, request));
+            let decision = self.decide(&snapshot, request);
+            if patience.is_zero() || !self.may_improve(&snapshot, request, decision) {
+                return self.conclude(&snapshot, request, decision);
+            }
+            self.wait_on(request)
+        };
+        let mut published = shared.published.subscribe();
+        // What was published since the decision counts as news.
+        published.mark_changed();
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let news = tokio::time::timeout_at(deadline, published.changed()).await;
+            let snapshot = shared.snapshot.load();
+            let decision = self.decide(&snapshot, request);
+            if !self.may_improve(&snapshot, request, decision) {
+                drop(hopeful);
+                let caught_up = match decision {
+                    Decision::Node(index, RouteReason::Replica) => {
+                        Decision::Node(index, RouteReason::CaughtUp)
+                    }
+                    other => other,
+                };
+                return self.conclude(&snapshot, request, caught_up);
+            }
+            if !news.is_ok_and(|alive| alive.is_ok()) {
+                drop(hopeful);
+                return self.conclude(&snapshot, request, decision);
             }
         }
-        drop(waiting);
-        self.route(request)
     }
 
     /// Whether only their positions keep replicas from serving.
-    fn is_behind(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> bool {
-        if request.access != Access::Read || !request.requirement.admits_replicas() {
-            return false;
+    fn may_improve(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>, decision: Decision) -> bool {
+        match decision {
+            Decision::Node(..) => false,
+            Decision::Fallback(_, reason) => reason == RouteReason::ReplicasBehind,
+            Decision::Nowhere => {
+                request.access == Access::Read
+                    && request.requirement.admits_replicas()
+                    && !behind(&snapshot.topology, &self.ask(&snapshot.topology, request)).is_empty()
+            }
         }
-        let ask = self.ask(&snapshot.topology, request);
-        let fallback = matches!(ask.select(&snapshot.topology), Selected::Fallback(_) | Selected::Nowhere);
-        fallback && !behind(&snapshot.topology, &ask).is_empty()
     }
 
     /// Has the replicas that are closest to what the read needs (and the primary, where a write has yet to be placed)

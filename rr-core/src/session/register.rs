@@ -9,17 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
-use crate::position::{Lsn, PgPosition, Position, Timeline};
+use crate::position::{PgPosition, Position};
 use crate::requirement::Requirement;
 
 /// Nothing has been put in.
 const EMPTY: u64 = 0;
 /// The position is in `rest`.
 const ELSEWHERE: u64 = u64::MAX;
-
-/// The low bits hold the LSN (4 PiB of log), the others the timeline.
-const LSN_BITS: u32 = 52;
-const LARGEST_TIMELINE: u32 = (1 << (64 - LSN_BITS)) - 2;
 
 #[derive(Debug, Default)]
 pub(super) struct Register {
@@ -32,7 +28,7 @@ impl Register {
         let Some(new) = pack(to) else { return self.raise_elsewhere(to) };
         let mut old = self.word.load(Ordering::Acquire);
         loop {
-            if old == ELSEWHERE || (old != EMPTY && timeline_of(old) != timeline_of(new)) {
+            if old == ELSEWHERE || (old != EMPTY && !PgPosition::on_one_timeline(old, new)) {
                 return self.raise_elsewhere(to);
             }
             if old >= new {
@@ -103,26 +99,20 @@ impl Register {
     }
 }
 
-const fn timeline_of(word: u64) -> u64 {
-    word >> LSN_BITS
-}
-
+/// Positions of other engines and of several timelines have no word.
 fn pack(position: &Position) -> Option<u64> {
     let Position::Postgres(position) = position else { return None };
-    let (timeline, lsn) = position.single()?;
-    let fits = timeline.get() <= LARGEST_TIMELINE && lsn.as_u64() < 1 << LSN_BITS;
-    fits.then(|| u64::from(timeline.get()) << LSN_BITS | lsn.as_u64())
+    if position.is_single() { position.head_word() } else { None }
 }
 
 fn unpack(word: u64) -> Option<Position> {
-    let timeline = Timeline::new(u32::try_from(timeline_of(word)).ok()?)?;
-    let lsn = Lsn::from_u64(word & ((1 << LSN_BITS) - 1));
-    Some(Position::Postgres(PgPosition::new(timeline, lsn)))
+    PgPosition::from_word(word).map(Position::Postgres)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::{Lsn, Timeline};
     use proptest::prelude::*;
 
     fn at(timeline: u32, lsn: u64) -> Position {

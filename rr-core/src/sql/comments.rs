@@ -3,10 +3,17 @@
 //! Every function gets the text behind `/*`.
 
 use super::Hint;
+use super::bytes::find;
 
 /// The length of a comment that ends at the first `*/`.
 pub(super) fn flat(rest: &[u8]) -> Option<usize> {
-    rest.windows(2).position(|pair| pair == b"*/")
+    let mut at = 0;
+    loop {
+        at = find(rest, at, b'*') + 1;
+        if *rest.get(at)? == b'/' {
+            return Some(at - 1);
+        }
+    }
 }
 
 /// The length of a comment in which every further `/*` asks for its own `*/`.

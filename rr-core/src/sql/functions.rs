@@ -6,7 +6,7 @@
 //! are about this server or this connection instead of the data.
 
 use super::StatementClass::{self, Read, Session, Write};
-use super::names::{Names, Word};
+use super::names::Names;
 
 /// One dialect's functions.
 pub(super) struct Functions {
@@ -18,13 +18,16 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    /// What calling `name` does; names are matched in any case.
+    /// What calling the function named from `start` to `end` does; names are matched in any case.
     #[inline]
-    pub(super) fn class(&self, name: Word<'_>) -> StatementClass {
-        match self.names.get(name) {
-            Some(class) => class,
-            None => self.family(name.bytes()),
+    pub(super) fn class(&self, text: &[u8], start: usize, end: usize) -> StatementClass {
+        if let Some(class) = self.names.get(text, start, end) {
+            return class;
         }
+        let name = text.get(start..end).unwrap_or_default();
+        let may_be_family = name.len() >= self.prefix.len()
+            && name.first().map(u8::to_ascii_lowercase) == self.prefix.as_bytes().first().copied();
+        if may_be_family { self.family(name) } else { Read }
     }
 
     #[cfg(test)]
@@ -32,20 +35,19 @@ impl Functions {
         self.names.listed()
     }
 
-    #[inline]
     fn family(&self, name: &[u8]) -> StatementClass {
         strip_prefix(name, self.prefix).map_or(Read, |rest| {
-            self.families
-                .iter()
-                .find(|(beginning, _)| strip_prefix(rest, beginning).is_some())
-                .map_or(Read, |(_, class)| *class)
+            let mut found =
+                self.families.iter().filter(|(beginning, _)| strip_prefix(rest, beginning).is_some());
+            found.next().map_or(Read, |(_, class)| *class)
         })
     }
 }
 
 fn strip_prefix<'a>(name: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     let (head, rest) = name.split_at_checked(prefix.len())?;
-    head.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
+    let may = head.first().map(u8::to_ascii_lowercase) == prefix.as_bytes().first().copied();
+    (may && head.eq_ignore_ascii_case(prefix.as_bytes())).then_some(rest)
 }
 
 /// PostgreSQL's, its contributed modules', and SQLite's few.

@@ -1,12 +1,22 @@
-//! The words that can change what a statement is.
+//! What each token means to the ones behind it.
 
-use super::names::{Names, Word};
+use super::names::Names;
 
-/// What a bare word means to the rules. Words with the same effect share a variant.
+/// The last token: what it is, and if it is a bare word that is listed, which. Words with the same effect share
+/// a variant. The rules look at nothing else that lies behind them, so this is all the loop carries along.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Keyword {
-    /// Any word that is not listed.
-    None,
+pub(super) enum Seen {
+    /// A word that is not listed, or a quoted name.
+    Name,
+    /// A name right behind `AS`: never the name of a function.
+    Label,
+    /// A string, a number or a parameter.
+    Literal,
+    Open,
+    Close,
+    Dot,
+    Semicolon,
+    Symbol,
 
     /// `SELECT`, `VALUES`, `TABLE`: the main verb of a query.
     Query,
@@ -14,7 +24,7 @@ pub(super) enum Keyword {
     ReadVerb,
     /// A verb that ties what follows to this connection: `SET`, `LISTEN`, `COMMIT`, …
     SessionVerb,
-    /// `INSERT`, `UPDATE`, `DELETE`, `MERGE`: what a `WITH` can hide. `UPDATE` also follows `FOR`.
+    /// `INSERT`, `MERGE`; with the next two, what a `WITH` can hide.
     Insert,
     Update,
     Delete,
@@ -40,7 +50,7 @@ pub(super) enum Keyword {
     In,
     /// `TEMP`, `TEMPORARY`.
     Temp,
-    /// `LOCAL`, `GLOBAL`, `REPLACE`, `RECURSIVE`: may stand between the verb and `TEMP`.
+    /// `LOCAL`, `GLOBAL`, `REPLACE`: may stand between the verb and `TEMP`.
     BeforeTemp,
     Transaction,
     Read,
@@ -58,23 +68,20 @@ pub(super) enum Keyword {
     /// `SQL_CALC_FOUND_ROWS`: the next statement asks this connection for the number.
     CalcFoundRows,
 
+    /// `FOR NO`, `FOR KEY`
+    ForNo,
+    ForKey,
+    /// `INTO LOCAL`, `INTO GLOBAL`
+    IntoLocal,
+    /// `NEXT VALUE`, `PREVIOUS VALUE`
+    NextValue,
+    PreviousValue,
+
     /// A relation or schema whose rows describe one server, not the data.
     NodeRelation,
     /// A relation whose rows describe this connection.
     ConnectionRelation,
 }
 
-impl Keyword {
-    /// Whether the word matters even when it is quoted or qualified.
-    pub(super) const fn is_relation(self) -> bool {
-        matches!(self, Self::NodeRelation | Self::ConnectionRelation)
-    }
-}
-
-pub(super) type Keywords = Names<Keyword, 512>;
-
-/// The keyword that `word` is.
-#[inline]
-pub(super) fn keyword(words: &Keywords, word: Word<'_>) -> Keyword {
-    words.get(word).unwrap_or(Keyword::None)
-}
+/// The listed words of one dialect.
+pub(super) type Keywords = Names<Seen, 512>;

@@ -1,12 +1,13 @@
 //! Text into tokens: everything that quotes and comments can hide is decided here.
 //!
-//! The lexer never looks back further than the token it is in and never forward without moving there, so its
-//! time is linear on any input. What it cannot be sure about (a quote that two server settings read
-//! differently, a comment that some servers run) it reports as evidence for [`StatementClass::Write`].
+//! The lexer never looks further ahead than it then moves (the look at what follows an `E'…'` string and a lone
+//! `$` are the exceptions, and nothing looks twice), so its time is linear on any input. What it cannot be sure
+//! about (a quote that two server settings read differently, a comment that some servers run) it reports as
+//! evidence for [`StatementClass::Write`].
 
 use std::marker::PhantomData;
 
-use super::bytes::{Byte, in_word};
+use super::bytes::{Byte, digits_end, find, find_either, in_word, word_end};
 use super::comments::{self, CodeComment};
 use super::grammar::Grammar;
 use super::{Hint, StatementClass};
@@ -18,7 +19,7 @@ pub(super) enum Kind {
     Word,
     /// A quoted name; in MySQL also a `"…"` string, which is a name there under `ANSI_QUOTES`.
     Quoted,
-    /// A string or a number.
+    /// A string, a number or a parameter.
     Literal,
     Open,
     Close,
@@ -29,14 +30,25 @@ pub(super) enum Kind {
     /// A MySQL system variable: `@@name`, `@@session.name`.
     SystemVariable,
     Symbol,
+    /// White space or a comment; never handed out.
+    Blank,
 }
 
-/// A token: for [`Kind::Quoted`] the span is what stands between the quotes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token {
     pub(super) kind: Kind,
+    /// For [`Kind::Quoted`] the span is what stands between the quotes.
     pub(super) start: usize,
     pub(super) end: usize,
+    /// Where to go on reading.
+    pub(super) next: usize,
+}
+
+impl Token {
+    #[inline]
+    const fn new(kind: Kind, start: usize, next: usize) -> Self {
+        Self { kind, start, end: next, next }
+    }
 }
 
 /// How a backslash before the closing quote is read.
@@ -52,13 +64,13 @@ enum Backslash {
     MySql,
 }
 
+/// What reading has told so far. Where it has come to is the caller's to know: a position kept in here would
+/// go through memory at every byte.
 pub(super) struct Lexer<'a, G> {
     text: &'a [u8],
-    at: usize,
     /// What the text itself gives away, whatever the statement.
     pub(super) evidence: StatementClass,
-    /// The text ended inside a quote or a comment.
-    pub(super) open: bool,
+    open: bool,
     /// The most restrictive hint so far.
     pub(super) hint: Option<Hint>,
     /// Inside a MySQL comment whose content is code.
@@ -67,10 +79,9 @@ pub(super) struct Lexer<'a, G> {
 }
 
 impl<'a, G: Grammar> Lexer<'a, G> {
-    pub(super) fn new(text: &'a [u8]) -> Self {
+    pub(super) const fn new(text: &'a [u8]) -> Self {
         Self {
             text,
-            at: 0,
             evidence: StatementClass::Read,
             open: false,
             hint: None,
@@ -79,268 +90,255 @@ impl<'a, G: Grammar> Lexer<'a, G> {
         }
     }
 
-    /// The next token, or `None` at the end of the text.
-    #[inline]
-    pub(super) fn next(&mut self) -> Option<Token> {
+    /// Whether the text ended inside a quote or a comment.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open || self.in_code_comment
+    }
+
+    /// The token at or behind `at`, or `None` at the end of the text.
+    pub(super) fn token(&mut self, mut at: usize) -> Option<Token> {
         loop {
-            let start = self.at;
-            let Some(&first) = self.text.get(start) else {
-                self.open |= self.in_code_comment;
-                return None;
+            let first = *self.text.get(at)?;
+            let next = at + 1;
+            let token = match G::BYTES[usize::from(first)] {
+                Byte::Space => Token::new(Kind::Blank, at, next),
+                Byte::Word if Self::is_prefix(self.text, at) => self.prefixed(at),
+                Byte::Word => Token::new(Kind::Word, at, word_end(self.text, next)),
+                Byte::Digit => Token::new(Kind::Literal, at, self.number_end(next)),
+                Byte::DoubleQuote | Byte::Backtick => {
+                    let end = self.quoted_name_end(at, first);
+                    Token { kind: Kind::Quoted, start: next, end, next: end + 1 }
+                }
+                Byte::Quote => Token::new(Kind::Literal, at, self.string_end(at) + 1),
+                Byte::Open => Token::new(Kind::Open, at, next),
+                Byte::Close => Token::new(Kind::Close, at, next),
+                Byte::Dot => Token::new(Kind::Dot, at, next),
+                Byte::Semicolon => Token::new(Kind::Semicolon, at, next),
+                class => self.rare(class, at),
             };
-            self.at = start + 1;
-            let kind = match G::BYTES[usize::from(first)] {
-                Byte::Space => continue,
-                Byte::Word => self.word(start),
-                Byte::Digit => self.number(),
-                Byte::Quote => {
-                    self.quoted(b'\'', if G::MYSQL { Backslash::MySql } else { Backslash::Standard });
-                    Kind::Literal
-                }
-                Byte::DoubleQuote => {
-                    let end = self.quoted(b'"', if G::MYSQL { Backslash::MySql } else { Backslash::Plain });
-                    return Some(Token { kind: Kind::Quoted, start: start + 1, end });
-                }
-                Byte::Backtick => {
-                    let end = self.quoted(b'`', Backslash::Plain);
-                    return Some(Token { kind: Kind::Quoted, start: start + 1, end });
-                }
-                Byte::Dollar => self.dollar(),
-                Byte::Dash if self.is_dash_comment() => {
-                    self.line_comment();
-                    continue;
-                }
-                Byte::Hash => {
-                    self.line_comment();
-                    continue;
-                }
-                Byte::Slash if self.peek() == Some(b'*') => {
-                    self.block_comment();
-                    continue;
-                }
-                Byte::Star if self.in_code_comment && self.peek() == Some(b'/') => {
-                    self.at += 1;
-                    self.in_code_comment = false;
-                    continue;
-                }
-                Byte::Nul => {
-                    // Some servers and drivers stop at it, some go on.
-                    self.evidence = StatementClass::Write;
-                    continue;
-                }
-                Byte::At if self.peek() == Some(b'@') => self.system_variable(),
-                Byte::At => Kind::At,
-                Byte::Open => Kind::Open,
-                Byte::Close => Kind::Close,
-                Byte::Dot => Kind::Dot,
-                Byte::Semicolon => Kind::Semicolon,
-                Byte::Dash | Byte::Slash | Byte::Star | Byte::Symbol => Kind::Symbol,
-            };
-            return Some(Token { kind, start, end: self.at });
-        }
-    }
-
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-
-    /// A word, or in PostgreSQL a string or name whose first letter says how to read it.
-    #[inline]
-    fn word(&mut self, start: usize) -> Kind {
-        let end = self.run_of(in_word);
-        if !G::MYSQL && end == start + 1 && matches!(self.text.get(end), Some(b'\'' | b'&')) {
-            return self.prefixed(start);
-        }
-        Kind::Word
-    }
-
-    #[cold]
-    fn prefixed(&mut self, start: usize) -> Kind {
-        match self.text.get(start..self.text.len().min(start + 3)) {
-            Some([b'e' | b'E', b'\'', ..]) => {
-                self.at += 1;
-                self.escape_string();
-                Kind::Literal
+            if token.kind != Kind::Blank {
+                return Some(token);
             }
+            at = token.next;
+        }
+    }
+
+    /// Whether the word at `at` is a single letter before a quote or an `&`, which may say how to read on.
+    #[inline]
+    pub(super) fn is_prefix(text: &[u8], at: usize) -> bool {
+        !G::MYSQL && matches!(text.get(at + 1), Some(b'\'' | b'&'))
+    }
+
+    /// The closing quote of the name in double quotes or backticks at `at`.
+    #[inline]
+    pub(super) fn quoted_name_end(&mut self, at: usize, quote: u8) -> usize {
+        let string = G::MYSQL && quote == b'"';
+        self.quote_end(at + 1, quote, if string { Backslash::MySql } else { Backslash::Plain })
+    }
+
+    /// The closing quote of the string in single quotes at `at`.
+    #[inline]
+    pub(super) fn string_end(&mut self, at: usize) -> usize {
+        self.quote_end(at + 1, b'\'', if G::MYSQL { Backslash::MySql } else { Backslash::Standard })
+    }
+
+    /// What the loops do not handle by themselves: comments, dollar quotes, parameters, variables.
+    pub(super) fn rare(&mut self, first: Byte, at: usize) -> Token {
+        let next = at + 1;
+        let second = self.text.get(next).copied();
+        match first {
+            Byte::Dash if self.is_dash_comment(next) => Token::new(Kind::Blank, at, self.line_end(next)),
+            Byte::Hash => Token::new(Kind::Blank, at, self.line_end(next)),
+            Byte::Slash if second == Some(b'*') => Token::new(Kind::Blank, at, self.block_comment(next + 1)),
+            Byte::Star if self.in_code_comment && second == Some(b'/') => {
+                self.in_code_comment = false;
+                Token::new(Kind::Blank, at, next + 1)
+            }
+            Byte::Nul => {
+                // Some servers and drivers stop at it, some go on.
+                self.evidence = StatementClass::Write;
+                Token::new(Kind::Blank, at, next)
+            }
+            Byte::Dollar if second.is_some_and(|byte| byte.is_ascii_digit()) => {
+                Token::new(Kind::Literal, at, digits_end(self.text, next))
+            }
+            Byte::Dollar => self.dollar(at),
+            Byte::At if second == Some(b'@') => Token::new(Kind::SystemVariable, at, self.path_end(next + 1)),
+            Byte::At => Token::new(Kind::At, at, next),
+            _ => Token::new(Kind::Symbol, at, next),
+        }
+    }
+
+    /// What [`is_prefix`](Self::is_prefix) has found.
+    #[cold]
+    pub(super) fn prefixed(&mut self, at: usize) -> Token {
+        match self.text.get(at..self.text.len().min(at + 3)) {
+            Some([b'e' | b'E', b'\'', ..]) => Token::new(Kind::Literal, at, self.escape_string(at + 2)),
             Some([b'u' | b'U', b'&', b'"']) => {
                 // Any name can be spelled with escapes: U&"n\0065xtval".
                 self.evidence = StatementClass::Write;
-                Kind::Word
+                Token::new(Kind::Word, at, at + 1)
             }
-            _ => Kind::Word,
+            _ => Token::new(Kind::Word, at, at + 1),
         }
     }
 
-    /// `E'…'`. A string on the next line continues it, and its backslashes still escape.
-    fn escape_string(&mut self) {
+    /// Where to read on behind `E'…'`. A string on the next line continues it, and its backslashes still escape.
+    fn escape_string(&mut self, content: usize) -> usize {
+        let mut at = self.quote_end(content, b'\'', Backslash::Escapes) + 1;
         loop {
-            self.quoted(b'\'', Backslash::Escapes);
-            loop {
-                match self.peek().map(|byte| G::BYTES[usize::from(byte)]) {
-                    Some(Byte::Space) => self.at += 1,
-                    Some(Byte::Dash) if self.text.get(self.at + 1) == Some(&b'-') => self.line_comment(),
-                    Some(Byte::Quote) => break,
-                    _ => return,
-                }
+            match self.text.get(at).map(|byte| G::BYTES[usize::from(*byte)]) {
+                Some(Byte::Space) => at += 1,
+                Some(Byte::Dash) if self.is_dash_comment(at + 1) => at = self.line_end(at + 1),
+                Some(Byte::Quote) => at = self.quote_end(at + 1, b'\'', Backslash::Escapes) + 1,
+                _ => return at,
             }
-            self.at += 1;
         }
     }
 
     /// Digits, fraction and exponent, and not a letter more: older servers read `1INTO t` as `1 INTO t`.
     #[inline]
-    fn number(&mut self) -> Kind {
-        self.run_of(|byte| byte.is_ascii_digit());
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.run_of(|byte| byte.is_ascii_digit());
+    pub(super) fn number_end(&self, at: usize) -> usize {
+        let mut end = digits_end(self.text, at);
+        // Most numbers end here.
+        if !matches!(self.text.get(end), Some(b'.' | b'e' | b'E')) {
+            return end;
         }
-        if let Some(b'e' | b'E') = self.peek() {
-            let sign = usize::from(matches!(self.text.get(self.at + 1), Some(b'+' | b'-')));
-            if self.text.get(self.at + 1 + sign).is_some_and(u8::is_ascii_digit) {
-                self.at += 1 + sign;
-                self.run_of(|byte| byte.is_ascii_digit());
+        if self.text.get(end) == Some(&b'.') {
+            end = digits_end(self.text, end + 1);
+        }
+        if let Some(b'e' | b'E') = self.text.get(end) {
+            let sign = usize::from(matches!(self.text.get(end + 1), Some(b'+' | b'-')));
+            if self.text.get(end + 1 + sign).is_some_and(u8::is_ascii_digit) {
+                end = digits_end(self.text, end + 1 + sign);
             }
         }
-        Kind::Literal
+        end
     }
 
-    /// Moves to the first byte that is not `wanted`.
-    #[inline]
-    fn run_of(&mut self, wanted: impl Fn(u8) -> bool) -> usize {
-        while let Some(&byte) = self.text.get(self.at) {
-            if !wanted(byte) {
-                break;
-            }
-            self.at += 1;
+    /// Where the quote is that closes what begins at `start`; a doubled one stands for itself. If there is none,
+    /// the end of the text.
+    #[inline(always)]
+    fn quote_end(&mut self, start: usize, quote: u8, backslash: Backslash) -> usize {
+        let text = self.text;
+        let end = find(text, start, quote);
+        let doubled = text.get(end + 1) == Some(&quote);
+        let escaped = backslash != Backslash::Plain && text.get(end.wrapping_sub(1)) == Some(&b'\\');
+        if end < text.len() && !doubled && !escaped {
+            return end;
         }
-        self.at
+        self.quote_end_from(start, end, quote, backslash)
     }
 
-    /// Moves behind the closing quote, where a doubled quote stands for itself. Returns where the quoted text
-    /// ends.
-    #[inline]
-    fn quoted(&mut self, quote: u8, backslash: Backslash) -> usize {
-        let start = self.at;
+    /// The same, from the first quote in it on.
+    #[inline(never)]
+    fn quote_end_from(&mut self, start: usize, first: usize, quote: u8, backslash: Backslash) -> usize {
+        let (mut from, mut end) = (start, first);
         loop {
-            let from = self.at;
-            let end = self.run_of(|byte| byte != quote);
-            if end == self.text.len() {
+            if end >= self.text.len() {
                 self.open = true;
                 return end;
             }
-            self.at = end + 1;
-            let doubled = self.peek() == Some(quote);
-            if backslash != Backslash::Plain && self.escaped(from, end) {
+            let doubled = self.text.get(end + 1) == Some(&quote);
+            if backslash != Backslash::Plain && self.is_escaped(from, end) {
                 match backslash {
-                    Backslash::Escapes => continue,
-                    Backslash::MySql => {
-                        self.evidence = StatementClass::Write;
+                    // `ESCAPE '\'` is written everywhere; it only makes sense one way.
+                    Backslash::Standard if end == start + 1 && !doubled => return end,
+                    Backslash::Standard | Backslash::Plain => self.evidence = StatementClass::Write,
+                    Backslash::Escapes | Backslash::MySql => {
+                        if backslash == Backslash::MySql {
+                            self.evidence = StatementClass::Write;
+                        }
+                        (from, end) = (end + 1, find(self.text, end + 1, quote));
                         continue;
                     }
-                    // `ESCAPE '\'` is written everywhere; it only makes sense one way.
-                    Backslash::Standard if end == start + 1 && !doubled => {}
-                    Backslash::Standard => self.evidence = StatementClass::Write,
-                    Backslash::Plain => {}
                 }
             }
             if !doubled {
                 return end;
             }
-            self.at += 1;
+            (from, end) = (end + 2, find(self.text, end + 2, quote));
         }
     }
 
-    /// Whether an odd number of backslashes stands before `end`.
-    #[inline]
-    fn escaped(&self, from: usize, end: usize) -> bool {
+    /// Whether an odd number of backslashes stands between `from` and `end`, right before `end`.
+    fn is_escaped(&self, from: usize, end: usize) -> bool {
         let content = self.text.get(from..end).unwrap_or_default();
-        content.last() == Some(&b'\\')
-            && content.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+        content.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
     }
 
-    /// `$1`, `$tag$ … $tag$`, or a lone `$`.
-    fn dollar(&mut self) -> Kind {
-        let tag_start = self.at;
-        if self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.run_of(|byte| byte.is_ascii_digit());
-            return Kind::Literal;
+    /// `$tag$ … $tag$`, or a lone `$`.
+    fn dollar(&mut self, at: usize) -> Token {
+        let tag_start = at + 1;
+        let tag_len = self
+            .text
+            .get(tag_start..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|byte| in_word(**byte) && **byte != b'$')
+            .count();
+        if self.text.get(tag_start + tag_len) != Some(&b'$') {
+            return Token::new(Kind::Symbol, at, tag_start);
         }
-        let tag_end = self.run_of(|byte| in_word(byte) && byte != b'$');
-        if self.peek() != Some(b'$') {
-            self.at = tag_start;
-            return Kind::Symbol;
-        }
-        let tag = self.text.get(tag_start - 1..=tag_end).unwrap_or_default();
-        self.at = tag_end + 1;
+        let content = tag_start + tag_len + 1;
+        let tag = self.text.get(at..content).unwrap_or_default();
+        let mut close = content;
         loop {
-            let dollar = self.run_of(|byte| byte != b'$');
-            let rest = self.text.get(dollar..).unwrap_or_default();
+            close = find(self.text, close, b'$');
+            let rest = self.text.get(close..).unwrap_or_default();
             if rest.is_empty() {
                 self.open = true;
-                return Kind::Literal;
+                return Token::new(Kind::Literal, at, close);
             }
             if rest.starts_with(tag) {
-                self.at = dollar + tag.len();
-                return Kind::Literal;
+                return Token::new(Kind::Literal, at, close + tag.len());
             }
-            // What was compared holds no other `$`, so it is not read twice for long.
-            self.at = dollar + 1;
+            // A tag has no `$` inside, so what was compared is passed over at once by the next search.
+            close += 1;
         }
     }
 
-    /// Whether the `-` before the cursor begins a comment.
+    /// Whether the `-` before `at` begins a comment.
     #[inline]
-    fn is_dash_comment(&self) -> bool {
-        self.peek() == Some(b'-')
-            && (!G::MYSQL || self.text.get(self.at + 1).is_none_or(|byte| *byte <= b' ' || *byte == 0x7f))
+    fn is_dash_comment(&self, at: usize) -> bool {
+        self.text.get(at) == Some(&b'-')
+            && (!G::MYSQL || self.text.get(at + 1).is_none_or(|byte| *byte <= b' ' || *byte == 0x7f))
     }
 
-    fn line_comment(&mut self) {
-        // MySQL's ends at a NUL as well, and code may follow.
-        self.run_of(|byte| byte != b'\n' && if G::MYSQL { byte != 0 } else { byte != b'\r' });
+    /// Where a line comment ends. MySQL's ends at a NUL as well, and code may follow.
+    fn line_end(&self, at: usize) -> usize {
+        find_either(self.text, at, b'\n', if G::MYSQL { 0 } else { b'\r' })
     }
 
-    /// The cursor is on the `*` of `/*`.
-    fn block_comment(&mut self) {
-        let inner = self.at + 1;
-        let rest = self.text.get(inner..).unwrap_or_default();
-        if G::MYSQL {
+    /// Where to go on reading, for a comment whose content begins at `at`.
+    fn block_comment(&mut self, at: usize) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let length = if G::MYSQL {
             match comments::code_comment(rest) {
-                None => {}
-                Some(CodeComment::Blank(length)) => {
-                    self.at = inner + length;
-                    return;
-                }
+                Some(CodeComment::Blank(length)) => return at + length,
                 Some(CodeComment::Code(start)) => {
-                    self.at = inner + start;
                     self.evidence = StatementClass::Write;
                     self.in_code_comment = true;
-                    return;
+                    return at + start;
                 }
-                Some(CodeComment::Open) => {
-                    self.at = self.text.len();
-                    self.open = true;
-                    return;
-                }
+                Some(CodeComment::Open) => None,
+                None => comments::flat(rest),
             }
-        }
-        let length = if G::MYSQL { comments::flat(rest) } else { comments::nested(rest) };
+        } else {
+            comments::nested(rest)
+        };
         let Some(length) = length else {
             self.open = true;
-            self.at = self.text.len();
-            return;
+            return self.text.len();
         };
-        self.at = inner + length + 2;
         let hint = rest.get(..length).and_then(comments::hint);
         self.hint = self.hint.max(hint);
+        at + length + 2
     }
 
-    /// The cursor is on the second `@` of `@@session.name`.
-    fn system_variable(&mut self) -> Kind {
-        self.at += 1;
-        self.run_of(|byte| in_word(byte) || byte == b'.' || byte == b'`');
-        Kind::SystemVariable
+    /// Where the name of a system variable ends.
+    fn path_end(&self, at: usize) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
+        at + rest.iter().take_while(|byte| in_word(**byte) || matches!(byte, b'.' | b'`')).count()
     }
 }

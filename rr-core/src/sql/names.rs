@@ -4,48 +4,7 @@
 //! passes is hashed by its first and last eight bytes, folded to lower case, into a table that the compiler
 //! has built.
 
-/// Where a word lies in the text, and enough of it to compare without going back.
-#[derive(Clone, Copy)]
-pub(super) struct Word<'a> {
-    text: &'a [u8],
-    start: usize,
-    end: usize,
-}
-
-impl<'a> Word<'a> {
-    #[inline]
-    pub(super) const fn new(text: &'a [u8], start: usize, end: usize) -> Self {
-        Self { text, start, end }
-    }
-
-    /// The word as written.
-    #[inline]
-    pub(super) fn bytes(self) -> &'a [u8] {
-        self.text.get(self.start..self.end).unwrap_or_default()
-    }
-
-    #[inline]
-    const fn len(self) -> usize {
-        self.end - self.start
-    }
-
-    #[inline]
-    fn first(self) -> u8 {
-        self.text.get(self.start).copied().unwrap_or_default()
-    }
-
-    /// First and last eight bytes, in lower case; a shorter word is padded with zeros and both are the same.
-    #[inline]
-    fn key(self) -> Key {
-        if self.len() >= 8 {
-            Key { head: fold(load(self.text, self.start)), tail: fold(load(self.text, self.end - 8)) }
-        } else {
-            let mask = (1_u64 << (self.len() * 8)) - 1;
-            let head = fold(load(self.text, self.start)) & mask;
-            Key { head, tail: head }
-        }
-    }
-}
+use super::bytes::tail;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
@@ -54,8 +13,6 @@ struct Key {
 }
 
 impl Key {
-    const NONE: Self = Self { head: 0, tail: 0 };
-
     const fn slot(self, len: usize, slots: usize) -> usize {
         let mixed = (self.head ^ self.tail.rotate_left(25) ^ len as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         // The high half has the best bits; `slots` is a power of two.
@@ -69,27 +26,45 @@ const fn fold(bytes: u64) -> u64 {
     bytes | 0x2020_2020_2020_2020
 }
 
-/// Eight bytes from `at`; zeros beyond the end.
+/// The key of the word from `start` to `end`.
 #[inline]
-fn load(text: &[u8], at: usize) -> u64 {
-    let rest = text.get(at..).unwrap_or_default();
-    match rest.first_chunk::<8>() {
-        Some(chunk) => u64::from_le_bytes(*chunk),
-        None => load_short(rest),
+fn key(text: &[u8], start: usize, end: usize) -> Key {
+    let head = fold(load(text, start));
+    match end - start {
+        len @ ..8 => {
+            let head = head & ((1 << (len * 8)) - 1);
+            Key { head, tail: head }
+        }
+        8 => Key { head, tail: head },
+        _ => Key { head, tail: fold(load(text, end - 8)) },
     }
 }
 
-fn load_short(rest: &[u8]) -> u64 {
-    rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
+/// Eight bytes from `at`; zeros beyond the end.
+#[inline]
+fn load(text: &[u8], at: usize) -> u64 {
+    match text.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => tail(text, at),
+    }
+}
+
+/// One place in the table.
+#[derive(Clone, Copy)]
+struct Slot<V> {
+    key: Key,
+    /// Zero when the place is free.
+    len: u8,
+    value: V,
+    /// Into `entries`.
+    index: u16,
 }
 
 /// Names in lower case, each with what it means. `SLOTS` is a power of two, at least twice the number of names.
 pub(super) struct Names<V: Copy + 'static, const SLOTS: usize> {
     /// Bit `n` of entry `c`: some name begins with the byte `c` (either case) and is `n` bytes long.
     lengths: [u64; 256],
-    /// Index into `entries`, plus one; zero is an empty slot.
-    slots: [u16; SLOTS],
-    keys: [Key; SLOTS],
+    slots: [Slot<V>; SLOTS],
     entries: &'static [(&'static str, V)],
 }
 
@@ -97,13 +72,13 @@ impl<V: Copy + 'static, const SLOTS: usize> Names<V, SLOTS> {
     /// Builds the table; meant for a `static`, so that a bad list fails to compile.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the asserts bound every index; const code has no TryFrom"
+        reason = "the asserts bound every number; const code has no TryFrom"
     )]
     pub(super) const fn new(entries: &'static [(&'static str, V)]) -> Self {
         assert!(SLOTS.is_power_of_two() && entries.len() * 2 <= SLOTS && SLOTS <= 1 << 15);
         let mut lengths = [0_u64; 256];
-        let mut slots = [0_u16; SLOTS];
-        let mut keys = [Key::NONE; SLOTS];
+        let mut slots =
+            [Slot { key: Key { head: 0, tail: 0 }, len: 0, value: entries[0].1, index: 0 }; SLOTS];
         let mut index = 0;
         while index < entries.len() {
             let name = entries[index].0.as_bytes();
@@ -114,25 +89,35 @@ impl<V: Copy + 'static, const SLOTS: usize> Names<V, SLOTS> {
             lengths[name[0].to_ascii_uppercase() as usize] |= bit;
             let key = const_key(name);
             let mut slot = key.slot(name.len(), SLOTS);
-            while slots[slot] != 0 {
+            while slots[slot].len != 0 {
                 assert!(
-                    !same(entries[slots[slot] as usize - 1].0.as_bytes(), name),
+                    !same(entries[slots[slot].index as usize].0.as_bytes(), name),
                     "a name is listed twice"
                 );
                 slot = (slot + 1) & (SLOTS - 1);
             }
-            slots[slot] = index as u16 + 1;
-            keys[slot] = key;
+            slots[slot] = Slot { key, len: name.len() as u8, value: entries[index].1, index: index as u16 };
             index += 1;
         }
-        Self { lengths, slots, keys, entries }
+        Self { lengths, slots, entries }
     }
 
-    /// What `word` means, in any case; `None` when it is not listed.
-    #[inline]
-    pub(super) fn get(&self, word: Word<'_>) -> Option<V> {
-        let lengths = self.lengths[usize::from(word.first())];
-        if word.len() < 64 && lengths >> word.len() & 1 != 0 { self.find(word) } else { None }
+    /// What the word from `start` to `end` means, in any case; `None` when it is not listed.
+    #[inline(always)]
+    pub(super) fn get(&self, text: &[u8], start: usize, end: usize) -> Option<V> {
+        let first = text.get(start).copied().unwrap_or_default();
+        self.get_word(text, first, start, end)
+    }
+
+    /// The same, for a caller that has looked at the first byte already.
+    #[inline(always)]
+    pub(super) fn get_word(&self, text: &[u8], first: u8, start: usize, end: usize) -> Option<V> {
+        let len = end - start;
+        if len < 64 && self.lengths[usize::from(first)] >> len & 1 != 0 {
+            self.find(text, start, end)
+        } else {
+            None
+        }
     }
 
     #[cfg(test)]
@@ -140,22 +125,32 @@ impl<V: Copy + 'static, const SLOTS: usize> Names<V, SLOTS> {
         self.entries
     }
 
-    #[inline]
-    fn find(&self, word: Word<'_>) -> Option<V> {
-        let key = word.key();
-        let mut slot = key.slot(word.len(), SLOTS);
+    #[inline(never)]
+    fn find(&self, text: &[u8], start: usize, end: usize) -> Option<V> {
+        let len = end - start;
+        let key = key(text, start, end);
+        let mut place = key.slot(len, SLOTS);
         loop {
-            let index = usize::from(*self.slots.get(slot)?);
-            let (name, value) = self.entries.get(index.checked_sub(1)?)?;
-            // Sixteen bytes are all in the key.
-            if self.keys.get(slot) == Some(&key)
-                && name.len() == word.len()
-                && (name.len() <= 16 || name.as_bytes().eq_ignore_ascii_case(word.bytes()))
-            {
-                return Some(*value);
+            let slot = self.slots.get(place)?;
+            if slot.len == 0 {
+                return None;
             }
-            slot = (slot + 1) & (SLOTS - 1);
+            // Sixteen bytes are all in the key.
+            if slot.key == key
+                && usize::from(slot.len) == len
+                && (len <= 16 || self.is_name(slot.index, text.get(start..end)?))
+            {
+                return Some(slot.value);
+            }
+            place = (place + 1) & (SLOTS - 1);
         }
+    }
+
+    #[cold]
+    fn is_name(&self, index: u16, word: &[u8]) -> bool {
+        self.entries
+            .get(usize::from(index))
+            .is_some_and(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word))
     }
 }
 
@@ -195,7 +190,7 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, Word};
+    use super::Names;
 
     static NAMES: Names<u8, 16> = Names::new(&[
         ("a", 1),
@@ -207,7 +202,7 @@ mod tests {
     ]);
 
     fn get(text: &str, start: usize, end: usize) -> Option<u8> {
-        NAMES.get(Word::new(text.as_bytes(), start, end))
+        NAMES.get(text.as_bytes(), start, end)
     }
 
     #[test]

@@ -157,9 +157,12 @@ pub struct Node {
     pub draining: bool,
     /// Why it is kept away from traffic.
     pub quarantine: Option<Quarantine>,
-    /// What it has certainly applied.
+    /// What it has certainly applied: what its reads certainly see.
     pub applied: Option<Position>,
-    /// When the sample in `applied` was asked for.
+    /// What its reads may have seen up to then, as far as the present history goes: what a session
+    /// [saw](crate::session::Session::saw). More than `applied` where it is not known which timeline it has reached.
+    pub ceiling: Option<Position>,
+    /// When the sample in `applied` and `ceiling` was asked for.
     pub sampled_at: Option<Moment>,
     /// Its data was current at this moment.
     pub fresh_as_of: Option<Moment>,
@@ -191,6 +194,7 @@ impl Node {
             draining: false,
             quarantine: None,
             applied: None,
+            ceiling: None,
             sampled_at: None,
             fresh_as_of: None,
             lag_bytes: None,

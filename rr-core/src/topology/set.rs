@@ -57,7 +57,25 @@ impl NodeSet {
     /// The `n`th member in ascending order.
     #[must_use]
     pub fn nth(self, n: usize) -> Option<usize> {
+        let first = self.0.trailing_zeros();
+        let run = self.0.checked_shr(first).unwrap_or(0);
+        // Nearly always the members are neighbours, and there is nothing to search.
+        if run & run.wrapping_add(1) == 0 {
+            return (n < self.len()).then_some(first as usize + n);
+        }
         self.iter().nth(n)
+    }
+
+    /// The members for which `test` holds, where testing all indices below `len` is cheaper than walking.
+    pub(crate) fn retain_below(self, len: usize, test: impl Fn(usize) -> bool) -> Self {
+        let bits = (0..len.min(MAX_NODES)).fold(0, |bits, index| bits | u64::from(test(index)) << index);
+        Self(self.0 & bits)
+    }
+
+    /// The members that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// The members in ascending order.
@@ -115,6 +133,16 @@ mod tests {
         assert_eq!(set.iter().collect::<Vec<_>>(), [0, 5, 63]);
         assert_eq!((set.len(), set.nth(1), set.nth(3)), (3, Some(5), None));
         assert!(set.contains(63) && !set.contains(64));
+    }
+
+    #[test]
+    fn the_nth_is_the_same_with_and_without_gaps() {
+        for bits in [0, 1, 0b1110, 0b1011, u64::MAX, u64::MAX << 7, 1 << 63, 0b101 << 60] {
+            let set = NodeSet(bits);
+            for n in 0..=MAX_NODES {
+                assert_eq!(set.nth(n), set.iter().nth(n), "{bits:b} {n}");
+            }
+        }
     }
 
     #[test]

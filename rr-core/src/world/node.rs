@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, NodeConfig};
-use crate::engine::Observation;
+use crate::engine::{Log, Observation};
 use crate::health::Health;
 use crate::lag::ReplicaLag;
 use crate::position::{Position, Timeline};
@@ -81,8 +81,12 @@ pub(super) struct NodeState {
     pub(super) seen: Option<Observation>,
     pub(super) sampled_at: Option<Moment>,
     pub(super) applied: Option<Position>,
+    /// What it may have applied at most, as far as the present history goes.
+    pub(super) ceiling: Option<Position>,
     /// The timeline that it was last known to be on while it was a replica.
     pub(super) came_from: Option<Timeline>,
+    /// It was a replica when it was asked at this moment.
+    pub(super) standby_at: Option<Moment>,
     pub(super) lag: ReplicaLag,
     pub(super) draining: bool,
     /// Because of who it claims to be.
@@ -97,6 +101,30 @@ impl NodeState {
             Some(seen) => seen.role,
             None => self.spec.expected,
         }
+    }
+
+    /// Remembers what it has just said of itself as a replica, for the day when it is promoted.
+    pub(super) fn remember_descent(&mut self) {
+        let Some(seen) = self.seen.as_ref().filter(|seen| seen.role == Role::Replica) else { return };
+        if let Log::Postgres { timeline: Some(timeline), .. } = seen.log {
+            self.came_from = Some(timeline);
+        }
+        self.standby_at = self.sampled_at;
+    }
+
+    /// Up to when everything in its history was the old primary's too, now that it is the primary on timeline `new`
+    /// after one on `old`; `None` when it may not descend from that one.
+    ///
+    /// It was still a replica then, so its own commits are later, and all before are those that it shares.
+    pub(super) fn descends_since(&self, old: Option<Timeline>, new: Option<Timeline>) -> Option<Moment> {
+        let next = |old: Timeline| Timeline::new(old.get().saturating_add(1));
+        // A replica may be further than the timeline it shows; it cannot be when the new number is the next one.
+        let direct = match (old, new) {
+            (None, None) => true,
+            (Some(old), Some(new)) => self.came_from == Some(old) && next(old) == Some(new),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.standby_at.filter(|_| direct)
     }
 
     pub(super) fn quarantine(&self) -> Option<Quarantine> {
@@ -120,6 +148,7 @@ impl NodeState {
         node.draining = self.draining;
         node.quarantine = self.quarantine();
         node.applied.clone_from(&self.applied);
+        node.ceiling.clone_from(&self.ceiling);
         node.sampled_at = self.sampled_at;
         node.fresh_as_of = if is_primary { self.sampled_at } else { self.lag.fresh_as_of() };
         node.lag_bytes = if is_primary { Some(0) } else { self.lag.bytes() };

@@ -81,6 +81,11 @@ pub enum Notice {
         /// The node that would take over.
         target: Option<Arc<str>>,
     },
+    /// The role that watches a replica may not see its timeline.
+    Unprivileged {
+        /// Its name.
+        node: Arc<str>,
+    },
     /// A node joined.
     Joined {
         /// Its name.
@@ -113,6 +118,7 @@ impl Notice {
             Self::Lag { .. } => "lag",
             Self::Panic(_) => "panic",
             Self::Failover { .. } => "failover",
+            Self::Unprivileged { .. } => "unprivileged",
             Self::Joined { .. } => "joined",
             Self::Draining { .. } => "draining",
             Self::Left { .. } => "left",
@@ -131,6 +137,7 @@ impl Notice {
             Self::Failover { decision, .. } => !matches!(decision, Decision::Stay),
             Self::Readmitted { .. }
             | Self::Released { .. }
+            | Self::Unprivileged { .. }
             | Self::Joined { .. }
             | Self::Draining { .. }
             | Self::Left { .. } => false,
@@ -173,6 +180,11 @@ impl fmt::Display for Notice {
                 Decision::Propose(_) => write!(f, "the primary is gone; {} should take over", name(target)),
                 Decision::Promote(_) => write!(f, "the primary is gone; {} takes over", name(target)),
             },
+            Self::Unprivileged { node } => write!(
+                f,
+                "the role that watches `{node}` may not read statistics: after a failover it serves only from its next \
+                 restartpoint on (`checkpoint_timeout`); `GRANT pg_read_all_stats` to the role avoids that"
+            ),
             Self::Joined { node } => write!(f, "`{node}` joined"),
             Self::Draining { node } => write!(f, "`{node}` is draining"),
             Self::Left { node } => write!(f, "`{node}` left"),

@@ -18,14 +18,18 @@ impl World {
             Log::Postgres { timeline, .. } => timeline,
             Log::Set(_) => None,
         };
+        let highest = self.history.highest();
+        self.learn_identity();
+        let believed = !self.awaits_identity();
         for node in &self.nodes {
-            if let Some(timeline) = node.seen.as_ref().filter(|seen| self.is_ours(seen)).and_then(timeline_of)
-            {
+            let seen = node.seen.as_ref().filter(|seen| believed && self.is_ours(seen));
+            if let Some(timeline) = seen.and_then(timeline_of) {
                 self.history.reached(timeline);
             }
         }
         let claims = self.nodes.iter().filter_map(|node| {
-            let seen = node.seen.as_ref().filter(|seen| seen.role == Role::Primary && self.is_ours(seen))?;
+            let seen = node.seen.as_ref().filter(|seen| believed && self.is_ours(seen))?;
+            let seen = Some(seen).filter(|seen| seen.role == Role::Primary)?;
             let alive = node.health.failures() < self.config.health.down_after;
             Some(Claim::new(node.id, timeline_of(seen), alive))
         });
@@ -42,14 +46,17 @@ impl World {
         let seen =
             verdict.as_ref().ok().and_then(|id| self.index(*id)).and_then(|i| self.nodes[i].seen.clone());
         let timeline = seen.as_ref().and_then(timeline_of);
-        if let Some(seen) = seen {
-            self.system = self.system.or(seen.system);
-            if let (Log::Postgres { switch, .. }, Some(timeline), Ok(id)) = (seen.log, timeline, &verdict) {
-                let came_from = self.index(*id).and_then(|index| self.nodes[index].came_from);
-                self.history.primary(timeline, switch, came_from);
-            }
+        if let Some(seen) = seen
+            && let (Log::Postgres { switch, .. }, Some(timeline), Ok(id)) = (seen.log, timeline, &verdict)
+        {
+            let came_from = self.index(*id).and_then(|index| self.nodes[index].came_from);
+            self.history.primary(timeline, switch, came_from);
         }
         self.enthrone(verdict, timeline, now, effects);
+        if self.history.highest() != highest {
+            // Whoever shows an older timeline may have followed to this one.
+            self.place_all(now, effects);
+        }
     }
 
     fn enthrone(
@@ -65,13 +72,9 @@ impl World {
             self.primary_timeline = timeline.or(self.primary_timeline);
             return;
         }
-        let name = |id: &Result<NodeId, NoPrimary>| {
-            id.as_ref()
-                .ok()
-                .and_then(|id| self.nodes.iter().find(|n| n.id == *id))
-                .map(|n| Arc::clone(&n.spec.name))
-        };
-        let (from, to) = (name(&self.primary), name(&verdict));
+        let from =
+            self.last_primary.as_ref().filter(|_| self.primary.is_ok()).map(|(_, name)| Arc::clone(name));
+        let to = verdict.as_ref().ok().map(|id| self.name(*id));
         if let Err(NoPrimary::SplitBrain { first, second }) = &verdict {
             let (first, second) = (Arc::clone(first), Arc::clone(second));
             effects.push(Effect::Report(Notice::SplitBrain { first, second }));
@@ -83,9 +86,16 @@ impl World {
                 self.last_failover = Some(now);
             }
             if let Some(index) = self.index(id) {
+                // Freshness is about one primary's commits: what of it holds for the new one's as well?
+                let same_node = self.last_primary.as_ref().is_some_and(|(last, _)| *last == id);
+                if !same_node || self.primary_timeline != timeline {
+                    let limit = self.nodes[index].descends_since(self.primary_timeline, timeline);
+                    self.nodes.iter_mut().for_each(|node| node.lag.limit(limit));
+                }
                 self.nodes[index].health.start_slowly(now);
                 self.nodes[index].lag.reset(&self.config.lag);
             }
+            self.last_primary = Some((id, self.name(id)));
             // Moments of the old primary's samples say nothing about what the new one had.
             self.positions = PrimaryTimeline::new();
         }
@@ -93,24 +103,12 @@ impl World {
         self.primary_timeline = timeline.or(self.primary_timeline);
         effects.push(Effect::Report(Notice::Primary { epoch: self.epoch, from, to }));
         effects.push(Effect::ProbeAll);
+        self.place_all(now, effects);
+    }
+
+    fn place_all(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for index in 0..self.nodes.len() {
             self.place(index, now, effects);
-        }
-    }
-
-    /// While nobody has claimed anything, the node that the configuration calls the primary and that was never seen
-    /// is taken at its word: a write to it fails by itself, with the driver's own message.
-    fn presumed_primary(&self) -> Option<NodeId> {
-        let unseen = self.nodes.iter().find(|n| n.spec.expected == Role::Primary && n.seen.is_none())?;
-        let claimed =
-            self.nodes.iter().any(|n| n.seen.as_ref().is_some_and(|seen| seen.role == Role::Primary));
-        (!claimed && self.system.is_none()).then_some(unseen.id)
-    }
-
-    fn is_ours(&self, seen: &Observation) -> bool {
-        match (self.system, seen.system) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            _ => true,
         }
     }
 
@@ -175,6 +173,8 @@ impl World {
         };
         effects.push(Effect::Report(Notice::Failover { decision: decision.clone(), target }));
         if let Decision::Promote(target) = decision {
+            // It counts whether it succeeds or not: a second one on its heels would make two primaries.
+            self.last_failover = Some(now);
             effects.push(Effect::Promote(target));
         }
         self.decision = decision;

@@ -97,18 +97,26 @@ impl History {
         let Some(highest) = self.highest.filter(|highest| timeline < *highest) else {
             return Applied { position: Some(self.position(timeline, lsn)), beyond_fork: false };
         };
-        if highest.get() - timeline.get() > MAX_DOUBT {
-            return unknown;
-        }
-        let later = (timeline.get() + 1..=highest.get()).filter_map(Timeline::new);
-        let forks: Option<Vec<Lsn>> =
-            later.map(|later| self.pasts.get(&later).and_then(|past| past.get(&timeline)).copied()).collect();
-        match forks.and_then(|forks| forks.into_iter().min()) {
-            Some(fork) => {
+        // The past of the highest one is part of the pasts of all between, as far as they are known, and nothing where
+        // one of them is not.
+        match self.pasts.get(&highest).and_then(|past| past.get(&timeline)) {
+            Some(&fork) => {
                 Applied { position: Some(self.position(timeline, lsn.min(fork))), beyond_fork: lsn > fork }
             }
             None => unknown,
         }
+    }
+
+    /// What a replica at `lsn`, which has reached at least `timeline`, may have applied at most of the present history.
+    ///
+    /// Who must not see less than a reader of it has seen has to cover this, and not merely what is certain.
+    pub(super) fn ceiling(&self, lsn: Lsn, timeline: Option<Timeline>) -> Option<PgPosition> {
+        let applied = self.applied(lsn, timeline);
+        if applied.position.is_some() && !applied.beyond_fork {
+            return applied.position;
+        }
+        let most = PgPosition::new(self.highest?, lsn);
+        Some(applied.position.map_or_else(|| most.clone(), |applied| applied.join(&most)))
     }
 }
 
@@ -201,6 +209,18 @@ mod tests {
         let position = applied(&promoted(), 60, 2).position.unwrap();
         assert!(position.covers(&PgPosition::new(tl(1), lsn(60))));
         assert!(!position.covers(&PgPosition::new(tl(1), lsn(61))));
+    }
+
+    #[test]
+    fn who_may_have_followed_may_have_seen_the_new_timeline() {
+        let history = promoted();
+        let most = history.ceiling(lsn(130), Some(tl(1))).unwrap();
+        assert!(!history.position(tl(2), lsn(129)).covers(&most));
+        assert!(history.position(tl(2), lsn(130)).covers(&most));
+        // Before the fork there is no doubt, and after it there is none about who has shown the new timeline.
+        assert_eq!(history.ceiling(lsn(90), Some(tl(1))), Some(PgPosition::new(tl(1), lsn(90))));
+        assert_eq!(history.ceiling(lsn(130), Some(tl(2))), Some(history.position(tl(2), lsn(130))));
+        assert_eq!(history.ceiling(lsn(130), None), Some(PgPosition::new(tl(2), lsn(130))));
     }
 
     #[test]

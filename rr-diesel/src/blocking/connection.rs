@@ -190,7 +190,8 @@ impl<C: Routable> RoutedConnection<C> {
     /// Keeps this connection until the transaction that was begun on it ends.
     pub(super) fn keep(&mut self, checkout: Checkout<C>) -> &mut Pin<C> {
         let ledger = self.opener.ledger.clone();
-        self.pin.insert(Pin { checkout, ledger, hold: Hold::default() })
+        let hold = Hold::of(checkout.role());
+        self.pin.insert(Pin { checkout, ledger, hold })
     }
 
     /// Gives up the connection of a transaction that has ended.

@@ -1,20 +1,19 @@
 //! Stopping what a handle does, wherever that runs.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_postgres::CancelToken;
 
 use crate::connector::{Connection, Tls};
 
 /// What a handle runs right now, for its cancel tokens. Nothing is noted before there is one.
-#[derive(Clone, Default)]
-pub(super) struct Running(Arc<Inner>);
+#[derive(Default)]
+pub(super) struct Running(OnceLock<Arc<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    watched: AtomicBool,
     cancelled: AtomicU64,
     now: Mutex<Vec<(u64, CancelToken, Tls)>>,
     next: AtomicU64,
@@ -28,23 +27,20 @@ impl Inner {
 
 impl Running {
     pub(super) fn token(&self) -> RoutedCancelToken {
-        self.0.watched.store(true, Ordering::Relaxed);
-        RoutedCancelToken { running: self.clone() }
+        RoutedCancelToken { running: Arc::clone(self.0.get_or_init(Arc::default)) }
     }
 
     /// How often this was cancelled: a statement that was must not be tried again.
     pub(super) fn cancelled(&self) -> u64 {
-        self.0.cancelled.load(Ordering::Acquire)
+        self.0.get().map_or(0, |inner| inner.cancelled.load(Ordering::Acquire))
     }
 
     /// Notes what runs until the guard is dropped.
     pub(super) fn note(&self, connection: &Connection) -> Option<Noted<'_>> {
-        if !self.0.watched.load(Ordering::Relaxed) {
-            return None;
-        }
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        self.0.now().push((number, connection.conn.cancel_token(), connection.tls.clone()));
-        Some(Noted { inner: &self.0, number })
+        let inner = self.0.get()?;
+        let number = inner.next.fetch_add(1, Ordering::Relaxed);
+        inner.now().push((number, connection.conn.cancel_token(), connection.tls.clone()));
+        Some(Noted { inner, number })
     }
 }
 
@@ -62,7 +58,7 @@ impl Drop for Noted<'_> {
 /// Stops what its handle does at the moment when it is asked to, on whatever nodes.
 #[derive(Clone)]
 pub struct RoutedCancelToken {
-    running: Running,
+    running: Arc<Inner>,
 }
 
 impl RoutedCancelToken {
@@ -72,7 +68,7 @@ impl RoutedCancelToken {
     /// # Errors
     /// When a server cannot be reached.
     pub async fn cancel_query<T>(&self, _tls: T) -> Result<(), tokio_postgres::Error> {
-        let inner = &self.running.0;
+        let inner = &self.running;
         inner.cancelled.fetch_add(1, Ordering::AcqRel);
         let now: Vec<_> = inner.now().iter().map(|(_, token, tls)| (token.clone(), tls.clone())).collect();
         for (token, tls) in now {

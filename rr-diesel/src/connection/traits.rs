@@ -1,7 +1,7 @@
 //! What code that was written for a plain connection expects of one.
 
 use diesel::associations::{HasTable, Identifiable};
-use diesel::connection::{CacheSize, Instrumentation, TransactionManagerStatus};
+use diesel::connection::{CacheSize, DynInstrumentation, Instrumentation, TransactionManagerStatus};
 use diesel::pg::Pg;
 use diesel::query_builder::{
     AsChangeset, AsQuery, IntoUpdateTarget, QueryFragment, QueryId, UpdateStatement,
@@ -130,14 +130,13 @@ impl AsyncConnection for RoutedPgConnection {
     }
 
     fn instrumentation(&mut self) -> &mut dyn Instrumentation {
-        &mut self.instrumentation
+        self.instrumentation.get_or_insert_with(|| Shared::new(DynInstrumentation::none()))
     }
 
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
-        self.instrumentation = Shared::new(instrumentation.into());
-        self.instrumented = true;
+        let shared = &*self.instrumentation.insert(Shared::new(instrumentation.into()));
         if let Some(pin) = self.pin.get_mut() {
-            pin.checkout.connection().relay.connect(Some(&self.instrumentation));
+            pin.checkout.connection_mut().tell(Some(shared));
         }
     }
 

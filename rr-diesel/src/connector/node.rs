@@ -3,8 +3,8 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use diesel::connection::CacheSize;
 use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use rr_core::config::PoolConfig;
-use rr_core::position::Position;
+use rr_core::position::{Position, Timeline};
 use tokio::sync::Notify;
 use tokio_postgres::NoTls;
 
 use super::{ConnectError, Door, Tls};
-use crate::instrument::Relay;
+use crate::checkout::Work;
+use crate::instrument::{Relay, Shared};
 
 /// A connection out of a node's pool, for as long as its holder likes.
 pub(crate) type PooledConnection = bb8::PooledConnection<'static, Manager>;
@@ -144,8 +145,11 @@ impl Manager {
             node: Arc::clone(&self.node),
             tls: self.door.tls.clone(),
             relay,
+            tells: false,
             cache: CacheSize::Unbounded,
             discard: AtomicBool::new(false),
+            work: Arc::default(),
+            timeline: OnceLock::new(),
             capture: false,
             captured: None,
         }))
@@ -188,8 +192,13 @@ pub(crate) struct Connection {
     pub(crate) tls: Tls,
     /// Where its events go.
     pub(crate) relay: Relay,
+    tells: bool,
     pub(crate) cache: CacheSize,
     discard: AtomicBool,
+    /// The statements that ran on it.
+    pub(crate) work: Arc<Work>,
+    /// Its server's history, once the server has said that it is a primary: a session does not live to see another one.
+    pub(crate) timeline: OnceLock<Timeline>,
     /// The open transaction has written, so that its commit must be placed ...
     pub(crate) capture: bool,
     /// ... and where the last commit ended, if that was asked for; the inner `None` when it could not be told.
@@ -200,6 +209,14 @@ impl Connection {
     /// Closes it when it is given back.
     pub(crate) fn discard(&self) {
         self.discard.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends its events there; most connections have none to send.
+    pub(crate) fn tell(&mut self, to: Option<&Shared>) {
+        if to.is_some() || self.tells {
+            self.relay.connect(to);
+            self.tells = to.is_some();
+        }
     }
 
     pub(crate) fn set_cache(&mut self, size: CacheSize) {

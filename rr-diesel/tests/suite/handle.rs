@@ -129,7 +129,9 @@ async fn events_are_those_of_a_plain_connection() -> Result {
     };
     let (routed, plain) = (told(&routed), told(&plain));
     assert_eq!(routed[..plain.len()], plain[..]);
-    assert_eq!(routed[plain.len()..], plain[plain.len() - 2..], "the error once more");
+    // Once more, when it was a replica that said it first.
+    let again = &routed[plain.len()..];
+    assert!(again.is_empty() || again == &plain[plain.len() - 2..], "{again:#?}");
     assert!(plain.iter().any(|event| event.contains("binds: [1000, \"it's\", 3]")), "{plain:#?}");
     Ok(())
 }

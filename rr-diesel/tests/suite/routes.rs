@@ -174,6 +174,15 @@ async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
     let refused = conn.build_transaction().read_only().run::<_, diesel::result::Error, _>(write).await;
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("read-only transaction"), "{text}");
+    let set = async |conn: &mut rr_diesel::RoutedPgConnection| {
+        sql_query("SET application_name = 'kept'").execute(conn).await?;
+        place(conn).await
+    };
+    assert!(conn.build_transaction().read_only().run::<_, diesel::result::Error, _>(set).await?.standby);
+    diesel::insert_into(note::table).values(note::text.eq("yes")).execute(conn).await?;
+    crate::support::until("reads to return", async || Ok(place(conn).await?.standby)).await?;
+    let name = "SELECT current_setting('application_name') = 'kept' AS standby";
+    assert!(!standby_says(conn, name).await?, "what was set went with its connection");
     assert!(place(conn).await?.standby, "the handle works on");
     Ok(())
 }

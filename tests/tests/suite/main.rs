@@ -2,4 +2,5 @@
 
 mod cluster;
 mod router;
+mod simulation;
 mod sql_spec;

@@ -1,6 +1,7 @@
 //! PostgreSQL through libpq.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use diesel::PgConnection;
@@ -46,13 +47,10 @@ impl Routable for PgConnection {
     }
 
     fn position(&mut self, segment: &AtomicU64) -> Option<Position> {
-        let asked = if segment.load(Ordering::Relaxed) == 0 {
-            LoadConnection::<DefaultLoadingMode>::load(self, Ask::<true>)
-        } else {
-            LoadConnection::<DefaultLoadingMode>::load(self, Ask::<false>)
-        };
+        // There is no place beside the connection to keep its timeline in: it is asked for each time.
+        let asked = LoadConnection::<DefaultLoadingMode>::load(self, Ask::<true>);
         match asked.and_then(|mut rows| rows.next().transpose()) {
-            Ok(row) => capture::read(&row?, segment),
+            Ok(row) => capture::read(&row?, &OnceLock::new(), segment),
             Err(error) => {
                 capture::unknown(&error);
                 None

@@ -1,0 +1,116 @@
+//! What nodes have, how old it is, and what is left of that after a failover.
+
+use super::*;
+
+#[test]
+fn a_replica_that_went_past_the_fork_is_kept_away() {
+    let mut scene = Scene::failed_over();
+    scene.wait(10).orphan(C, 1, 195);
+    assert_eq!(scene.standing(C), Err(Rejection::Quarantined(Quarantine::BeyondFork)));
+    assert_eq!(scene.node(C).applied, position("1:0/BE"), "it has the common past and no more");
+}
+
+#[test]
+fn a_replica_that_may_have_followed_proves_the_common_past_and_may_have_shown_more() {
+    let mut scene = Scene::failed_over();
+    scene.wait(10).replica(C, 1, 250);
+    assert_eq!(scene.standing(C), Ok(()));
+    let node = scene.node(C);
+    assert_eq!((node.applied, node.ceiling), (position("1:0/BE"), position("1:0/BE,2:0/FA")));
+    scene.wait(10).replica(C, 2, 250);
+    let node = scene.node(C);
+    assert_eq!((&node.applied, &node.ceiling), (&position("1:0/BE,2:0/FA"), &node.applied));
+}
+
+#[test]
+fn an_idle_primary_shows_no_lag() {
+    let mut scene = Scene::settled();
+    for _ in 0..100 {
+        scene.wait(200).primary(A, 1, 100).wait(5).replica(B, 1, 100);
+    }
+    assert_eq!((scene.staleness(B), scene.node(B).lag_bytes), (Some(5), Some(0)));
+}
+
+#[test]
+fn a_replica_is_as_old_as_the_newest_sample_that_it_covers() {
+    let mut scene = Scene::settled();
+    scene.wait(100).primary(A, 1, 200).wait(100).primary(A, 1, 300).wait(100).replica(B, 1, 250);
+    assert_eq!((scene.staleness(B), scene.node(B).lag_bytes), (Some(200), Some(50)));
+}
+
+#[test]
+fn staleness_grows_when_the_primary_or_the_monitor_is_gone() {
+    let mut scene = Scene::settled();
+    for _ in 0..10 {
+        scene.wait(500).silent(A, 1).replica(B, 1, 100);
+    }
+    assert_eq!(scene.staleness(B), Some(5_000), "replaying all that was received is not being current");
+    assert_eq!(scene.wait(60_000).staleness_of_both(), [Some(65_000); 2]);
+}
+
+#[test]
+fn an_answer_that_was_overtaken_is_ignored() {
+    let mut scene = Scene::settled();
+    let early = scene.now;
+    scene.wait(50).replica(B, 1, 150).wait(50);
+    scene.answer(B, early, seen(Role::Primary, 1, 120, None));
+    assert_eq!((scene.head(), scene.node(B).applied), (Ok(A), position("1:0/96")));
+    assert_eq!(scene.node(B).health, HealthState::Healthy);
+}
+
+#[test]
+fn data_that_was_replaced_is_as_old_as_it_is_now() {
+    let mut scene = Scene::settled();
+    scene.wait(100).primary(A, 1, 200).replica(B, 1, 200);
+    assert_eq!(scene.staleness(B), Some(0));
+    scene.wait(100).replica(B, 1, 50);
+    assert_eq!(scene.staleness(B), None, "it has less than the oldest sample that is left");
+}
+
+#[test]
+fn freshness_under_the_old_primary_holds_for_the_new_one_as_far_as_it_was_a_replica() {
+    let mut scene = Scene::settled();
+    scene.wait(100).replica(B, 1, 100);
+    scene.wait(100).primary(A, 1, 100).replica(C, 1, 100);
+    assert_eq!(scene.staleness(C), Some(0));
+    // `b` may have been promoted right after it was seen as a replica 100 ms ago, and `c` may lack what it wrote.
+    scene.tell_promoted(B, 2, 150, 100);
+    assert_eq!(scene.staleness(C), Some(100));
+
+    let mut scene = Scene::settled();
+    scene.silent(B, 1).wait(100).tell_promoted(B, 2, 150, 100);
+    assert_eq!(scene.staleness(C), None, "it may be another server than the one that was seen");
+}
+
+#[test]
+fn each_level_of_lag_is_told_once() {
+    let mut scene = Scene::settled();
+    scene.tell(Event::Left(C));
+    scene.effects.clear();
+    for _ in 0..60 {
+        scene.wait(100).tell(Event::Tick);
+    }
+    let lag: Vec<String> = scene.news();
+    assert_eq!(lag.len(), 2, "{lag:?}");
+    assert!(lag[0].starts_with("lag of `b` is INFO (was OK)"), "{lag:?}");
+    assert!(lag[1].starts_with("lag of `b` is WARNING (was INFO)"), "{lag:?}");
+}
+
+#[test]
+fn what_was_seen_before_a_silence_says_nothing_about_a_primary_that_appears_after_it() {
+    let mut scene = Scene::settled();
+    scene.wait(10).replica(B, 1, 110).replica(C, 1, 110).silent(B, 1);
+    // Another primary in between makes the world look at all nodes again; that does not undo the silence.
+    scene.wait(10).tell_promoted(C, 2, 120, 110).wait(10).tell_promoted(B, 3, 130, 120);
+    assert_eq!(scene.head(), Ok(B));
+    assert_eq!(scene.node(B).applied, position("3:0/82"), "nobody knows what it was promoted from");
+}
+
+#[test]
+fn a_new_timeline_that_shows_up_anywhere_casts_doubt_on_those_that_show_an_older_one() {
+    let mut scene = Scene::settled();
+    scene.wait(10).replica(A, 1, 100);
+    assert_eq!(scene.node(B).applied, position("1:0/64"));
+    scene.wait(10).replica(C, 2, 150);
+    assert_eq!(scene.node(B).applied, None, "it may be on timeline 2, and nobody knows where that began");
+}

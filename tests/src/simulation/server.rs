@@ -1,0 +1,163 @@
+//! One simulated PostgreSQL server: what it holds, what it does, and what it answers to a probe.
+
+use rr_core::engine::{Engine, Observation};
+use rr_core::position::Lsn;
+use rr_core::time::Moment;
+
+use super::wal::{BranchId, Content, SEGMENT, Wal};
+
+/// How a standby applies what it has received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replay {
+    Prompt,
+    Slow,
+    Paused,
+}
+
+/// A server with its data folder.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) system: u64,
+    pub(super) alive: bool,
+    /// It takes writes; otherwise it is a standby.
+    pub(super) writable: bool,
+    /// What it has applied; on a primary, all it has.
+    pub(super) content: Content,
+    /// What it has on disk and may not have applied yet.
+    pub(super) received: Content,
+    /// The server that it is told to follow.
+    pub(super) upstream: Option<usize>,
+    /// Its WAL receiver runs until then unless the stream goes on.
+    pub(super) receiver_until: Moment,
+    pub(super) replay: Replay,
+    /// The timeline in its control file: as of the last restartpoint.
+    pub(super) control_timeline: u32,
+    /// The highest timeline that it has heard of; a promotion takes the next number.
+    pub(super) known_timeline: u32,
+    /// `pg_last_wal_replay_lsn()`: survives a promotion, but not a restart, which leaves the end of crash recovery.
+    pub(super) last_replay: Option<u64>,
+    /// Whether `pg_last_xact_replay_timestamp()` is set: it has applied a commit as a standby since it started.
+    pub(super) applied_commit: bool,
+    /// How often its data was replaced: what was known of it before is void.
+    pub(super) incarnation: u32,
+}
+
+impl Server {
+    /// A running primary.
+    pub(super) fn primary(system: u64, wal: &Wal, branch: BranchId) -> Self {
+        let content = wal.tip(branch);
+        Self {
+            system,
+            alive: true,
+            writable: true,
+            content,
+            received: content,
+            upstream: None,
+            receiver_until: Moment::ORIGIN,
+            replay: Replay::Prompt,
+            control_timeline: wal.timeline(branch),
+            known_timeline: wal.timeline(branch),
+            last_replay: None,
+            applied_commit: false,
+            incarnation: 0,
+        }
+    }
+
+    /// A running standby of `upstream`, made from a base backup at `content`.
+    pub(super) fn standby(system: u64, wal: &Wal, content: Content, upstream: Option<usize>) -> Self {
+        let mut server = Self::primary(system, wal, content.branch);
+        server.writable = false;
+        server.upstream = upstream;
+        server.load(wal, content);
+        server
+    }
+
+    /// Replaces its data.
+    pub(super) fn load(&mut self, wal: &Wal, content: Content) {
+        self.content = content;
+        self.received = content;
+        self.control_timeline = wal.timeline(content.branch);
+        self.known_timeline = self.known_timeline.max(self.control_timeline);
+        self.applied_commit = false;
+        self.last_replay = None;
+        self.incarnation += 1;
+    }
+
+    /// Starts it (again). A crash is followed by recovery from its own log; a standby starts where it was, with a control
+    /// file that a clean stop has brought up to date.
+    pub(super) fn start(&mut self, wal: &Wal, crashed: bool) {
+        self.alive = true;
+        self.applied_commit = false;
+        self.receiver_until = Moment::ORIGIN;
+        self.last_replay = (self.writable && crashed).then(|| wal.tip(self.content.branch).lsn);
+        if !crashed {
+            self.checkpoint(wal);
+        }
+    }
+
+    /// The control file comes up to date.
+    pub(super) fn checkpoint(&mut self, wal: &Wal) {
+        self.control_timeline = wal.timeline(self.content.branch);
+    }
+
+    /// Ends recovery on a new timeline after applying all that it has.
+    pub(super) fn promote(&mut self, wal: &mut Wal, known_elsewhere: u32) {
+        self.apply(wal, usize::MAX);
+        self.known_timeline = self.known_timeline.max(known_elsewhere) + 1;
+        let fork = self.content;
+        let branch = wal.fork(fork, self.known_timeline);
+        self.last_replay = Some(fork.lsn);
+        self.writable = true;
+        self.upstream = None;
+        self.replay = Replay::Prompt;
+        self.content = wal.append(branch, 48, None);
+        self.received = self.content;
+    }
+
+    /// Applies up to `records` of what it has received.
+    pub(super) fn apply(&mut self, wal: &Wal, records: usize) {
+        for _ in 0..records {
+            let target = self.received.branch;
+            let next = wal.next(self.content, target);
+            let Some((next, commit)) = next.filter(|(point, _)| wal.includes(self.received, *point)) else {
+                return;
+            };
+            self.content = next;
+            self.applied_commit |= commit;
+        }
+    }
+
+    /// Whether its WAL receiver shows up in `pg_stat_wal_receiver`.
+    pub(super) fn receives(&self, now: Moment) -> bool {
+        self.alive && !self.writable && now < self.receiver_until
+    }
+
+    /// Answers the monitor's probe. Only a privileged role is shown the timeline that the WAL receiver is on.
+    pub(super) fn observe(&self, wal: &Wal, now: Moment, privileged: bool) -> Option<Observation> {
+        Engine::Postgres.read_probe(&self.row(wal, now, privileged)).ok()
+    }
+
+    /// The row of [`PROBE`](rr_core::engine::postgres::PROBE).
+    fn row(&self, wal: &Wal, now: Moment, privileged: bool) -> Vec<Option<String>> {
+        let timeline = wal.timeline(self.content.branch);
+        let lsn = if self.writable { wal.insert_pointer(self.content.branch) } else { self.content.lsn };
+        let standby_timeline = || {
+            let received = wal.timeline(self.received.branch);
+            let shown = if privileged && self.receives(now) { received } else { 0 };
+            shown.max(self.control_timeline).to_string()
+        };
+        let switch = self.last_replay.filter(|_| self.writable && self.applied_commit);
+        let text = |lsn: u64| Lsn::from_u64(lsn).to_string();
+        vec![
+            Some((!self.writable).to_string()),
+            Some(text(lsn)),
+            self.writable.then(|| format!("{timeline:08X}0000000000000003")),
+            (!self.writable).then(standby_timeline),
+            switch.map(text),
+            Some(self.system.to_string()),
+            Some(u8::from(self.receives(now)).to_string()),
+            Some(SEGMENT.to_string()),
+            Some(privileged.to_string()),
+        ]
+    }
+}

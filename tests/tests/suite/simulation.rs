@@ -1,0 +1,74 @@
+//! The simulation: seeds that once failed, a fresh few hundred, the same seed twice, and a judge that can see.
+
+use rr_tests::simulation::{Options, Outcome, Recording, Stats, kept_seeds, run};
+
+/// Runs the seeds, and shows how to look at one that fails.
+fn must_hold(seeds: impl IntoIterator<Item = u64>) -> Stats {
+    let mut stats = Stats::default();
+    for seed in seeds {
+        let outcome = run(seed, Options::default());
+        let Outcome { violations, .. } = &outcome;
+        assert!(
+            violations.is_empty(),
+            "seed {seed}: {violations:#?}\nsee it with: cargo run --release -p rr-tests --bin rr-sim -- --first {seed} --trace"
+        );
+        stats += outcome.stats;
+    }
+    stats
+}
+
+#[test]
+fn seeds_that_once_failed_hold() {
+    let kept = kept_seeds().expect("the rows can be read");
+    must_hold(kept.iter().map(|row| row.seed));
+}
+
+#[test]
+fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
+    let stats = must_hold(1..=200);
+    let happened = stats.happened;
+    // A simulation in which these do not occur proves nothing about them.
+    for (what, times) in [
+        ("promotions in truth", stats.failovers),
+        ("promotions by the world", stats.promotions),
+        ("reads of replicas that had to have something", happened.covered_reads),
+        ("writes that end with a page", happened.page_ends),
+        ("fallbacks", happened.fallback_reads),
+        ("retries", happened.retried_reads),
+        ("ejections", happened.ejections),
+        ("split brains", happened.split_brains),
+        ("foreign servers", happened.foreign),
+        ("stale primaries", happened.stale_primaries),
+        ("replicas beyond a fork", happened.beyond_fork),
+        ("stalls", happened.stalls),
+        ("writes to a primary that was left behind", stats.limits.writes_on_stale_primary),
+        ("lost writes", stats.limits.lost_writes_noticed),
+    ] {
+        assert!(times > 0, "{what}: none");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let traced = Options { recording: Recording::Text, ..Options::default() };
+    let hashed = Options { recording: Recording::Hash, ..Options::default() };
+    let mut hashes = Vec::new();
+    for seed in 1..=20 {
+        let (one, other) = (run(seed, traced), run(seed, traced));
+        assert_eq!(one.lines, other.lines, "seed {seed}");
+        assert_eq!((one.hash, one.stats), (run(seed, hashed).hash, run(seed, Options::default()).stats));
+        hashes.push(one.hash);
+    }
+    hashes.sort_unstable();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 20, "different seeds give different runs");
+}
+
+#[test]
+fn a_router_that_requires_nothing_is_caught() {
+    let blind = Options { blind: true, ..Options::default() };
+    let violations: Vec<String> = (1..=10).flat_map(|seed| run(seed, blind).violations).collect();
+    let told = |what: &str| violations.iter().any(|violation| violation.contains(what));
+    assert!(told("lacks the session's"), "own writes: {violations:#?}");
+    assert!(told("serves after the session saw"), "monotonic reads: {violations:#?}");
+}

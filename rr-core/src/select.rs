@@ -349,9 +349,7 @@ impl Glance {
     }
 
     fn accepted(self, topology: &Topology, set: NodeSet, now: Moment) -> NodeSet {
-        let hot = topology.hot();
-        set.retain_below(hot.len(), |index| {
-            let hot = hot[index];
+        set.retain(topology.hot(), |hot| {
             (hot.head >= self.from) & (hot.head < self.to) & (now < hot.fresh_until)
         })
     }

@@ -63,8 +63,9 @@ impl fmt::Debug for Moment {
     }
 }
 
-fn nanos(d: Duration) -> u64 {
-    u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
+#[inline]
+const fn nanos(d: Duration) -> u64 {
+    d.as_secs().saturating_mul(1_000_000_000).saturating_add(d.subsec_nanos() as u64)
 }
 
 /// The one reader of the operating system's monotonic clock.
@@ -82,6 +83,7 @@ impl Clock {
     }
 
     /// The present moment.
+    #[inline]
     #[must_use]
     pub fn now(&self) -> Moment {
         Moment(nanos(self.origin.elapsed()))

@@ -66,9 +66,11 @@ impl NodeSet {
         self.iter().nth(n)
     }
 
-    /// The members for which `test` holds, where testing all indices below `len` is cheaper than walking.
-    pub(crate) fn retain_below(self, len: usize, test: impl Fn(usize) -> bool) -> Self {
-        let bits = (0..len.min(MAX_NODES)).fold(0, |bits, index| bits | u64::from(test(index)) << index);
+    /// The members for whose item (at the same index) `test` holds; testing all items is cheaper than walking the set.
+    #[inline]
+    pub(crate) fn retain<T>(self, items: &[T], test: impl Fn(&T) -> bool) -> Self {
+        let tested = items.iter().take(MAX_NODES).enumerate();
+        let bits = tested.fold(0, |bits, (index, item)| bits | u64::from(test(item)) << index);
         Self(self.0 & bits)
     }
 

@@ -16,7 +16,7 @@ demo: setup ## boot a primary and two replicas and run the example; Ctrl-C remov
 	cargo run -p $(DEMO)
 
 .PHONY: test
-test: setup ## install what the tests need and run all of them
+test: setup setup-libpq ## install what the tests need and run all of them
 	@scripts/test.sh
 
 .PHONY: lint
@@ -25,9 +25,11 @@ lint: lint-fmt lint-clippy lint-doc lint-purity lint-deny ## formatting, clippy,
 .PHONY: lint-fmt lint-clippy lint-doc lint-purity lint-deny
 lint-fmt: setup-lints
 	cargo fmt --all --check
-lint-clippy: setup-lints
+lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --no-default-features -- -D warnings
+	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
+	@scripts/check-backends.sh
 lint-doc: setup-lints
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 lint-purity: setup-lints
@@ -53,8 +55,10 @@ bench-route: ## measure a routing decision
 bench-classify: ## measure the classification of SQL text
 	cargo run --release -p rr-bench -- classify
 
-.PHONY: setup setup-lints
+.PHONY: setup setup-libpq setup-lints
 setup: ## install PostgreSQL's server programs if they are absent (demo and test do this)
 	@scripts/setup.sh rust postgres
+setup-libpq:
+	@scripts/setup.sh rust libpq
 setup-lints:
 	@scripts/setup.sh rust lints

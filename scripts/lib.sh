@@ -32,3 +32,12 @@ bounded() {
     "$@"
   fi
 }
+
+# Exports PQ_LIB_DIR where Homebrew keeps libpq off the linker's path.
+find_libpq() {
+  for lib in /opt/homebrew/opt/libpq/lib /usr/local/opt/libpq/lib /home/linuxbrew/.linuxbrew/opt/libpq/lib; do
+    if [ -z "${PQ_LIB_DIR:-}" ] && [ -d "$lib" ]; then
+      export PQ_LIB_DIR="$lib"
+    fi
+  done
+}

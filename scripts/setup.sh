@@ -4,12 +4,14 @@
 #   scripts/setup.sh rust      a Rust toolchain and a linker
 #   scripts/setup.sh lints     rustfmt and clippy
 #   scripts/setup.sh postgres  PostgreSQL's server programs (no server is started, no cluster is created)
+#   scripts/setup.sh libpq     PostgreSQL's client library, to link the synchronous connections with
 #
 # Nothing is touched when it is there already.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=/dev/null
 . scripts/lib.sh
+find_libpq
 
 # as_root COMMAND...: runs it as root, or fails when there is no way to become root without hanging.
 as_root() {
@@ -146,12 +148,29 @@ need_postgres() {
   say "PostgreSQL's server programs are in $found"
 }
 
-[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres..."
+links_libpq() { echo 'int main(void) { return 0; }' | cc -x c - ${PQ_LIB_DIR:+"-L$PQ_LIB_DIR"} -lpq -o /dev/null 2>/dev/null; }
+
+need_libpq() {
+  if links_libpq; then
+    return
+  fi
+  say "installing PostgreSQL's client library (libpq)"
+  if have apt-get; then
+    apt_install libpq-dev || :
+  elif have brew; then
+    HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install libpq || :
+    find_libpq
+  fi
+  links_libpq || die "PostgreSQL's client library was not found and could not be installed: install libpq with its header files (Debian and Ubuntu: libpq-dev, Fedora: libpq-devel, Arch: postgresql-libs, Homebrew: libpq), or let PQ_LIB_DIR name its folder"
+}
+
+[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq..."
 for what in "$@"; do
   case $what in
     rust) need_rust ;;
     lints) need_lints ;;
     postgres) need_postgres ;;
-    *) die "unknown: $what (rust, lints or postgres)" ;;
+    libpq) need_libpq ;;
+    *) die "unknown: $what (rust, lints, postgres or libpq)" ;;
   esac
 done

@@ -5,6 +5,10 @@ set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=/dev/null
 . scripts/lib.sh
+find_libpq
+
+# What is off by default.
+features="rr-diesel/blocking"
 
 runner=nextest
 if [ "${RR_TEST_RUNNER:-}" = cargo ]; then
@@ -17,18 +21,18 @@ fi
 
 if [ "$runner" = nextest ]; then
   say "test runner: cargo nextest"
-  timed "building the tests" cargo nextest run --workspace --no-run
+  timed "building the tests" cargo nextest run --workspace --features "$features" --no-run
 else
   say "test runner: cargo test ($reason)"
-  timed "building the tests" cargo test --workspace --lib --bins --tests --examples --no-run
+  timed "building the tests" cargo test --workspace --features "$features" --lib --bins --tests --examples --no-run
 fi
 
 # Only cargo test runs documentation tests.
-timed "documentation tests" cargo test --workspace --doc
+timed "documentation tests" cargo test --workspace --features "$features" --doc
 
 say "unit and integration tests"
 if [ "$runner" = nextest ]; then
-  exec cargo nextest run --workspace
+  exec cargo nextest run --workspace --features "$features"
 fi
 
 # Each cluster test boots several servers: as in .config/nextest.toml, no more than four of them at once.
@@ -37,4 +41,4 @@ if [ -z "${RUST_TEST_THREADS:-}" ]; then
   [ "$RUST_TEST_THREADS" -le 4 ] || RUST_TEST_THREADS=4
   export RUST_TEST_THREADS
 fi
-exec cargo test --workspace --lib --bins --tests --examples --no-fail-fast
+exec cargo test --workspace --features "$features" --lib --bins --tests --examples --no-fail-fast

@@ -3,6 +3,8 @@
 
 mod classify;
 mod route;
+#[cfg(feature = "blocking")]
+mod with_blocking;
 mod with_diesel;
 
 use std::alloc::System;
@@ -19,12 +21,15 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str = "usage: rr-bench <benchmark>
 
+  blocking   what routing costs under Diesel's own connections (build with `--features blocking`)
   classify   nanoseconds to classify a statement's text
   diesel     what routing costs under diesel-async, on real servers
   route      nanoseconds for a routing decision";
 
 fn main() -> ExitCode {
     let measured = match env::args().nth(1).as_deref() {
+        #[cfg(feature = "blocking")]
+        Some("blocking") => runtime().and_then(|runtime| runtime.block_on(with_blocking::run(ALLOCATOR))),
         Some("classify") => {
             classify::run(ALLOCATOR);
             Ok(())

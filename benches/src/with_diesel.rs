@@ -41,7 +41,7 @@ diesel::table! {
 diesel::joinable!(book -> author (author_id));
 diesel::allow_tables_to_appear_in_same_query!(author, book);
 
-const SETUP: &str = "CREATE TABLE author (id int PRIMARY KEY, name text NOT NULL); \
+pub(crate) const SETUP: &str = "CREATE TABLE author (id int PRIMARY KEY, name text NOT NULL); \
     CREATE TABLE book (id int PRIMARY KEY, author_id int NOT NULL, title text NOT NULL); \
     INSERT INTO author SELECT n, 'author ' || n FROM generate_series(1, 50) n; \
     INSERT INTO book SELECT n, 1 + n % 50, 'title ' || n FROM generate_series(1, 1000) n; \
@@ -64,7 +64,7 @@ impl Side {
 }
 
 /// Measures one statement on both sides in turn, and prints and returns the ratio of their medians.
-async fn compare(
+pub(crate) async fn compare(
     name: &str,
     allocator: &'static StatsAlloc<System>,
     plain: impl AsyncFn() -> Result<(), Error>,

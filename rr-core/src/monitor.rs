@@ -39,9 +39,6 @@ const TICK: Duration = Duration::from_millis(100);
 /// Events on their way to the worker at most. Probes wait when it is full; faults are dropped.
 const QUEUE: usize = 1024;
 
-/// A second look, taken after the primary's first, tells how fresh a replica is.
-const ENOUGH_LOOKS: u8 = 2;
-
 /// Notices that a slow subscriber may be behind before it misses some.
 const NOTICES: usize = 256;
 
@@ -83,8 +80,16 @@ struct Known<P> {
     common: Arc<Common>,
     member: Arc<Member<P>>,
     probe: Id,
-    /// How often it was looked at, as far as that matters.
-    looks: u8,
+    look: Look,
+}
+
+/// What the last look at a node gave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// None was taken yet.
+    Pending,
+    Answered,
+    Silent,
 }
 
 /// The router's end of things.
@@ -238,8 +243,9 @@ impl<C: Connector> Worker<C> {
         {
             self.shared.own.settle(at, position);
         }
-        self.shared.snapshot.store(Arc::new(Snapshot::new(topology, members)));
+        self.shared.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&topology), members)));
         self.shared.published.send_modify(|count| *count += 1);
+        self.tell_when_ready(&topology);
     }
 
     fn join(&mut self, config: NodeConfig, expected: Role) -> Result<NodeId, C::Error> {
@@ -250,7 +256,7 @@ impl<C: Connector> Worker<C> {
         self.next_id += 1;
         let spec = NodeSpec::from_config(&config, expected, &self.shared.config);
         let probe = self.probe(&config, &common);
-        self.nodes.push(Known { config, common, member, probe, looks: 0 });
+        self.nodes.push(Known { config, common, member, probe, look: Look::Pending });
         if let Some(topology) = self.apply(Event::Joined(id, spec)) {
             self.publish(topology);
         }
@@ -293,17 +299,41 @@ impl<C: Connector> Worker<C> {
     }
 
     fn note_look(&mut self, event: &Event) {
-        let (id, looks) = match event {
-            Event::Answered { node, .. } => (node, 1),
-            Event::Silent { node } => (node, ENOUGH_LOOKS),
+        let (id, look) = match event {
+            Event::Answered { node, .. } => (node, Look::Answered),
+            Event::Silent { node } => (node, Look::Silent),
             _ => return,
         };
         if let Some(node) = self.nodes.iter_mut().find(|node| node.common.id == *id) {
-            node.looks = node.looks.saturating_add(looks);
+            node.look = look;
         }
-        if !*self.looked.borrow() && self.nodes.iter().all(|node| node.looks >= ENOUGH_LOOKS) {
+    }
+
+    /// Tells the start that it may end, when there is nothing left to wait for: each node was looked at, and of each
+    /// replica that answers it is known how fresh it is, as far as the primary can be asked.
+    fn tell_when_ready(&self, topology: &Topology) {
+        if *self.looked.borrow() {
+            return;
+        }
+        let primary = topology.primary().ok().map(|node| node.id);
+        let ready = |node: &Known<C::Pool>| match node.look {
+            Look::Pending => false,
+            Look::Silent => true,
+            Look::Answered => topology.node(node.common.id).is_none_or(|facts| {
+                let unplaceable = primary.is_none_or(|primary| self.is_silent(primary));
+                primary == Some(facts.id)
+                    || unplaceable
+                    || facts.quarantine.is_some()
+                    || facts.fresh_as_of.is_some()
+            }),
+        };
+        if self.nodes.iter().all(ready) {
             self.looked.send_replace(true);
         }
+    }
+
+    fn is_silent(&self, id: NodeId) -> bool {
+        self.nodes.iter().any(|node| node.common.id == id && node.look == Look::Silent)
     }
 
     fn leave(&mut self, index: usize) {

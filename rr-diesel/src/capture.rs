@@ -3,11 +3,13 @@
 //! A later position is only larger, so it is safe; an earlier one is not. The question travels behind the write on
 //! the same connection and costs no round trip of its own.
 
-use std::sync::atomic::Ordering;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::Error;
 use diesel::row::{Field, Row};
 use diesel::sql_types::Untyped;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
@@ -20,7 +22,7 @@ use crate::connector::Connection;
 pub(crate) const MARK: &str = "/*rr*/ ";
 
 /// Asks for the end of the log; the first time on a connection also for what stays as it is.
-struct Ask<const FIRST: bool>;
+pub(crate) struct Ask<const FIRST: bool>;
 
 impl<const FIRST: bool> QueryFragment<Pg> for Ask<FIRST> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
@@ -47,35 +49,47 @@ impl<const FIRST: bool> QueryId for Ask<FIRST> {
 ///
 /// Everything whose first poll came before this one's is included.
 pub(crate) async fn position(connection: &Connection) -> Option<Position> {
-    let known = connection.timeline.get().copied();
-    let asked = match known {
+    let timeline = &connection.timeline;
+    let asked = match timeline.get() {
         None => ask::<true>(&connection.conn).await,
         Some(_) => ask::<false>(&connection.conn).await,
     };
-    let row = match asked {
-        Ok(row) => row?,
+    match asked {
+        Ok(row) => read(&row?, timeline, &connection.node.segment),
         Err(error) => {
-            tracing::debug!(target: "rr", %error, "the position of a write is not known");
-            return None;
+            unknown(&error);
+            None
         }
-    };
+    }
+}
+
+pub(crate) fn unknown(error: &Error) {
+    tracing::debug!(target: "rr", %error, "the position of a write is not known");
+}
+
+/// The answer. What stays as it is on a connection to a primary comes with the first one: the timeline, and the size of
+/// the log's segments, which is 0 until then.
+pub(crate) fn read<'a>(
+    row: &impl Row<'a, Pg>,
+    timeline: &OnceLock<Timeline>,
+    segment: &AtomicU64,
+) -> Option<Position> {
     let number = |column: usize| {
         let field = row.get(column)?;
         let bytes: [u8; 8] = field.value()?.as_bytes().try_into().ok()?;
         Some(u64::from_be_bytes(bytes))
     };
-    let timeline = match known {
-        Some(timeline) => timeline,
+    let timeline = match timeline.get() {
+        Some(timeline) => *timeline,
         None => {
             let file = row.get(1)?;
             let file = file.value()?;
-            let timeline = Timeline::from_wal_file_name(std::str::from_utf8(file.as_bytes()).ok()?).ok()?;
-            connection.node.segment.store(number(2)?, Ordering::Relaxed);
-            *connection.timeline.get_or_init(|| timeline)
+            let found = Timeline::from_wal_file_name(std::str::from_utf8(file.as_bytes()).ok()?).ok()?;
+            segment.store(number(2)?, Ordering::Relaxed);
+            *timeline.get_or_init(|| found)
         }
     };
-    let segment = connection.node.segment.load(Ordering::Relaxed);
-    let lsn = Lsn::from_u64(number(0)?).normalised(segment);
+    let lsn = Lsn::from_u64(number(0)?).normalised(segment.load(Ordering::Relaxed));
     Some(Position::Postgres(PgPosition::new(timeline, lsn)))
 }
 

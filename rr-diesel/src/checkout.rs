@@ -52,7 +52,8 @@ impl Statement {
 }
 
 impl Checkout {
-    pub(crate) fn new(connection: PooledConnection, route: Route<NodePool>) -> Self {
+    pub(crate) fn new(connection: PooledConnection, mut route: Route<NodePool>) -> Self {
+        route.begin();
         Self { connection: Some(connection), route: Some(route) }
     }
 

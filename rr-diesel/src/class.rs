@@ -14,8 +14,8 @@ const LEARNED: usize = 4096;
 const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// The classes of the statements that one router has met. Readers never lock.
-#[derive(Default)]
 pub(crate) struct Classes {
+    dialect: Dialect,
     /// Statements whose type says what their text is. There are as many as the program has query types.
     types: ArcSwap<HashMap<TypeId, Classified>>,
     /// Texts that looked like reads and were refused by a replica, by their hash.
@@ -23,7 +23,28 @@ pub(crate) struct Classes {
     hasher: RandomState,
 }
 
+impl Default for Classes {
+    fn default() -> Self {
+        Self::new(Dialect::Postgres)
+    }
+}
+
 impl Classes {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            types: ArcSwap::default(),
+            texts: ArcSwapOption::default(),
+            hasher: RandomState::default(),
+        }
+    }
+
+    /// What is known about a type of statement that was met before.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn known(&self, id: TypeId) -> Option<Classified> {
+        self.types.load().get(&id).copied()
+    }
+
     pub(crate) fn classify(&self, id: Option<TypeId>, sql: &str) -> Classified {
         let Some(id) = id else { return self.scan(sql) };
         if let Some(known) = self.types.load().get(&id) {
@@ -53,7 +74,7 @@ impl Classes {
     }
 
     fn scan(&self, sql: &str) -> Classified {
-        let mut classified = scan(sql, Dialect::Postgres);
+        let mut classified = scan(sql, self.dialect);
         if classified.class != StatementClass::Read {
             return classified;
         }

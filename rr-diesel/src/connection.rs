@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use diesel::QueryResult;
 use diesel::connection::{CacheSize, TransactionManagerStatus, get_default_instrumentation};
@@ -18,9 +18,11 @@ use tokio::sync::OnceCell;
 use crate::checkout::Checkout;
 use crate::connector::{DieselConnector, PooledConnection};
 use crate::hint::{Place, Wish};
+use crate::hold::Hold;
 use crate::instrument::Shared;
 use crate::lower::{Lowered, lower};
 use crate::pool::RoutedPool;
+use crate::search::Search;
 
 mod cancel;
 mod ledger;
@@ -32,8 +34,9 @@ mod write;
 pub use cancel::RoutedCancelToken;
 use cancel::Running;
 pub(crate) use ledger::Ledger;
+#[cfg(feature = "blocking")]
+pub(crate) use ledger::Suspect;
 pub(crate) use patience::Patience;
-pub(crate) use read::Search;
 
 /// A connection for Diesel whose statements each run on the node that they belong to.
 ///
@@ -63,35 +66,26 @@ pub struct RoutedPgConnection {
 pub(crate) struct Pin {
     pub(crate) checkout: Checkout,
     ledger: Ledger,
-    /// It stays when the transaction ends.
-    stays: AtomicBool,
-    /// Its session is not as it was, and must not be given to anybody else.
-    altered: AtomicBool,
-    /// It was lent out: whatever was done with it.
-    lent: AtomicBool,
-    /// A transaction is open that Diesel knows of ...
-    pub(crate) in_transaction: AtomicBool,
-    /// ... and it has written.
-    pub(crate) wrote: AtomicBool,
+    pub(crate) hold: Hold,
 }
 
 impl Pin {
     fn new(checkout: Checkout, ledger: Ledger) -> Self {
-        let no = || AtomicBool::new(false);
-        Self { checkout, ledger, stays: no(), altered: no(), lent: no(), in_transaction: no(), wrote: no() }
+        let hold = Hold::of(checkout.route().role());
+        Self { checkout, ledger, hold }
     }
 
     fn stays(&self) -> bool {
-        self.stays.load(Ordering::Relaxed)
+        self.hold.stays.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        if self.altered.load(Ordering::Relaxed) {
+        if self.hold.altered.load(Ordering::Relaxed) {
             self.checkout.discard();
         }
-        if self.lent.load(Ordering::Relaxed) {
+        if self.hold.lent.load(Ordering::Relaxed) {
             self.ledger.wrote(None);
         }
     }
@@ -160,8 +154,8 @@ impl RoutedPgConnection {
     /// When the primary cannot be reached.
     pub async fn primary(&mut self) -> QueryResult<&mut AsyncPgConnection> {
         let pin = self.pinned().await?;
-        pin.stays.store(true, Ordering::Relaxed);
-        pin.lent.store(true, Ordering::Relaxed);
+        pin.hold.stays.store(true, Ordering::Relaxed);
+        pin.hold.lent.store(true, Ordering::Relaxed);
         match self.pin.get_mut() {
             Some(pin) => Ok(&mut pin.checkout.connection_mut().conn),
             None => unreachable!("it was pinned just now"),
@@ -186,7 +180,7 @@ impl RoutedPgConnection {
         self.lent = None;
         let depth = self.depth();
         if let Some(pin) = self.pin.get_mut() {
-            *pin.stays.get_mut() = false;
+            *pin.hold.stays.get_mut() = false;
         }
         if depth == 0 {
             drop(self.pin.take());
@@ -277,7 +271,7 @@ impl RoutedPgConnection {
             2 => Some(Place::Replica),
             _ => None,
         };
-        lowered.wish.place = lowered.wish.place.or(once).or_else(|| lowered.asked()).or(self.standing);
+        lowered.wish = lowered.wish.or(once, &lowered.classified, self.standing);
         Ok(lowered)
     }
 }

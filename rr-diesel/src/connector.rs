@@ -21,6 +21,8 @@ mod tls;
 pub use error::ConnectError;
 pub use node::NodePool;
 pub(crate) use node::{Connection, PooledConnection};
+#[cfg(feature = "blocking")]
+pub(crate) use settings::without_tls;
 pub(crate) use tls::Tls;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -4,7 +4,7 @@ use diesel::result::{DatabaseErrorKind, Error};
 use rr_core::engine::Fault;
 use rr_core::route::{Outcome, RouteError};
 
-use crate::connector::{ConnectError, DieselConnector};
+use crate::connector::ConnectError;
 
 /// No connection: what diesel-async says when a connection is gone.
 fn unreachable(text: String) -> Error {
@@ -12,8 +12,7 @@ fn unreachable(text: String) -> Error {
 }
 
 /// No node may serve; why they cannot be connected to is often the reason.
-pub(crate) fn no_route(error: &RouteError, connector: &DieselConnector) -> Error {
-    let troubles = connector.troubles();
+pub(crate) fn no_route(error: &RouteError, troubles: &str) -> Error {
     if troubles.is_empty() {
         unreachable(error.to_string())
     } else {
@@ -42,4 +41,12 @@ pub(crate) const fn is_lost(error: &Error) -> bool {
 /// What an error that reached the application says about its node.
 pub(crate) const fn outcome(error: &Error) -> Outcome {
     if is_lost(error) { Outcome::Failed(Fault::Lost) } else { Outcome::Answered }
+}
+
+/// What an error of a write says about its node: a primary that refuses to write may be none any more.
+pub(crate) const fn write_outcome(error: &Error) -> Outcome {
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => Outcome::Failed(Fault::ReadOnly),
+        error => outcome(error),
+    }
 }

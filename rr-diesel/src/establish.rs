@@ -49,7 +49,7 @@ fn place(urls: &str) -> Place {
 
 /// The environment's settings, with these nodes. A list has all nodes; a single URL may have replicas in the environment,
 /// unless the environment speaks of another database.
-fn config(urls: &str) -> Result<Config, ConfigErrors> {
+pub(crate) fn config(urls: &str) -> Result<Config, ConfigErrors> {
     let mut each = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
     let primary = each.next().unwrap_or_default();
     let mut config = Config::from_env()?;

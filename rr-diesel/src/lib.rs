@@ -8,6 +8,8 @@
 //! out for this one statement, and the query is run on it. Transactions, and statements that leave something behind
 //! in their session, keep their connection to the primary.
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod capture;
 mod checkout;
 mod class;
@@ -16,10 +18,12 @@ mod connector;
 mod error;
 mod establish;
 mod hint;
+mod hold;
 mod instrument;
 mod lower;
 mod pool;
 mod run;
+mod search;
 mod stream;
 mod transaction;
 

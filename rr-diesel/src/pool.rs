@@ -27,6 +27,9 @@ pub enum PoolError {
     /// The settings cannot be used.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The thread that watches the nodes of blocking code cannot be started.
+    #[error("the thread that watches the nodes cannot be started")]
+    Thread(#[source] std::io::Error),
 }
 
 impl RoutedPool {

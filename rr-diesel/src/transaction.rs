@@ -24,8 +24,11 @@ use crate::connector::Connection;
 use crate::{capture, error};
 
 mod builder;
+mod options;
 
 pub use builder::{AsyncBody, TransactionBuilder};
+#[cfg(feature = "blocking")]
+pub(crate) use options::{Isolation, Options};
 
 /// Keeps a handle on one connection while a transaction is open, and lets Diesel's own manager do the rest there.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl TransactionManager<RoutedPgConnection> for RoutedTransactionManager {
     async fn commit_transaction(conn: &mut RoutedPgConnection) -> QueryResult<()> {
         let ledger = conn.ledger().clone();
         let is_last = conn.depth() == 1;
-        let wrote = is_last && conn.pin_mut().get().is_some_and(|pin| pin.wrote.load(Ordering::Relaxed));
+        let wrote = is_last && conn.pin_mut().get().is_some_and(|pin| pin.hold.wrote.load(Ordering::Relaxed));
         let suspect = wrote.then(|| ledger.suspect());
         let mut place = None;
         let committed = on_pin(conn, async |connection| {
@@ -87,7 +90,7 @@ impl TransactionManager<RoutedPgConnection> for RoutedTransactionManager {
             Some(pin) => {
                 let connection = pin.checkout.connection_mut();
                 let broken = AnsiTransactionManager::is_broken_transaction_manager(connection);
-                broken || !pin.in_transaction.load(Ordering::Relaxed)
+                broken || !pin.hold.in_transaction.load(Ordering::Relaxed)
             }
             None => false,
         }
@@ -124,10 +127,7 @@ async fn on_pin<T>(
 fn note_depth(conn: &mut RoutedPgConnection) {
     let open = conn.depth() > 0;
     if let Some(pin) = conn.pin_mut().get() {
-        pin.in_transaction.store(open, Ordering::Relaxed);
-        if !open {
-            pin.wrote.store(false, Ordering::Relaxed);
-        }
+        pin.hold.note_transaction(open);
     }
 }
 

@@ -1,19 +1,27 @@
 //! What a handle's reads must see, and what its writes have made others see.
 
+use diesel::result::Error;
+use rr_core::connector::Connector;
 use rr_core::position::Position;
 use rr_core::{Requirement, Router, Session};
 
 use crate::connector::DieselConnector;
+use crate::error;
 
 /// The registers that a handle reads and writes: the router's, and its session's.
-#[derive(Clone)]
-pub(crate) struct Ledger {
-    pub(crate) router: Router<DieselConnector>,
+pub(crate) struct Ledger<K: Connector = DieselConnector> {
+    pub(crate) router: Router<K>,
     pub(crate) session: Option<Session>,
 }
 
-impl Ledger {
-    pub(crate) const fn new(router: Router<DieselConnector>) -> Self {
+impl<K: Connector> Clone for Ledger<K> {
+    fn clone(&self) -> Self {
+        Self { router: self.router.clone(), session: self.session.clone() }
+    }
+}
+
+impl<K: Connector> Ledger<K> {
+    pub(crate) const fn new(router: Router<K>) -> Self {
         Self { router, session: None }
     }
 
@@ -33,22 +41,31 @@ impl Ledger {
     }
 
     /// Notes a write, should it be given up before it is known how it ended.
-    pub(crate) const fn suspect(&self) -> Suspect<'_> {
+    pub(crate) const fn suspect(&self) -> Suspect<'_, K> {
         Suspect { ledger: self, open: true }
     }
 }
 
 /// A write under way. Dropped before it is resolved, it counts as done.
-pub(crate) struct Suspect<'a> {
-    ledger: &'a Ledger,
+pub(crate) struct Suspect<'a, K: Connector = DieselConnector> {
+    ledger: &'a Ledger<K>,
     open: bool,
 }
 
-impl Suspect<'_> {
+impl<K: Connector> Suspect<'_, K> {
     /// It wrote, up to this position or to one that is not known.
     pub(crate) fn wrote(mut self, position: Option<&Position>) {
         self.open = false;
         self.ledger.wrote(position);
+    }
+
+    /// How it ended. When its connection was lost that is not known, and it counts as done.
+    pub(crate) fn settle(self, error: Option<&Error>, position: Option<&Position>) {
+        match error {
+            None => self.wrote(position),
+            Some(error) if error::is_lost(error) => drop(self),
+            Some(_) => self.cleared(),
+        }
     }
 
     /// It wrote nothing.
@@ -57,7 +74,7 @@ impl Suspect<'_> {
     }
 }
 
-impl Drop for Suspect<'_> {
+impl<K: Connector> Drop for Suspect<'_, K> {
     fn drop(&mut self) {
         if self.open {
             self.ledger.wrote(None);

@@ -28,13 +28,19 @@ impl Patience {
         now < *self.deadline.get_or_insert_with(|| now + limit)
     }
 
-    /// Pauses, and says whether there is time for another try.
-    pub(crate) async fn pause(&mut self) -> bool {
+    /// How long to pause before another try, if there is time for one.
+    pub(crate) fn next(&mut self) -> Option<Duration> {
         if !self.has_time() {
-            return false;
+            return None;
         }
         let pause = self.pause.mul_f64(0.5 + fastrand::f64());
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Some(pause)
+    }
+
+    /// Pauses, and says whether there is time for another try.
+    pub(crate) async fn pause(&mut self) -> bool {
+        let Some(pause) = self.next() else { return false };
         tokio::time::sleep(pause).await;
         true
     }

@@ -3,24 +3,19 @@
 use std::time::Duration;
 
 use diesel::QueryResult;
-use diesel::result::{DatabaseErrorKind, Error};
+use diesel::result::Error;
 use diesel_async::SimpleAsyncConnection;
-use rr_core::Requirement;
-use rr_core::config::ReadPreference;
 use rr_core::engine::Fault;
-use rr_core::route::{Outcome, Request};
-use rr_core::topology::{NodeId, Role};
+use rr_core::route::Outcome;
+use rr_core::topology::Role;
 
-use super::{Patience, RoutedPgConnection};
+use super::RoutedPgConnection;
 use crate::checkout::Checkout;
 use crate::error;
-use crate::hint::{Place as Asked, Wish};
 use crate::lower::Lowered;
 use crate::run::{Got, Place, Want, run};
+use crate::search::{Next, Search, Verdict, verdict};
 use crate::stream::RoutedStream;
-
-/// How long a read is tried again, from its first failure on.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// For a node to show that it is alive after an error that does not say.
 const PING: Duration = Duration::from_millis(500);
@@ -29,48 +24,6 @@ const PING: Duration = Duration::from_millis(500);
 pub(super) enum Answer {
     Rows(RoutedStream),
     Count(usize),
-}
-
-/// The search for a node that serves one read.
-pub(crate) struct Search {
-    tried: Vec<NodeId>,
-    primary: bool,
-    wish: Wish,
-    patience: Patience,
-}
-
-impl Default for Search {
-    fn default() -> Self {
-        Self { tried: Vec::new(), primary: false, wish: Wish::default(), patience: Patience::new(PATIENCE) }
-    }
-}
-
-impl Search {
-    /// Another node may do, this one did not.
-    pub(crate) fn failed(&mut self, node: NodeId) {
-        self.tried.push(node);
-    }
-
-    /// Whether to go on.
-    pub(crate) fn has_time(&mut self) -> bool {
-        self.patience.has_time()
-    }
-
-    pub(crate) fn of(wish: &Wish) -> Self {
-        Self { primary: wish.place == Some(Asked::Primary), wish: wish.clone(), ..Self::default() }
-    }
-}
-
-/// What to do after an error.
-enum Next {
-    /// Tell the application.
-    Tell,
-    /// The node is not able; another one may be.
-    Elsewhere(Fault),
-    /// Only the primary can tell.
-    Primary,
-    /// It is no read.
-    Misrouted,
 }
 
 impl RoutedPgConnection {
@@ -97,11 +50,11 @@ impl RoutedPgConnection {
                                 checkout.discard();
                             }
                             checkout.finish(Outcome::Failed(fault));
-                            search.tried.push(node);
+                            search.failed(node);
                         }
                         Next::Primary => {
                             checkout.finish(Outcome::Answered);
-                            search.primary = true;
+                            search.insist_on_primary();
                         }
                         Next::Misrouted => {
                             checkout.finish(Outcome::Answered);
@@ -113,7 +66,7 @@ impl RoutedPgConnection {
                 }
             };
             tracing::debug!(target: "rr", %error, "a read is tried again");
-            if !search.patience.has_time() {
+            if !search.has_time() {
                 return Err(error);
             }
         }
@@ -123,26 +76,17 @@ impl RoutedPgConnection {
     pub(crate) async fn reader(&self, search: &mut Search) -> QueryResult<Checkout> {
         let router = self.router();
         loop {
-            let requirement = if search.primary { Requirement::PRIMARY } else { self.ledger.requirement() };
-            let level = router.config().consistency;
-            let mut request = Request::read(requirement).at_level(level).avoiding(&search.tried);
-            if search.wish.place == Some(Asked::Replica) {
-                request = request.prefer(ReadPreference::ReplicaPreferred);
-            }
-            if let Some(group) = &search.wish.group {
-                request = request.in_group(group);
-            }
+            let request = search.request(&self.ledger);
             let error = match router.route_within(&request, router.config().causal_wait).await {
-                Err(error) if search.tried.is_empty() => {
-                    return Err(error::no_route(&error, router.connector()));
+                Err(error) if search.is_fresh() => {
+                    return Err(error::no_route(&error, &router.connector().troubles()));
                 }
                 Err(error) => {
                     // All nodes failed one after the other: begin again, but not at once.
-                    search.tried.clear();
-                    if search.patience.pause().await {
+                    if search.again().pause().await {
                         continue;
                     }
-                    return Err(error::no_route(&error, router.connector()));
+                    return Err(error::no_route(&error, &router.connector().troubles()));
                 }
                 Ok(route) => match route.pool().checkout().await {
                     Ok(mut connection) => {
@@ -151,7 +95,7 @@ impl RoutedPgConnection {
                     }
                     Err(refused) => {
                         let error = error::no_connection(route.name(), &refused);
-                        search.tried.push(route.node());
+                        search.failed(route.node());
                         match refused.fault(route.role()) {
                             Some(fault) => route.finish(Outcome::Failed(fault)),
                             None => drop(route),
@@ -160,7 +104,7 @@ impl RoutedPgConnection {
                     }
                 },
             };
-            if !search.patience.has_time() {
+            if !search.has_time() {
                 return Err(error);
             }
         }
@@ -210,29 +154,12 @@ impl RoutedPgConnection {
     }
 }
 
-/// What an error of a read says. SQLSTATE cannot be seen, so that what is not clear is settled by asking.
+/// What an error of a read says; what it leaves open is settled by asking the node.
 async fn next(error: &Error, role: Role, checkout: &Checkout) -> Next {
-    let on_replica = role == Role::Replica;
-    match error {
-        error if error::is_lost(error) => Next::Elsewhere(Fault::Lost),
-        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) if on_replica => Next::Misrouted,
-        Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) if on_replica => {
-            Next::Elsewhere(Fault::Conflict)
-        }
-        Error::DatabaseError(DatabaseErrorKind::Unknown, information) => {
-            let text = information.message();
-            if !is_alive(checkout).await {
-                Next::Elsewhere(Fault::ShuttingDown)
-            } else if !on_replica || text.starts_with("canceling statement due to") {
-                Next::Tell
-            } else if text.contains("hot standby") || text.contains("during recovery") {
-                Next::Misrouted
-            } else {
-                // A table that is not there yet, or simply an error: the primary has the last word.
-                Next::Primary
-            }
-        }
-        _ => Next::Tell,
+    match verdict(error, role) {
+        Verdict::Clear(next) => next,
+        Verdict::IfAlive(next) if is_alive(checkout).await => next,
+        Verdict::IfAlive(_) => Next::Elsewhere(Fault::ShuttingDown),
     }
 }
 

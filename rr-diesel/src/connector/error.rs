@@ -34,6 +34,9 @@ pub enum ConnectError {
     /// The server refused, or cannot be reached.
     #[error("cannot connect: {}", chain(.0))]
     Refused(#[source] tokio_postgres::Error),
+    /// Diesel's own connection could not be established.
+    #[error("cannot connect: {0}")]
+    Driver(#[source] diesel::ConnectionError),
     /// The server did not finish the handshake in time.
     #[error("no connection within {0:?} (`connect_timeout`)")]
     Slow(Duration),
@@ -64,6 +67,7 @@ impl ConnectError {
                 Some(code) => fault_of_sqlstate(code.code(), role == Role::Replica),
                 None => Some(Fault::Refused),
             },
+            Self::Driver(error) => fault_of_text(&error.to_string()),
             Self::SetUp(_) => Some(Fault::Lost),
             Self::Slow(_) => Some(Fault::Timeout),
             Self::Exhausted(_) => Some(Fault::Overloaded),
@@ -74,6 +78,19 @@ impl ConnectError {
             Self::NoRow => Some(Fault::Lost),
         }
     }
+}
+
+/// What libpq's text says, which is all that it gives. A server that answers in another language counts as one that
+/// refuses for a while.
+fn fault_of_text(text: &str) -> Option<Fault> {
+    if text.contains("too many") || text.contains("connection slots") {
+        return Some(Fault::Overloaded);
+    }
+    if text.contains("FATAL:") && !text.contains("the database system is") {
+        // A wrong password, a database that does not exist: no different later.
+        return None;
+    }
+    Some(Fault::Refused)
 }
 
 /// An error with its causes: the driver's own text says only where it failed.

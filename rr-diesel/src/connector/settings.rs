@@ -29,7 +29,7 @@ pub(crate) fn settings(target: &Target) -> Result<Config, ConnectError> {
     Ok(settings)
 }
 
-fn without_tls(url: &str) -> String {
+pub(crate) fn without_tls(url: &str) -> String {
     let Some((front, query)) = url.split_once('?') else { return url.to_owned() };
     let kept: Vec<&str> = query
         .split('&')

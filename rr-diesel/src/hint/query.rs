@@ -20,34 +20,25 @@ use diesel::query_source::JoinTo;
 use super::{Place, ask};
 
 /// Tells a routed connection where a query is to run. Harmless on every other connection.
-pub trait RouteHints: Sized {
+pub trait RouteHints: AsQuery + Sized {
     /// Runs it on the primary.
-    fn use_primary(self) -> Hinted<Self::Query>
-    where
-        Self: AsQuery,
-    {
+    fn use_primary(self) -> Hinted<Self::Query> {
         Hinted { query: self.as_query(), hint: Hint::Place(Place::Primary) }
     }
 
     /// Runs it on a replica, where the handle would use the primary for no other reason than
     /// [`on_primary`](crate::RoutedPgConnection::on_primary). What a replica has not yet got still comes from the primary.
-    fn use_replica(self) -> Hinted<Self::Query>
-    where
-        Self: AsQuery,
-    {
+    fn use_replica(self) -> Hinted<Self::Query> {
         Hinted { query: self.as_query(), hint: Hint::Place(Place::Replica) }
     }
 
     /// Runs it on a node of this group.
-    fn use_group(self, group: impl Into<Arc<str>>) -> Hinted<Self::Query>
-    where
-        Self: AsQuery,
-    {
+    fn use_group(self, group: impl Into<Arc<str>>) -> Hinted<Self::Query> {
         Hinted { query: self.as_query(), hint: Hint::Group(group.into()) }
     }
 }
 
-impl<T> RouteHints for T {}
+impl<T: AsQuery> RouteHints for T {}
 
 /// A query with a hint where it is to run; see [`RouteHints`].
 #[derive(Clone, Debug)]

@@ -5,9 +5,11 @@ use diesel::result::Error;
 use diesel_async::TransactionManager;
 use rr_core::route::Outcome;
 
+use super::options::{Isolation, Options};
 use super::{RoutedTransactionManager, begin, begin_on_primary, note_depth, on_pin};
-use crate::connection::{RoutedPgConnection, Search};
+use crate::connection::RoutedPgConnection;
 use crate::error;
+use crate::search::Search;
 
 /// A transaction with options, not begun yet; from
 /// [`RoutedPgConnection::build_transaction`].
@@ -15,16 +17,7 @@ use crate::error;
 #[must_use = "a transaction does nothing before `run`"]
 pub struct TransactionBuilder<'a> {
     connection: &'a mut RoutedPgConnection,
-    isolation: Option<Isolation>,
-    read_only: Option<bool>,
-    deferrable: Option<bool>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Isolation {
-    ReadCommitted,
-    RepeatableRead,
-    Serializable,
+    options: Options,
 }
 
 /// An asynchronous closure whose future can be named, so that it can be required to be `Send`.
@@ -44,7 +37,7 @@ where
 impl RoutedPgConnection {
     /// A transaction with options such as an isolation level.
     pub const fn build_transaction(&mut self) -> TransactionBuilder<'_> {
-        TransactionBuilder { connection: self, isolation: None, read_only: None, deferrable: None }
+        TransactionBuilder { connection: self, options: Options::DEFAULT }
     }
 }
 
@@ -52,43 +45,43 @@ impl TransactionBuilder<'_> {
     /// Makes it `READ ONLY`. Unless it is also [`serializable`](Self::serializable), a replica may serve it that has
     /// everything that this handle must see.
     pub const fn read_only(mut self) -> Self {
-        self.read_only = Some(true);
+        self.options.read_only = Some(true);
         self
     }
 
     /// Makes it `READ WRITE`.
     pub const fn read_write(mut self) -> Self {
-        self.read_only = Some(false);
+        self.options.read_only = Some(false);
         self
     }
 
     /// Makes it `DEFERRABLE`.
     pub const fn deferrable(mut self) -> Self {
-        self.deferrable = Some(true);
+        self.options.deferrable = Some(true);
         self
     }
 
     /// Makes it `NOT DEFERRABLE`.
     pub const fn not_deferrable(mut self) -> Self {
-        self.deferrable = Some(false);
+        self.options.deferrable = Some(false);
         self
     }
 
     /// Makes its isolation level `READ COMMITTED`.
     pub const fn read_committed(mut self) -> Self {
-        self.isolation = Some(Isolation::ReadCommitted);
+        self.options.isolation = Some(Isolation::ReadCommitted);
         self
     }
 
     /// Makes its isolation level `REPEATABLE READ`.
     pub const fn repeatable_read(mut self) -> Self {
-        self.isolation = Some(Isolation::RepeatableRead);
+        self.options.isolation = Some(Isolation::RepeatableRead);
         self
     }
 
     /// Makes its isolation level `SERIALIZABLE`, which replicas do not have.
     pub const fn serializable(mut self) -> Self {
-        self.isolation = Some(Isolation::Serializable);
+        self.options.isolation = Some(Isolation::Serializable);
         self
     }
 
@@ -118,7 +111,7 @@ impl TransactionBuilder<'_> {
     }
 
     async fn begin(&mut self) -> QueryResult<()> {
-        let sql = self.sql();
+        let sql = self.options.sql();
         let conn = &mut *self.connection;
         if conn.pin_mut().get().is_some() {
             on_pin(conn, async |connection| {
@@ -128,31 +121,10 @@ impl TransactionBuilder<'_> {
             note_depth(conn);
             return Ok(());
         }
-        if self.read_only == Some(true) && self.isolation != Some(Isolation::Serializable) {
+        if self.options.suit_replicas() {
             return begin_on_replica(conn, &sql).await;
         }
         begin_on_primary(conn, Some(&sql)).await
-    }
-
-    fn sql(&self) -> String {
-        let mut sql = "BEGIN TRANSACTION".to_owned();
-        sql.push_str(match self.isolation {
-            None => "",
-            Some(Isolation::ReadCommitted) => " ISOLATION LEVEL READ COMMITTED",
-            Some(Isolation::RepeatableRead) => " ISOLATION LEVEL REPEATABLE READ",
-            Some(Isolation::Serializable) => " ISOLATION LEVEL SERIALIZABLE",
-        });
-        sql.push_str(match self.read_only {
-            None => "",
-            Some(true) => " READ ONLY",
-            Some(false) => " READ WRITE",
-        });
-        sql.push_str(match self.deferrable {
-            None => "",
-            Some(true) => " DEFERRABLE",
-            Some(false) => " NOT DEFERRABLE",
-        });
-        sql
     }
 }
 

@@ -1,5 +1,7 @@
 //! rr-diesel against real servers.
 
+#[cfg(feature = "blocking")]
+mod blocking;
 mod consistency;
 mod failures;
 mod handle;

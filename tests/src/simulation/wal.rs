@@ -183,7 +183,8 @@ impl Wal {
         for _ in 0..records {
             let before = self.history(point).find_map(|part| {
                 let log = &self.branches[part.branch.0].records;
-                let index = log.partition_point(|record| record.end < part.lsn.min(point.lsn));
+                // Of an older branch the record that ends where it was left is included.
+                let index = log.partition_point(|record| record.end < point.lsn && record.end <= part.lsn);
                 let index = index.checked_sub(1)?;
                 Some(Content { branch: part.branch, lsn: log[index].end })
             });

@@ -34,7 +34,18 @@ async fn routed(replicas: usize) -> Result<(Cluster, Router<Plain>)> {
     let cluster = Cluster::builder().replicas(replicas).start().await?;
     prepare(&cluster).await?;
     let router = start(config(&cluster)).await?;
+    all_serving(&router).await?;
     Ok((cluster, router))
+}
+
+/// Waits until all replicas serve. On a busy machine one may not have replayed yet what the primary had at the start.
+async fn all_serving(router: &Router<Plain>) -> Result {
+    let replicas = router.config().replicas.len();
+    until(router, "all replicas to serve", |r| {
+        let fresh = |node: &&rr_core::topology::Node| node.fresh_as_of.is_some() && healthy(r, &node.name);
+        r.topology().nodes().iter().filter(|node| &*node.name != "primary").filter(fresh).count() == replicas
+    })
+    .await
 }
 
 async fn prepare(cluster: &Cluster) -> Result {

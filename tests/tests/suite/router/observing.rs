@@ -109,6 +109,7 @@ async fn a_statement_has_a_span_with_its_route_and_never_a_secret() -> Result {
     config.primary = NodeConfig::new(secret(cluster.primary().url()))?.with_name("primary");
     config.replicas = vec![NodeConfig::new(secret(cluster.replica(1)?.url()))?.with_name("replica-1")];
     let router = start(config).await?;
+    all_serving(&router).await?;
     let request = read().at_level(Consistency::Session);
     let route = router.route(&request)?;
     drop(route.span());

@@ -54,6 +54,7 @@ async fn routing_can_be_tried_with_one_server() -> Result {
     config.allow_primary_as_replica = true;
     config.replicas = vec![NodeConfig::new(cluster.primary().url())?.with_name("mirror")];
     let router = start(config).await?;
+    all_serving(&router).await?;
     let route = router.route(&read())?;
     assert_eq!(&**route.name(), "mirror");
     let refused = run(route, "INSERT INTO note (text) VALUES ('x') RETURNING text").await.unwrap_err();
@@ -87,6 +88,7 @@ async fn a_group_gets_its_own_nodes_and_keeps_them_to_itself() -> Result {
     config.replicas[1] = config.replicas[1].clone().with_group("analytics");
     config.groups.insert("analytics".into(), GroupConfig::new(GroupFallback::Error, true));
     let router = start(config).await?;
+    all_serving(&router).await?;
     for _ in 0..50 {
         assert_eq!(&**router.route(&read())?.name(), "replica-1");
         let route = router.route(&read().in_group("analytics"))?;

@@ -1,0 +1,266 @@
+//! The routed connection: a handle that takes a connection of the right node for each statement.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use diesel::connection::{
+    AnsiTransactionManager, CacheSize, DynInstrumentation, TransactionManager, TransactionManagerStatus,
+    get_default_instrumentation,
+};
+use diesel::pg::PgNotification;
+use diesel::{PgConnection, QueryResult};
+use rr_core::route::{Access, Outcome};
+use rr_core::{Router, Session};
+
+use super::backend::Routable;
+use super::connector::NodeConnector;
+use super::node::Care;
+use super::opener::{Checkout, Opener};
+use super::pool::RoutedPool;
+use crate::connection::Ledger;
+use crate::hint::Place;
+use crate::hold::Hold;
+use crate::instrument::Shared;
+use crate::search::Search;
+
+/// A connection for Diesel whose statements each run on the node that they belong to.
+///
+/// It is used like the connection `C`, and holds no connection while nothing runs. A transaction keeps one connection from its
+/// begin to its end; a statement that leaves something behind in its session (`SET`, `LISTEN`, a temporary table)
+/// keeps one until the handle is dropped or [`reset_session`](Self::reset_session) is called. Rows that are read off their
+/// connection one by one ([`PgRowByRowLoadingMode`](diesel::pg::PgRowByRowLoadingMode)) keep theirs until the handle is
+/// used again or dropped.
+pub struct RoutedConnection<C: Routable> {
+    pub(super) opener: Opener<C>,
+    pub(super) pin: Option<Pin<C>>,
+    /// Connections that rows are being read off, or were; one for each try.
+    pub(super) attached: Vec<Option<Checkout<C>>>,
+    /// The connection that was lent out by [`Self::replica`].
+    lent: Option<Checkout<C>>,
+    /// The state of transactions while there is no pin.
+    idle: TransactionManagerStatus,
+    /// Where the next statement alone is to go.
+    pub(super) once: Option<Place>,
+    /// Where all statements are to go.
+    pub(super) standing: Option<Place>,
+    /// Keeps the pool that handles of the same nodes share.
+    shared: Option<Arc<RoutedPool<C>>>,
+}
+
+/// A connection that a handle keeps.
+pub(super) struct Pin<C: Routable> {
+    pub(super) checkout: Checkout<C>,
+    pub(super) ledger: Ledger<NodeConnector<C>>,
+    pub(super) hold: Hold,
+}
+
+impl<C: Routable> Drop for Pin<C> {
+    fn drop(&mut self) {
+        if *self.hold.altered.get_mut() {
+            self.checkout.lease.discard();
+        }
+        if *self.hold.lent.get_mut() {
+            self.ledger.wrote(None);
+        }
+    }
+}
+
+impl<C: Routable> RoutedConnection<C> {
+    pub(super) fn new(router: Router<NodeConnector<C>>) -> Self {
+        let default = get_default_instrumentation();
+        let instrumented = default.is_some();
+        let instrumentation = match default {
+            Some(own) => DynInstrumentation::from(own),
+            None => DynInstrumentation::none(),
+        };
+        Self {
+            opener: Opener {
+                ledger: Ledger::new(router),
+                instrumentation: Shared::new(instrumentation),
+                instrumented,
+                cache: CacheSize::Unbounded,
+            },
+            pin: None,
+            attached: Vec::new(),
+            lent: None,
+            idle: TransactionManagerStatus::default(),
+            once: None,
+            standing: None,
+            shared: None,
+        }
+    }
+
+    /// A handle of a pool that lives as long as its handles do.
+    pub(super) fn of(pool: Arc<RoutedPool<C>>) -> Self {
+        Self { shared: Some(Arc::clone(&pool)), ..Self::new(pool.router().clone()) }
+    }
+
+    /// Reads and writes on behalf of this session: its reads see what it wrote, through whatever handle.
+    #[must_use]
+    pub fn with_session(mut self, session: &Session) -> Self {
+        self.opener.ledger.session = Some(session.clone());
+        self
+    }
+
+    /// The router.
+    #[must_use]
+    pub const fn router(&self) -> &Router<NodeConnector<C>> {
+        self.opener.router()
+    }
+
+    /// Sends the next statement, whatever it is, to the primary.
+    pub const fn use_primary(&mut self) -> &mut Self {
+        self.once = Some(Place::Primary);
+        self
+    }
+
+    /// Lets a replica have the next statement even where it does not look like a read, or where this handle is [on the
+    /// primary](Self::on_primary). A replica refuses to write, so that this cannot do harm.
+    pub const fn use_replica(&mut self) -> &mut Self {
+        self.once = Some(Place::Replica);
+        self
+    }
+
+    /// Sends everything to the primary until the guard is dropped.
+    pub const fn on_primary(&mut self) -> OnPrimary<'_, C> {
+        let before = self.standing.replace(Place::Primary);
+        OnPrimary { handle: self, before }
+    }
+
+    /// A connection to the primary, to do anything with.
+    ///
+    /// The handle stays on this connection, as after a `SET`, until it is dropped or
+    /// [`reset_session`](Self::reset_session) is called.
+    ///
+    /// # Errors
+    /// When the primary cannot be reached.
+    pub fn primary(&mut self) -> QueryResult<&mut C> {
+        let pin = self.pinned()?;
+        pin.hold.stays.store(true, Ordering::Relaxed);
+        pin.hold.lent.store(true, Ordering::Relaxed);
+        Ok(pin.checkout.conn())
+    }
+
+    /// A connection to a replica that may serve this handle's reads, to do anything with that reads. The handle keeps it
+    /// until this is called again or the handle is dropped. When no replica may serve, it is one to the primary, whose
+    /// session refuses to write nevertheless unless the primary is all there is.
+    ///
+    /// # Errors
+    /// When no node can be reached.
+    pub fn replica(&mut self) -> QueryResult<&mut C> {
+        self.lent = None;
+        let checkout = self.opener.reader(&mut Search::default())?;
+        Ok(self.lent.insert(checkout).conn())
+    }
+
+    /// Gives up the connection that this handle was kept on by a statement with an effect on its session, and the effect
+    /// with it. Within a transaction nothing happens until the transaction has ended.
+    pub fn reset_session(&mut self) {
+        self.put_back();
+        let depth = self.depth();
+        if let Some(pin) = &mut self.pin {
+            *pin.hold.stays.get_mut() = false;
+        }
+        if depth == 0 {
+            drop(self.pin.take());
+        }
+    }
+
+    /// Gives back what is no longer in use: the borrows of rows and of lent connections have ended when the handle is used
+    /// again.
+    pub(super) fn put_back(&mut self) {
+        self.lent = None;
+        self.attached.clear();
+    }
+
+    /// How many transactions are open, one within the other.
+    pub(super) fn depth(&mut self) -> u32 {
+        let status = self.status();
+        status.transaction_depth().ok().flatten().map_or(0, std::num::NonZeroU32::get)
+    }
+
+    pub(super) fn status(&mut self) -> &mut TransactionManagerStatus {
+        match &mut self.pin {
+            Some(pin) => AnsiTransactionManager::transaction_manager_status_mut(pin.checkout.conn()),
+            None => &mut self.idle,
+        }
+    }
+
+    /// Keeps this connection until the transaction that was begun on it ends.
+    pub(super) fn keep(&mut self, checkout: Checkout<C>) -> &mut Pin<C> {
+        let ledger = self.opener.ledger.clone();
+        let hold = Hold::of(checkout.role());
+        self.pin.insert(Pin { checkout, ledger, hold })
+    }
+
+    /// Gives up the connection of a transaction that has ended.
+    pub(super) fn release(&mut self, outcome: Outcome) {
+        if self.depth() > 0 {
+            return;
+        }
+        if let Some(mut pin) = self.pin.take_if(|pin| !*pin.hold.stays.get_mut()) {
+            if outcome != Outcome::Answered {
+                pin.checkout.lease.discard();
+            }
+            pin.checkout.report(outcome);
+        }
+    }
+
+    /// The connection to the primary that this handle keeps from now on.
+    pub(super) fn pinned(&mut self) -> QueryResult<&mut Pin<C>> {
+        if self.pin.is_none() {
+            let checkout = self.opener.writer(Access::Session, Care::Once)?;
+            self.keep(checkout);
+        }
+        match &mut self.pin {
+            Some(pin) => Ok(pin),
+            None => unreachable!("it was pinned just now"),
+        }
+    }
+}
+
+impl RoutedConnection<PgConnection> {
+    /// The notifications that have arrived on the connection that this handle was put on by its `LISTEN`. Before that there are
+    /// none.
+    pub fn notifications_iter(&mut self) -> impl Iterator<Item = QueryResult<PgNotification>> + '_ {
+        let kept = self.pin.as_mut().map(|pin| pin.checkout.conn().notifications_iter());
+        kept.into_iter().flatten()
+    }
+}
+
+impl<C: Routable> fmt::Debug for RoutedConnection<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoutedConnection")
+            .field("router", self.router())
+            .field("shared", &self.shared.is_some())
+            .field("kept", &self.pin.as_ref().map(|pin| &pin.checkout.route))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends everything to the primary while it lives. It is used like the connection.
+#[derive(Debug)]
+pub struct OnPrimary<'a, C: Routable> {
+    handle: &'a mut RoutedConnection<C>,
+    before: Option<Place>,
+}
+
+impl<C: Routable> std::ops::Deref for OnPrimary<'_, C> {
+    type Target = RoutedConnection<C>;
+    fn deref(&self) -> &RoutedConnection<C> {
+        self.handle
+    }
+}
+
+impl<C: Routable> std::ops::DerefMut for OnPrimary<'_, C> {
+    fn deref_mut(&mut self) -> &mut RoutedConnection<C> {
+        self.handle
+    }
+}
+
+impl<C: Routable> Drop for OnPrimary<'_, C> {
+    fn drop(&mut self) {
+        self.handle.standing = self.before;
+    }
+}

@@ -1,0 +1,42 @@
+//! `COPY … FROM`, on the primary.
+
+use diesel::PgConnection;
+use diesel::pg::CopyFromQuery;
+use diesel::prelude::ExecuteCopyFromDsl;
+use diesel::result::Error;
+use rr_core::route::{Access, Outcome};
+use rr_core::sql::StatementClass;
+
+use super::connection::RoutedConnection;
+use super::node::Care;
+use super::run::position;
+use crate::run::Place;
+
+impl<T, A> ExecuteCopyFromDsl<RoutedConnection<PgConnection>> for CopyFromQuery<T, A>
+where
+    Self: ExecuteCopyFromDsl<PgConnection, Error: From<Error>>,
+{
+    type Error = <Self as ExecuteCopyFromDsl<PgConnection>>::Error;
+
+    fn execute(self, conn: &mut RoutedConnection<PgConnection>) -> Result<usize, Self::Error> {
+        conn.put_back();
+        // The error is the caller's own and does not say what became of the copy, so that a failed one counts as well.
+        if let Some(pin) = &mut conn.pin {
+            let place = pin.hold.prepare(StatementClass::Write, "");
+            let suspect = (place == Place::Yes).then(|| pin.ledger.suspect());
+            let copied = self.execute(pin.checkout.conn());
+            if let (Some(suspect), Ok(_)) = (suspect, &copied) {
+                suspect.wrote(position(&mut pin.checkout).as_ref());
+            }
+            return copied;
+        }
+        let mut checkout = conn.opener.writer(Access::Write, Care::Once)?;
+        let suspect = conn.opener.ledger.suspect();
+        let copied = self.execute(checkout.conn());
+        if copied.is_ok() {
+            suspect.wrote(position(&mut checkout).as_ref());
+        }
+        checkout.report(Outcome::Answered);
+        copied
+    }
+}

@@ -1,0 +1,156 @@
+//! Finding a node for a statement, and taking a connection out of its pool.
+
+use std::thread;
+
+use diesel::QueryResult;
+use diesel::connection::CacheSize;
+use diesel::result::Error;
+use rr_core::Router;
+use rr_core::engine::Fault;
+use rr_core::route::{Access, Outcome, Request, Route};
+use rr_core::topology::Role;
+
+use super::backend::Routable;
+use super::connector::NodeConnector;
+use super::node::{Care, Lease, NodePool};
+use super::runtime;
+use crate::connection::{Ledger, Patience};
+use crate::error;
+use crate::instrument::Shared;
+use crate::search::{Next, Search, Verdict, verdict};
+
+/// A connection of a node, and the route that led there. Dropping it gives the connection back.
+pub(super) struct Checkout<C: Routable> {
+    pub(super) lease: Lease<C>,
+    pub(super) route: Option<Route<NodePool<C>>>,
+}
+
+impl<C: Routable> Checkout<C> {
+    pub(super) fn conn(&mut self) -> &mut C {
+        &mut self.lease.connection().conn
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.route.as_ref().map_or(Role::Primary, Route::role)
+    }
+
+    /// Says how the node did; the connection goes back when this is dropped.
+    pub(super) fn report(&mut self, outcome: Outcome) {
+        report(&mut self.route, outcome);
+    }
+}
+
+/// Says how a node did. When a connection broke, the others of its pool are not trusted either.
+pub(super) fn report<C: Routable>(route: &mut Option<Route<NodePool<C>>>, outcome: Outcome) {
+    let Some(route) = route.take() else { return };
+    if matches!(outcome, Outcome::Failed(Fault::Lost | Fault::ShuttingDown)) {
+        route.pool().purge();
+    }
+    route.finish(outcome);
+}
+
+/// What an error of a read on a node of this role calls for. A connection that is gone is told as such by these drivers,
+/// so that there is no need to ask it.
+pub(super) fn next(error: &Error, role: Role) -> Next {
+    match verdict(error, role) {
+        Verdict::Clear(next) | Verdict::IfAlive(next) => next,
+    }
+}
+
+/// Takes connections on behalf of a handle.
+pub(super) struct Opener<C: Routable> {
+    pub(super) ledger: Ledger<NodeConnector<C>>,
+    pub(super) instrumentation: Shared,
+    pub(super) instrumented: bool,
+    pub(super) cache: CacheSize,
+}
+
+impl<C: Routable> Opener<C> {
+    pub(super) const fn router(&self) -> &Router<NodeConnector<C>> {
+        &self.ledger.router
+    }
+
+    /// A connection for a read.
+    pub(super) fn reader(&self, search: &mut Search) -> QueryResult<Checkout<C>> {
+        let router = self.router();
+        loop {
+            let request = search.request(&self.ledger);
+            let routing = router.route_within(&request, router.config().causal_wait);
+            let error = match runtime::wait(router.connector().runtime(), routing) {
+                Err(none) => {
+                    let again = !search.is_fresh() && pause(search.again());
+                    if !again {
+                        return Err(self.no_route(&none));
+                    }
+                    continue;
+                }
+                Ok(route) => match route.pool().checkout(Care::Replayable) {
+                    Ok(lease) => return Ok(self.adopt(lease, route)),
+                    Err(refused) => {
+                        let error = error::no_connection(route.name(), &refused);
+                        search.failed(route.node());
+                        match refused.fault(route.role()) {
+                            Some(fault) => route.finish(Outcome::Failed(fault)),
+                            None => drop(route),
+                        }
+                        error
+                    }
+                },
+            };
+            if !search.has_time() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
+    pub(super) fn writer(&self, access: Access, care: Care) -> QueryResult<Checkout<C>> {
+        let router = self.router();
+        let mut patience = Patience::new(router.config().write_wait);
+        loop {
+            let request = if access == Access::Session { Request::session() } else { Request::write() };
+            let error = match router.route(&request) {
+                Err(none) => self.no_route(&none),
+                Ok(route) => match route.pool().checkout(care) {
+                    Ok(lease) => return Ok(self.adopt(lease, route)),
+                    Err(refused) => {
+                        let error = error::no_connection(route.name(), &refused);
+                        match refused.fault(route.role()) {
+                            // It would be no different later.
+                            None => return Err(error),
+                            Some(fault) => {
+                                route.finish(Outcome::Failed(fault));
+                                if fault == Fault::Overloaded {
+                                    return Err(error);
+                                }
+                            }
+                        }
+                        error
+                    }
+                },
+            };
+            if !pause(&mut patience) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn adopt(&self, mut lease: Lease<C>, mut route: Route<NodePool<C>>) -> Checkout<C> {
+        let connection = lease.connection();
+        connection.set_cache(self.cache);
+        if self.instrumented {
+            connection.relay.connect(Some(&self.instrumentation));
+        }
+        route.begin();
+        Checkout { lease, route: Some(route) }
+    }
+
+    fn no_route(&self, none: &rr_core::RouteError) -> Error {
+        error::no_route(none, &self.router().connector().troubles())
+    }
+}
+
+/// Pauses, and says whether there is time for another try.
+pub(super) fn pause(patience: &mut Patience) -> bool {
+    patience.next().map(thread::sleep).is_some()
+}

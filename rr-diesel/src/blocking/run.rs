@@ -1,0 +1,207 @@
+//! Running statements whose results do not keep their connection.
+
+use diesel::QueryResult;
+use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
+use diesel::result::Error;
+use rr_core::route::{Access, Outcome};
+use rr_core::sql::{Classified, StatementClass, classify};
+
+use super::backend::Routable;
+use super::connection::{Pin, RoutedConnection};
+use super::node::Care;
+use super::opener::{Checkout, Opener, next};
+use crate::connection::Suspect;
+use crate::error;
+use crate::hint::{self, Way, Wish};
+use crate::run::Place;
+use crate::search::{Next, Search};
+
+use super::connector::NodeConnector;
+
+/// What is known about a statement before it runs.
+pub(super) struct Known {
+    id: Option<std::any::TypeId>,
+    /// Its text; empty where its type says enough.
+    pub(super) sql: String,
+    pub(super) classified: Classified,
+    pub(super) wish: Wish,
+}
+
+impl Known {
+    pub(super) fn way(&self) -> Way {
+        self.wish.way(&self.classified)
+    }
+}
+
+impl<C: Routable> RoutedConnection<C> {
+    /// Finds out what a query is and where it asks to go. A query whose type was met before is not rendered again.
+    pub(super) fn look<Q>(&mut self, query: &Q) -> QueryResult<Known>
+    where
+        Q: QueryFragment<C::Backend> + QueryId,
+    {
+        let classes = self.opener.router().connector().classes();
+        let backend = C::Backend::default();
+        let id = Q::query_id();
+        let met = id.and_then(|id| classes.known(id)).filter(|met| met.class != StatementClass::Session);
+        let (sql, classified, wish) = match met {
+            Some(classified) => {
+                let (walked, wish) = hint::collect(|| query.is_safe_to_cache_prepared(&backend));
+                walked?;
+                (String::new(), classified, wish)
+            }
+            None => {
+                let mut builder = <C::Backend as diesel::backend::Backend>::QueryBuilder::default();
+                let (rendered, wish) = hint::collect(|| query.to_sql(&mut builder, &backend));
+                rendered?;
+                let sql = builder.finish();
+                let classified = classes.classify(id, &sql);
+                (sql, classified, wish)
+            }
+        };
+        let wish = wish.or(self.once.take(), &classified, self.standing);
+        Ok(Known { id, sql, classified, wish })
+    }
+
+    /// Runs a statement where it belongs.
+    pub(super) fn run<R>(
+        &mut self,
+        known: &Known,
+        mut work: impl FnMut(&mut C) -> QueryResult<R>,
+    ) -> QueryResult<R> {
+        self.put_back();
+        if self.pin.is_some() || known.way() == Way::Keep {
+            return run_on(self.pinned()?, known.classified.class, &known.sql, work);
+        }
+        match known.way() {
+            Way::Read => self.read(known, work),
+            Way::Write | Way::Keep => self.write(&mut work),
+        }
+    }
+
+    fn read<R>(&mut self, known: &Known, mut work: impl FnMut(&mut C) -> QueryResult<R>) -> QueryResult<R> {
+        let mut search = Search::of(&known.wish);
+        loop {
+            let mut checkout = self.opener.reader(&mut search)?;
+            let error = match work(checkout.conn()) {
+                Ok(done) => {
+                    checkout.report(Outcome::Answered);
+                    return Ok(done);
+                }
+                Err(error) => error,
+            };
+            match next(&error, checkout.role()) {
+                Next::Tell => {
+                    checkout.report(error::outcome(&error));
+                    return Err(error);
+                }
+                Next::Misrouted => {
+                    checkout.report(Outcome::Answered);
+                    drop(checkout);
+                    self.opener.learn(known);
+                    return self.write(&mut work);
+                }
+                other => search.after(other, &mut checkout),
+            }
+            tracing::debug!(target: "rr", %error, "a read is tried again");
+            if !search.has_time() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Runs something on the primary, once.
+    pub(super) fn write<R>(&mut self, work: impl FnOnce(&mut C) -> QueryResult<R>) -> QueryResult<R> {
+        let mut checkout = self.opener.writer(Access::Write, Care::Once)?;
+        let suspect = self.opener.ledger.suspect();
+        let done = work(checkout.conn());
+        settle(Some(suspect), &done, &mut checkout);
+        checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
+        done
+    }
+
+    /// Runs something that writes on the connection that the handle keeps, or else on the primary.
+    pub(super) fn write_here<R>(&mut self, work: impl FnOnce(&mut C) -> QueryResult<R>) -> QueryResult<R> {
+        self.put_back();
+        match &mut self.pin {
+            Some(pin) => run_on(pin, StatementClass::Write, "", work),
+            None => self.write(work),
+        }
+    }
+
+    /// Runs text that may hold several statements: on the primary, whatever they are.
+    pub(super) fn run_batch(&mut self, sql: &str) -> QueryResult<()> {
+        self.put_back();
+        let class = classify(sql, C::DIALECT);
+        if self.pin.is_some() || class == StatementClass::Session {
+            return run_on(self.pinned()?, class, sql, |conn| conn.batch_execute(sql));
+        }
+        if class == StatementClass::Read {
+            let mut checkout = self.opener.writer(Access::Write, Care::Once)?;
+            let done = checkout.conn().batch_execute(sql);
+            checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
+            return done;
+        }
+        self.write(|conn| conn.batch_execute(sql))
+    }
+}
+
+impl<C: Routable> Opener<C> {
+    /// Remembers that this looks like a read and is none.
+    pub(super) fn learn(&self, known: &Known) {
+        self.router().connector().classes().learn_write(known.id, &known.sql);
+    }
+}
+
+impl Search {
+    /// Goes on after an error that calls for another node.
+    fn after<C: Routable>(&mut self, next: Next, checkout: &mut Checkout<C>) {
+        match next {
+            Next::Elsewhere(fault) => {
+                self.failed_on(checkout.route.as_ref());
+                checkout.report(Outcome::Failed(fault));
+            }
+            Next::Primary | Next::Tell | Next::Misrouted => {
+                self.insist_on_primary();
+                checkout.report(Outcome::Answered);
+            }
+        }
+    }
+
+    pub(super) fn failed_on<P>(&mut self, route: Option<&rr_core::Route<P>>) {
+        if let Some(route) = route {
+            self.failed(route.node());
+        }
+    }
+}
+
+/// Runs a statement on the connection that a handle keeps.
+pub(super) fn run_on<C: Routable, R>(
+    pin: &mut Pin<C>,
+    class: StatementClass,
+    sql: &str,
+    work: impl FnOnce(&mut C) -> QueryResult<R>,
+) -> QueryResult<R> {
+    let place = pin.hold.prepare(class, sql);
+    let ledger = pin.ledger.clone();
+    let suspect = (place == Place::Yes).then(|| ledger.suspect());
+    let done = work(pin.checkout.conn());
+    settle(suspect, &done, &mut pin.checkout);
+    done
+}
+
+/// Notes how a write ended, and where.
+pub(super) fn settle<C: Routable, R>(
+    suspect: Option<Suspect<'_, NodeConnector<C>>>,
+    done: &Result<R, Error>,
+    checkout: &mut Checkout<C>,
+) {
+    let Some(suspect) = suspect else { return };
+    let place = done.is_ok().then(|| position(checkout)).flatten();
+    suspect.settle(done.as_ref().err(), place.as_ref());
+}
+
+pub(super) fn position<C: Routable>(checkout: &mut Checkout<C>) -> Option<rr_core::Position> {
+    let Checkout { lease, route } = checkout;
+    let route = route.as_ref()?;
+    lease.connection().conn.position(route.pool().segment())
+}

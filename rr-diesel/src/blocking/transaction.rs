@@ -1,0 +1,144 @@
+//! Transactions: one connection from begin to end, by default the primary's.
+
+use std::sync::atomic::Ordering;
+
+use diesel::QueryResult;
+use diesel::connection::{AnsiTransactionManager, TransactionManager, TransactionManagerStatus};
+use diesel::result::Error;
+use rr_core::engine::Fault;
+use rr_core::route::{Access, Outcome};
+
+use super::backend::Routable;
+use super::connection::RoutedConnection;
+use super::node::Care;
+use super::opener::{Checkout, pause};
+use super::run::settle;
+use crate::connection::Patience;
+use crate::error;
+use crate::search::Search;
+
+/// Keeps a handle on one connection while a transaction is open, and lets Diesel's own manager do the rest there.
+#[derive(Debug)]
+pub struct RoutedTransactionManager;
+
+impl<C: Routable> TransactionManager<RoutedConnection<C>> for RoutedTransactionManager {
+    type TransactionStateData = TransactionManagerStatus;
+
+    fn begin_transaction(conn: &mut RoutedConnection<C>) -> QueryResult<()> {
+        conn.put_back();
+        let Some(pin) = &mut conn.pin else { return begin_on_primary(conn, None) };
+        AnsiTransactionManager::begin_transaction(pin.checkout.conn())?;
+        note_depth(conn);
+        Ok(())
+    }
+
+    fn rollback_transaction(conn: &mut RoutedConnection<C>) -> QueryResult<()> {
+        conn.put_back();
+        let pin = conn.pin.as_mut().ok_or(Error::NotInTransaction)?;
+        let rolled_back = AnsiTransactionManager::rollback_transaction(pin.checkout.conn());
+        ended(conn, rolled_back)
+    }
+
+    fn commit_transaction(conn: &mut RoutedConnection<C>) -> QueryResult<()> {
+        conn.put_back();
+        let is_last = conn.depth() == 1;
+        let pin = conn.pin.as_mut().ok_or(Error::NotInTransaction)?;
+        let wrote = is_last && pin.hold.wrote.load(Ordering::Relaxed);
+        let suspect = wrote.then(|| pin.ledger.suspect());
+        let committed = AnsiTransactionManager::commit_transaction(pin.checkout.conn());
+        settle(suspect, &committed, &mut pin.checkout);
+        ended(conn, committed)
+    }
+
+    fn transaction_manager_status_mut(conn: &mut RoutedConnection<C>) -> &mut TransactionManagerStatus {
+        conn.status()
+    }
+
+    fn is_broken_transaction_manager(conn: &mut RoutedConnection<C>) -> bool {
+        match &mut conn.pin {
+            // Kept for its session, or in the middle of a transaction that is no test's.
+            Some(pin) => {
+                let broken = AnsiTransactionManager::is_broken_transaction_manager(pin.checkout.conn());
+                broken || !*pin.hold.in_transaction.get_mut()
+            }
+            None => false,
+        }
+    }
+}
+
+/// Gives the connection up if that was the last transaction.
+fn ended<C: Routable>(conn: &mut RoutedConnection<C>, end: QueryResult<()>) -> QueryResult<()> {
+    note_depth(conn);
+    conn.release(end.as_ref().err().map_or(Outcome::Answered, error::outcome));
+    end
+}
+
+fn note_depth<C: Routable>(conn: &mut RoutedConnection<C>) {
+    let open = conn.depth() > 0;
+    if let Some(pin) = &conn.pin {
+        pin.hold.note_transaction(open);
+    }
+}
+
+fn begin_at<C: Routable>(checkout: &mut Checkout<C>, sql: Option<&str>) -> QueryResult<()> {
+    match sql {
+        Some(sql) => AnsiTransactionManager::begin_transaction_sql(checkout.conn(), sql),
+        None => AnsiTransactionManager::begin_transaction(checkout.conn()),
+    }
+}
+
+/// Begins with these options.
+pub(super) fn begin<C: Routable>(
+    conn: &mut RoutedConnection<C>,
+    sql: &str,
+    suits_replicas: bool,
+) -> QueryResult<()> {
+    conn.put_back();
+    if let Some(pin) = &mut conn.pin {
+        AnsiTransactionManager::begin_transaction_sql(pin.checkout.conn(), sql)?;
+        note_depth(conn);
+        return Ok(());
+    }
+    if suits_replicas { begin_on_replica(conn, sql) } else { begin_on_primary(conn, Some(sql)) }
+}
+
+/// Begins a transaction on a connection to the primary, and keeps it. A connection that turns out to be dead is replaced:
+/// nothing has happened on it.
+fn begin_on_primary<C: Routable>(conn: &mut RoutedConnection<C>, sql: Option<&str>) -> QueryResult<()> {
+    let mut patience = Patience::new(conn.router().config().write_wait);
+    loop {
+        let mut checkout = conn.opener.writer(Access::Write, Care::Replayable)?;
+        match begin_at(&mut checkout, sql) {
+            Err(error) if error::is_lost(&error) => {
+                checkout.report(Outcome::Failed(Fault::Lost));
+                if !pause(&mut patience) {
+                    return Err(error);
+                }
+            }
+            begun => return begun.map(|()| keep(conn, checkout)),
+        }
+    }
+}
+
+/// Begins a transaction that only reads where a read would go. The check comes before the snapshot.
+fn begin_on_replica<C: Routable>(conn: &mut RoutedConnection<C>, sql: &str) -> QueryResult<()> {
+    let mut search = Search::of(&conn.standing_wish());
+    loop {
+        let mut checkout = conn.opener.reader(&mut search)?;
+        match begin_at(&mut checkout, Some(sql)) {
+            Err(error) if error::is_lost(&error) => {
+                search.failed_on(checkout.route.as_ref());
+                checkout.report(Outcome::Failed(Fault::Lost));
+                if !search.has_time() {
+                    return Err(error);
+                }
+            }
+            begun => return begun.map(|()| keep(conn, checkout)),
+        }
+    }
+}
+
+fn keep<C: Routable>(conn: &mut RoutedConnection<C>, checkout: Checkout<C>) {
+    conn.keep(checkout);
+    note_depth(conn);
+}

@@ -1,0 +1,77 @@
+//! Why a handle keeps a connection, and what becomes of the connection afterwards.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rr_core::sql::StatementClass;
+use rr_core::topology::Role;
+
+use crate::run::Place;
+
+/// Why a handle keeps a connection. Nothing of it is true at first.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    /// It is one to a replica: for a transaction that only reads.
+    on_replica: bool,
+    /// It stays when the transaction ends.
+    pub(crate) stays: AtomicBool,
+    /// Its session is not as it was, and must not be given to anybody else.
+    pub(crate) altered: AtomicBool,
+    /// It was lent out: whatever was done with it.
+    pub(crate) lent: AtomicBool,
+    /// A transaction is open that Diesel knows of ...
+    pub(crate) in_transaction: AtomicBool,
+    /// ... and it has written.
+    pub(crate) wrote: AtomicBool,
+}
+
+impl Hold {
+    /// For a connection to a node of this role.
+    pub(crate) fn of(role: Role) -> Self {
+        let no = AtomicBool::default;
+        Self {
+            on_replica: role == Role::Replica,
+            stays: no(),
+            altered: no(),
+            lent: no(),
+            in_transaction: no(),
+            wrote: no(),
+        }
+    }
+
+    /// Notes what a statement will have done to this connection, and says whether to ask where it ends.
+    pub(crate) fn prepare(&self, class: StatementClass, sql: &str) -> Place {
+        if class == StatementClass::Read {
+            return Place::No;
+        }
+        if self.on_replica {
+            // Nothing is written there, and whatever was set must not be left for others.
+            self.altered.store(true, Ordering::Relaxed);
+            return Place::No;
+        }
+        let in_transaction = self.in_transaction.load(Ordering::Relaxed);
+        if class == StatementClass::Session && !(in_transaction && ends_with_transaction(sql)) {
+            self.stays.store(true, Ordering::Relaxed);
+            self.altered.store(true, Ordering::Relaxed);
+        }
+        if in_transaction {
+            self.wrote.store(true, Ordering::Relaxed);
+            return Place::No;
+        }
+        Place::Yes
+    }
+
+    /// Notes whether a transaction is open.
+    pub(crate) fn note_transaction(&self, open: bool) {
+        self.in_transaction.store(open, Ordering::Relaxed);
+        if !open {
+            self.wrote.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether what the statement does to its session ends with the transaction it is in.
+fn ends_with_transaction(sql: &str) -> bool {
+    let text = sql.trim_start().to_ascii_lowercase();
+    ["set local", "set transaction", "set constraints"].iter().any(|start| text.starts_with(start))
+        || (text.contains("_xact_lock") && !text.contains("advisory_lock"))
+}

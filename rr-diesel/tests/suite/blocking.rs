@@ -1,0 +1,38 @@
+//! The same for Diesel's own, synchronous connections.
+//!
+//! The harness needs a runtime with threads of its own: its network runs there while a test blocks.
+
+use diesel::prelude::*;
+use diesel::{PgConnection, sql_query};
+use rr_tests::cluster::Cluster;
+
+use crate::support::{self, PLACE, Place, Result};
+
+mod consistency;
+mod failures;
+mod hints;
+mod pools;
+mod routes;
+mod surface;
+
+type RoutedPool = rr_diesel::blocking::RoutedPool<PgConnection>;
+type RoutedConnection = rr_diesel::blocking::RoutedConnection<PgConnection>;
+
+fn pool(cluster: &Cluster) -> Result<RoutedPool> {
+    Ok(RoutedPool::start(support::config(cluster).build()?)?)
+}
+
+/// Where a read of this handle goes.
+fn place(conn: &mut RoutedConnection) -> QueryResult<Place> {
+    sql_query(PLACE).get_result(conn)
+}
+
+/// Where a statement went that says so in a column `standby`.
+fn standby_says(conn: &mut RoutedConnection, sql: &str) -> QueryResult<bool> {
+    #[derive(QueryableByName)]
+    struct Standby {
+        #[diesel(sql_type = diesel::sql_types::Bool)]
+        standby: bool,
+    }
+    sql_query(sql).get_result::<Standby>(conn).map(|row| row.standby)
+}

@@ -1,0 +1,53 @@
+//! The hints are the same ones.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::Bool;
+use rr_diesel::RouteHints;
+
+use super::{place, pool};
+use crate::support::{PATIENCE, PLACE, Place, Result, boot, note};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result {
+    let cluster = boot(1).await?;
+    cluster.primary().sql("INSERT INTO note (text) VALUES ('a')").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let pool = pool(&cluster)?;
+    let conn = &mut pool.get();
+    let on_standby = || sql::<Bool>("on_standby()");
+    let from = note::table;
+    for _ in 0..3 {
+        // All of one statement, the same text and the same type.
+        assert!(from.select(on_standby()).get_result::<bool>(conn)?);
+        assert!(!from.select(on_standby()).use_primary().get_result::<bool>(conn)?);
+        assert!(!from.use_primary().select(on_standby()).get_result::<bool>(conn)?);
+        assert!(!from.filter(note::id.gt(0)).use_primary().select(on_standby()).get_result::<bool>(conn)?);
+        assert!(!sql_query(PLACE).use_primary().get_result::<Place>(conn)?.standby);
+        assert!(place(conn)?.standby);
+        // Without a literal, whose text could be anything, the type says what the text is.
+        let typed = from.select((note::id, note::text)).order(note::id);
+        let served = || ["primary", "replica-1"].map(|name| total(&pool, name));
+        let before = served();
+        typed.first::<(i32, String)>(conn)?;
+        typed.use_primary().first::<(i32, String)>(conn)?;
+        let after = served();
+        assert_eq!([after[0] - before[0], after[1] - before[1]], [1, 1]);
+    }
+    assert!(!place(conn.use_primary())?.standby);
+    assert!(place(conn)?.standby, "for one statement");
+    {
+        let mut conn = conn.on_primary();
+        assert!(!place(&mut conn)?.standby);
+        assert!(place(conn.use_replica())?.standby);
+        assert!(!place(&mut conn)?.standby);
+    }
+    assert!(place(conn)?.standby, "until the guard is dropped");
+    assert!(sql_query(PLACE).get_result::<Place>(conn.replica()?)?.standby);
+    Ok(())
+}
+
+fn total(pool: &super::RoutedPool, node: &str) -> u64 {
+    rr_core::RouteReason::ALL.into_iter().map(|reason| pool.router().routed(node, reason)).sum()
+}

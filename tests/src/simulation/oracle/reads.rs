@@ -25,7 +25,7 @@ impl Oracle {
         truth: &Cluster,
         server: usize,
     ) -> bool {
-        if reading.requirement.primary && !reading.as_primary {
+        if (client.level == Consistency::Strong || reading.requirement.primary) && !reading.as_primary {
             self.object(now, format!("{} is not the primary and serves a strong read", reading.node));
         }
         self.check_age(now, reading, truth, server);

@@ -74,6 +74,7 @@ impl<'a> Candidates<'a> {
     ///
     /// # Panics
     /// When there is no candidate at all.
+    #[inline]
     #[must_use]
     pub fn get(&self, n: usize) -> Candidate<'a> {
         self.at(self.index(n))
@@ -86,10 +87,12 @@ impl<'a> Candidates<'a> {
     }
 
     /// The topology index of the `n`th candidate.
+    #[inline]
     pub(crate) fn index(&self, n: usize) -> usize {
         self.set.nth(n.min(self.len().saturating_sub(1))).unwrap_or_default()
     }
 
+    #[inline]
     fn at(&self, index: usize) -> Candidate<'a> {
         Candidate { node: &self.topology.nodes()[index], load: &self.loads[index] }
     }

@@ -31,12 +31,14 @@ impl Load {
     }
 
     /// Statements on it at present.
+    #[inline]
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Its moving average of latency in nanoseconds; 0 when nothing is known.
+    #[inline]
     #[must_use]
     pub fn latency_nanos(&self) -> u64 {
         self.latency_nanos.load(Ordering::Relaxed)
@@ -60,10 +62,12 @@ impl Load {
         self.latency_nanos.store(new, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn enter(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn leave(&self) {
         let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "a route left a node that it never entered");
@@ -75,6 +79,7 @@ impl Load {
     }
 
     /// Ends a run of faults. Almost always there is none, and then nothing is written.
+    #[inline]
     pub(crate) fn success(&self) {
         if self.faults.load(Ordering::Relaxed) != 0 {
             self.faults.store(0, Ordering::Relaxed);

@@ -64,6 +64,7 @@ impl Requirement {
     }
 
     /// This requirement, also fulfilling what `level` demands by itself (without any session).
+    #[inline]
     #[must_use]
     pub fn and_level(mut self, level: Consistency) -> Self {
         match level {

@@ -134,18 +134,21 @@ pub enum Selected {
 
 impl<'a> Ask<'a> {
     /// A read of the general rotation that prefers replicas.
+    #[inline]
     #[must_use]
     pub const fn new(requirement: &'a Requirement, now: Moment) -> Self {
         Self { requirement, preference: ReadPreference::ReplicaPreferred, group: None, tried: &[], now }
     }
 
     /// Whether this request needs to know the time on this topology.
+    #[inline]
     #[must_use]
     pub const fn needs_time(requirement: &Requirement, topology: &Topology) -> bool {
         requirement.max_lag.is_some() || topology.timed()
     }
 
     /// Selects the nodes that may serve.
+    #[inline]
     #[must_use]
     pub fn select(&self, topology: &Topology) -> Selected {
         use ReadPreference as P;
@@ -182,6 +185,7 @@ impl<'a> Ask<'a> {
     }
 
     /// The replicas that may serve: nearest region and first priority among those that fulfil everything else.
+    #[inline]
     #[must_use]
     pub fn replicas(&self, topology: &Topology) -> NodeSet {
         nearest(topology, self.willing(topology))
@@ -259,6 +263,7 @@ impl<'a> Ask<'a> {
     }
 
     /// The replicas that fulfil the request, wherever they are.
+    #[inline]
     fn willing(&self, topology: &Topology) -> NodeSet {
         if self.requirement.primary {
             return NodeSet::EMPTY;
@@ -277,6 +282,7 @@ impl<'a> Ask<'a> {
         members
     }
 
+    #[inline]
     fn fulfilling(&self, topology: &Topology, set: NodeSet) -> NodeSet {
         let mut fitting = match Glance::at(self.requirement) {
             Some(glance) => glance.accepted(topology, set, self.now),
@@ -297,6 +303,7 @@ impl<'a> Ask<'a> {
     }
 
     /// The primary, unless it is out of the question for this request.
+    #[inline]
     fn primary(&self, topology: &Topology) -> Option<usize> {
         let index = topology.primary_index().ok()?;
         let node = &topology.nodes()[index];

@@ -71,6 +71,7 @@ impl Session {
     }
 
     /// What a read of this session at `level` requires of a node.
+    #[inline]
     #[must_use]
     pub fn requirement(&self, level: Consistency) -> Requirement {
         let mut requirement = Requirement::NONE.and_level(level);
@@ -106,6 +107,7 @@ impl Session {
     }
 
     /// The order matters: `settle` raises the register before it clears the mark.
+    #[inline]
     fn demand_writes(&self, requirement: &mut Requirement) {
         let unplaced = self.registers.unplaced.load(Ordering::Acquire);
         if let Some(nanos) = unplaced.checked_sub(1) {

@@ -177,12 +177,14 @@ impl Topology {
     }
 
     /// The count of changes of primary so far.
+    #[inline]
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
     }
 
     /// All nodes: nearest region first, then by priority.
+    #[inline]
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -239,6 +241,7 @@ impl Topology {
         }
     }
 
+    #[inline]
     pub(crate) fn primary_index(&self) -> Result<usize, &NoPrimary> {
         match &self.primary {
             Ok(index) => Ok(*index),
@@ -246,22 +249,27 @@ impl Topology {
         }
     }
 
+    #[inline]
     pub(crate) const fn general(&self) -> NodeSet {
         self.general
     }
 
+    #[inline]
     pub(crate) fn hot(&self) -> &[Hot] {
         &self.hot
     }
 
+    #[inline]
     pub(crate) fn ranks(&self) -> &[Rank] {
         &self.ranks
     }
 
+    #[inline]
     pub(crate) const fn spill(&self) -> Spill {
         self.rules.spill
     }
 
+    #[inline]
     pub(crate) const fn timed(&self) -> bool {
         self.timed
     }

@@ -31,6 +31,7 @@ impl NodeSet {
     }
 
     /// The nodes that are in both.
+    #[inline]
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
@@ -43,6 +44,7 @@ impl NodeSet {
     }
 
     /// How many nodes are in.
+    #[inline]
     #[must_use]
     pub const fn len(self) -> usize {
         self.0.count_ones() as usize
@@ -55,6 +57,7 @@ impl NodeSet {
     }
 
     /// The `n`th member in ascending order.
+    #[inline]
     #[must_use]
     pub fn nth(self, n: usize) -> Option<usize> {
         let first = self.0.trailing_zeros();
@@ -75,12 +78,14 @@ impl NodeSet {
     }
 
     /// The members that are not in `other`.
+    #[inline]
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
     /// The members in ascending order.
+    #[inline]
     #[must_use]
     pub const fn iter(self) -> Members {
         Members(self.0)

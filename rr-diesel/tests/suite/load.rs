@@ -11,8 +11,8 @@ use rr_diesel::RoutedPool;
 use crate::readers::{Newest, Readers, Turns};
 use crate::support::{MARK, PATIENCE, Result, Seen, boot, config, mark, note, pool};
 
-/// How long a message takes between the primary and its standby.
-pub(crate) const WAY: Duration = Duration::from_millis(3);
+/// How long a message takes between the primary and its standby: longer than a read waits.
+pub(crate) const WAY: Duration = Duration::from_millis(10);
 
 /// Readers who read once in so many milliseconds: a thousand reads per second.
 const READERS: u64 = 10;

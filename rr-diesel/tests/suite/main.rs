@@ -7,6 +7,7 @@ mod failures;
 mod handle;
 mod hints;
 mod load;
+mod outages;
 mod pools;
 mod readers;
 mod routes;

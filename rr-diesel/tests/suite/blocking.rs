@@ -11,7 +11,10 @@ use crate::support::{self, PLACE, Place, Result};
 mod consistency;
 mod failures;
 mod hints;
+mod load;
+mod outages;
 mod pools;
+mod readers;
 mod routes;
 mod surface;
 

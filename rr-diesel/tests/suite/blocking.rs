@@ -17,6 +17,7 @@ mod pools;
 mod readers;
 mod routes;
 mod surface;
+mod tls;
 
 type RoutedPool = rr_diesel::blocking::RoutedPool<PgConnection>;
 type RoutedConnection = rr_diesel::blocking::RoutedConnection<PgConnection>;

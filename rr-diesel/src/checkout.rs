@@ -4,11 +4,14 @@
 //! that was given up half-way is not given back: the server is asked to stop, and the connection is closed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::QueryResult;
+use diesel::result::Error;
+use rr_core::engine::Fault;
 use rr_core::route::{Outcome, Route};
+use rr_core::topology::{Epoch, NodeId, Role};
 
 use crate::connector::{Connection, NodePool, PooledConnection};
 use crate::error;
@@ -28,6 +31,8 @@ pub(crate) struct Checkout {
 pub(crate) struct Work {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// The server refused to write.
+    refused: AtomicBool,
 }
 
 impl Work {
@@ -48,6 +53,17 @@ impl Statement {
     /// The server has answered to the end.
     pub(crate) fn done(&self) {
         self.work.ended.fetch_max(self.number, Ordering::Relaxed);
+    }
+
+    /// The server has answered with this error, or was lost.
+    pub(crate) fn failed(&self, error: &Error) {
+        if error::is_lost(error) {
+            return;
+        }
+        if error::refuses_to_write(error) {
+            self.work.refused.store(true, Ordering::Relaxed);
+        }
+        self.done();
     }
 }
 
@@ -78,6 +94,11 @@ impl Checkout {
         }
     }
 
+    /// Which node was chosen, and when.
+    pub(crate) fn chosen(&self) -> (NodeId, Epoch) {
+        (self.route().node(), self.route().epoch())
+    }
+
     /// Announces a statement.
     pub(crate) fn statement(&self) -> Statement {
         let work = &self.connection().work;
@@ -92,9 +113,14 @@ impl Checkout {
 
     /// Says how the node did; the connection goes back when this is dropped.
     pub(crate) fn report(&mut self, outcome: Outcome) {
-        if let Some(route) = self.route.take() {
-            route.finish(outcome);
+        let refused = self.connection().work.refused.load(Ordering::Relaxed);
+        let Some(route) = self.route.take() else { return };
+        if refused {
+            self.connection().work.refused.store(false, Ordering::Relaxed);
         }
+        // Told at the end of a transaction: the primary may be none any more.
+        let was_deposed = refused && outcome == Outcome::Answered && route.role() == Role::Primary;
+        route.finish(if was_deposed { Outcome::Failed(Fault::ReadOnly) } else { outcome });
     }
 
     /// Runs something on the connection within the node's limit.

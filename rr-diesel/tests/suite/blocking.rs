@@ -14,6 +14,7 @@ mod hints;
 mod load;
 mod outages;
 mod pools;
+mod promotions;
 mod readers;
 mod routes;
 mod surface;

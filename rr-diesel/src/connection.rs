@@ -74,7 +74,7 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        if self.hold.altered.load(Ordering::Relaxed) {
+        if self.hold.unfit_for_others() {
             self.checkout.discard();
         }
         if self.hold.lent.load(Ordering::Relaxed) {

@@ -55,7 +55,7 @@ pub(super) struct Pin<C: Routable> {
 
 impl<C: Routable> Drop for Pin<C> {
     fn drop(&mut self) {
-        if *self.hold.altered.get_mut() {
+        if self.hold.unfit_for_others() {
             self.checkout.lease.discard();
         }
         if *self.hold.lent.get_mut() {

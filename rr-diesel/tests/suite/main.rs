@@ -2,6 +2,7 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+mod cancellation;
 mod consistency;
 mod failures;
 mod handle;

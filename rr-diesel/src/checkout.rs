@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::result::Error;
+use diesel_async::SimpleAsyncConnection;
+use rr_core::adapter::Ledger;
 use rr_core::engine::Fault;
 use rr_core::route::{Outcome, Route};
 use rr_core::topology::{Epoch, NodeId, Role};
 
-use crate::connector::{Connection, NodePool, PooledConnection};
+use crate::capture::MARK;
+use crate::connector::{Connection, DieselConnector, NodePool, PooledConnection};
 use crate::error;
 
 /// For a message to a server that may be gone.
@@ -23,6 +26,8 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Checkout {
     connection: Option<PooledConnection>,
     route: Option<Route<NodePool>>,
+    /// Who is to know when a write that was given up half-way has ended.
+    writes: Option<Ledger<DieselConnector>>,
 }
 
 /// The statements of one connection. A connection runs them in order, so that the end of one proves the end of all
@@ -70,7 +75,13 @@ impl Statement {
 impl Checkout {
     pub(crate) fn new(connection: PooledConnection, mut route: Route<NodePool>) -> Self {
         route.begin();
-        Self { connection: Some(connection), route: Some(route) }
+        Self { connection: Some(connection), route: Some(route), writes: None }
+    }
+
+    /// For statements that write.
+    pub(crate) fn writing(mut self, ledger: &Ledger<DieselConnector>) -> Self {
+        self.writes = Some(ledger.clone());
+        self
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -139,21 +150,28 @@ impl Checkout {
 impl Drop for Checkout {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        if connection.work.is_under_way() {
-            stop(&connection);
-        }
         connection.tell(None);
+        if connection.work.is_under_way() {
+            stop(connection, self.writes.take());
+        }
     }
 }
 
-/// Closes the connection, and asks its server to stop working for it.
-fn stop(connection: &Connection) {
+/// Asks the server to stop working for the connection, and closes it.
+fn stop(connection: PooledConnection, writes: Option<Ledger<DieselConnector>>) {
     connection.discard();
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     let (token, tls) = (connection.conn.cancel_token(), connection.tls.clone());
+    let writing = writes.map(|ledger| (ledger, connection));
     drop(runtime.spawn(async move {
         if !matches!(tokio::time::timeout(CANCEL_LIMIT, tls.cancel(&token)).await, Ok(Ok(()))) {
             tracing::debug!(target: "rr", "a statement that nobody waits for could not be cancelled");
+        }
+        if let Some((ledger, connection)) = writing {
+            // It may have come too late. The answer to this comes behind the end of the write.
+            let mut conn = &connection.conn;
+            drop(tokio::time::timeout(CANCEL_LIMIT, conn.batch_execute(MARK)).await);
+            ledger.wrote(None);
         }
     }));
 }

@@ -189,7 +189,7 @@ impl RoutedPgConnection {
                 Ok(route) => match route.pool().checkout().await {
                     Ok(mut connection) => {
                         self.adopt(&mut connection);
-                        return Ok(Checkout::new(connection, route));
+                        return Ok(Checkout::new(connection, route).writing(&self.ledger));
                     }
                     Err(refused) => {
                         let error = error::no_connection(route.name(), &refused);

@@ -108,22 +108,24 @@ const MARGIN: u64 = 1_000_000_000;
 
 #[cfg(target_os = "linux")]
 mod system {
-    use rustix::time::{ClockId, Timespec, clock_gettime};
+    use nix::time::{ClockId, clock_gettime};
 
     #[inline]
     pub(super) fn now() -> u64 {
-        nanos(clock_gettime(ClockId::Monotonic))
+        nanos(ClockId::CLOCK_MONOTONIC)
     }
 
     #[inline]
     pub(super) fn coarse() -> u64 {
-        nanos(clock_gettime(ClockId::MonotonicCoarse))
+        nanos(ClockId::CLOCK_MONOTONIC_COARSE)
     }
 
-    /// A monotonic clock does not show negative times.
+    /// Both clocks exist since Linux 2.6.32. Would one fail after all, time would stand at its end: nothing is fresh.
     #[inline]
-    const fn nanos(time: Timespec) -> u64 {
-        time.tv_sec.unsigned_abs().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.unsigned_abs())
+    fn nanos(clock: ClockId) -> u64 {
+        clock_gettime(clock).map_or(u64::MAX, |time| {
+            time.tv_sec().unsigned_abs().saturating_mul(1_000_000_000) + time.tv_nsec().unsigned_abs()
+        })
     }
 }
 

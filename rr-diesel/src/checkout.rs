@@ -26,8 +26,6 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Checkout {
     connection: Option<PooledConnection>,
     route: Option<Route<NodePool>>,
-    /// Who is to know when a write that was given up half-way has ended.
-    writes: Option<Ledger<DieselConnector>>,
 }
 
 /// The statements of one connection. A connection runs them in order, so that the end of one proves the end of all
@@ -75,12 +73,12 @@ impl Statement {
 impl Checkout {
     pub(crate) fn new(connection: PooledConnection, mut route: Route<NodePool>) -> Self {
         route.begin();
-        Self { connection: Some(connection), route: Some(route), writes: None }
+        Self { connection: Some(connection), route: Some(route) }
     }
 
-    /// For statements that write.
+    /// For statements that write on behalf of this ledger.
     pub(crate) fn writing(mut self, ledger: &Ledger<DieselConnector>) -> Self {
-        self.writes = Some(ledger.clone());
+        self.connection_mut().writes = Some(ledger.clone());
         self
     }
 
@@ -151,8 +149,9 @@ impl Drop for Checkout {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         connection.tell(None);
+        let writes = connection.writes.take();
         if connection.work.is_under_way() {
-            stop(connection, self.writes.take());
+            stop(connection, writes);
         }
     }
 }

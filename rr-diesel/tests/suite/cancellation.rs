@@ -97,7 +97,6 @@ impl Narrow {
                 self.settles().await.map_err(|error| format!("{what}, polled {polls} times: {error}"))?;
             }
             if completed == 2 {
-                println!("{what}: dropped at {} awaits", polls - 1);
                 assert!(polls > 1, "{what} never waited");
                 return Ok(());
             }

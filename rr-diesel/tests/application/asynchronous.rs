@@ -1,0 +1,131 @@
+//! The application on diesel-async.
+
+use diesel::ConnectionResult;
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, bb8, deadpool};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use futures_util::FutureExt;
+use rr_diesel::{RoutedPgConnection, RoutedPool};
+
+use crate::ground::{Database, Ground, migrations, Replicas, Result, same};
+use crate::models::Story;
+
+macro_rules! variants {
+    ($($name:ident: $connection:ty, $pool:ty;)+) => {$(
+        mod $name {
+            type Connection = $connection;
+            type Pool = $pool;
+
+            include!("story.rs");
+        }
+    )+};
+}
+
+variants! {
+    plain: super::AsyncPgConnection, super::Plain;
+    plain_bb8: super::AsyncPgConnection, super::bb8::Pool<super::AsyncPgConnection>;
+    plain_deadpool: super::AsyncPgConnection, super::deadpool::Pool<super::AsyncPgConnection>;
+    routed: super::RoutedPgConnection, super::RoutedPool;
+    routed_bb8: super::RoutedPgConnection, super::bb8::Pool<super::RoutedPgConnection>;
+    routed_deadpool: super::RoutedPgConnection, super::deadpool::Pool<super::RoutedPgConnection>;
+}
+
+/// Connections without a pool.
+struct Plain(String);
+
+impl Plain {
+    async fn get(&self) -> ConnectionResult<AsyncPgConnection> {
+        AsyncPgConnection::establish(&self.0).await
+    }
+}
+
+/// The story as one database and plain connections tell it.
+pub(crate) async fn expected(ground: &Ground) -> Result<Story> {
+    let database = ground.database("plain").await?;
+    let conn = AsyncPgConnection::establish(&database.url()).await?;
+    assert_eq!(plain::migrate(conn, migrations).await?, [1, 0]);
+    plain::story(&Plain(database.url())).await
+}
+
+/// Lets each of these pools tell the story.
+macro_rules! told {
+    ($ground:expr, $expected:expr, $($name:ident: $connect:expr, $pool:expr;)+) => {$(
+        let database = $ground.database(stringify!($name)).await?;
+        let connection = $connect(&database).await?;
+        assert_eq!($name::migrate(connection, migrations).await?, [1, 0]);
+        database.is_ready().await?;
+        let pool = $pool(&database).await?;
+        let told = $name::story(&pool).await;
+        drop(pool);
+        same(stringify!($name), &told?, $expected);
+        // One more count, in the chapter about errors.
+        database.check($name::VISITS + 1).await?;
+    )+};
+}
+
+async fn established<C: AsyncConnection>(database: &Database<'_>) -> ConnectionResult<C> {
+    C::establish(&database.urls()).await
+}
+
+async fn pool(database: &Database<'_>) -> Result<RoutedPool> {
+    Ok(RoutedPool::start(database.config()?).await?)
+}
+
+/// By URLs, as an application writes it; where the configuration is an uncommon one, with handles of a pool that has it.
+async fn manager(database: &Database<'_>) -> Result<AsyncDieselConnectionManager<RoutedPgConnection>> {
+    if database.replicas() != Replicas::AreAwaited {
+        return Ok(AsyncDieselConnectionManager::new(database.urls()));
+    }
+    let pool = pool(database).await?;
+    let mut config = ManagerConfig::default();
+    config.custom_setup = Box::new(move |_| futures_util::future::ok(pool.handle()).boxed());
+    Ok(AsyncDieselConnectionManager::new_with_config("", config))
+}
+
+async fn bb8_of_handles(database: &Database<'_>) -> Result<bb8::Pool<RoutedPgConnection>> {
+    Ok(bb8::Pool::builder().build(manager(database).await?).await?)
+}
+
+async fn deadpool_of_handles(database: &Database<'_>) -> Result<deadpool::Pool<RoutedPgConnection>> {
+    Ok(deadpool::Pool::builder(manager(database).await?).build()?)
+}
+
+async fn all_routed(replicas: Replicas) -> Result {
+    let ground = Ground::boot(replicas).await?;
+    let expected = expected(&ground).await?;
+    told! { ground, &expected,
+        routed: established::<RoutedPgConnection>, pool;
+        routed_bb8: established::<RoutedPgConnection>, bb8_of_handles;
+        routed_deadpool: established::<RoutedPgConnection>, deadpool_of_handles;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_pools_tell_it_as_plain_connections_do() -> Result {
+    let ground = Ground::boot(Replicas::Follow).await?;
+    let expected = expected(&ground).await?;
+    let bb8 = ground.database("plain_bb8").await?;
+    plain_bb8::migrate(AsyncPgConnection::establish(&bb8.url()).await?, migrations).await?;
+    let pool = bb8::Pool::builder().build(AsyncDieselConnectionManager::new(bb8.url())).await?;
+    same("plain_bb8", &plain_bb8::story(&pool).await?, &expected);
+    let deadpool = ground.database("plain_deadpool").await?;
+    plain_deadpool::migrate(AsyncPgConnection::establish(&deadpool.url()).await?, migrations).await?;
+    let pool = deadpool::Pool::builder(AsyncDieselConnectionManager::new(deadpool.url())).build()?;
+    same("plain_deadpool", &plain_deadpool::story(&pool).await?, &expected);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routed_connections_tell_it_with_replicas_that_follow() -> Result {
+    all_routed(Replicas::Follow).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routed_connections_tell_it_with_replicas_that_stand_still() -> Result {
+    all_routed(Replicas::Stand).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routed_connections_tell_it_when_every_read_waits_for_a_replica() -> Result {
+    all_routed(Replicas::AreAwaited).await
+}

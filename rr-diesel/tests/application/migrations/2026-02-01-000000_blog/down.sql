@@ -1,0 +1,1 @@
+DROP TABLE visit; DROP TABLE comment; DROP TABLE post; DROP TABLE author; DROP TYPE mood;

@@ -12,21 +12,24 @@ use crate::models::Story;
 macro_rules! variants {
     ($($name:ident: $connection:ty, $pool:ty;)+) => {$(
         mod $name {
-            type Connection = $connection;
-            type Pool = $pool;
-
+            mod meaning {
+                use super::super::*;
+                pub(super) type Conn = $connection;
+                pub(super) type Pool = $pool;
+            }
+            use meaning::{Conn, Pool};
             include!("story.rs");
         }
     )+};
 }
 
 variants! {
-    plain: super::AsyncPgConnection, super::Plain;
-    plain_bb8: super::AsyncPgConnection, super::bb8::Pool<super::AsyncPgConnection>;
-    plain_deadpool: super::AsyncPgConnection, super::deadpool::Pool<super::AsyncPgConnection>;
-    routed: super::RoutedPgConnection, super::RoutedPool;
-    routed_bb8: super::RoutedPgConnection, super::bb8::Pool<super::RoutedPgConnection>;
-    routed_deadpool: super::RoutedPgConnection, super::deadpool::Pool<super::RoutedPgConnection>;
+    plain: AsyncPgConnection, Plain;
+    plain_bb8: AsyncPgConnection, bb8::Pool<AsyncPgConnection>;
+    plain_deadpool: AsyncPgConnection, deadpool::Pool<AsyncPgConnection>;
+    routed: RoutedPgConnection, RoutedPool;
+    routed_bb8: RoutedPgConnection, bb8::Pool<RoutedPgConnection>;
+    routed_deadpool: RoutedPgConnection, deadpool::Pool<RoutedPgConnection>;
 }
 
 /// Connections without a pool.

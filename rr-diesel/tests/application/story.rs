@@ -1,4 +1,4 @@
-// A blog, written for diesel-async. It is included under several meanings of `Connection` and `Pool`, and knows of none.
+// A blog, written for diesel-async. It is included under several meanings of `Conn` and `Pool`, and knows of none.
 //
 // Each chapter uses two handles: what one wrote the other must see.
 
@@ -23,7 +23,7 @@ type Whatever = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) const VISITS: i32 = 20;
 
 /// Brings the database up to date, twice, as applications do when several of them start.
-pub(crate) async fn migrate(conn: Connection, migrations: fn() -> EmbeddedMigrations) -> Result<[usize; 2], Whatever> {
+pub(crate) async fn migrate(conn: Conn, migrations: fn() -> EmbeddedMigrations) -> Result<[usize; 2], Whatever> {
     let mut harness = AsyncMigrationHarness::new(conn);
     let first = harness.run_pending_migrations(migrations())?.len();
     let mut harness = AsyncMigrationHarness::new(harness.into_inner());
@@ -51,17 +51,17 @@ pub(crate) async fn story(pool: &Pool) -> Result<Story, Whatever> {
     Ok(saw)
 }
 
-async fn write_author(conn: &mut Connection, name: &str, mood: Mood) -> QueryResult<Author> {
+async fn write_author(conn: &mut Conn, name: &str, mood: Mood) -> QueryResult<Author> {
     let new = NewAuthor { name, mood, moods: vec![Some(mood), None], wanted: None, profile: json!({ "name": name }) };
     insert_into(author::table).values(new).returning(Author::as_returning()).get_result(conn).await
 }
 
-async fn write_post(conn: &mut Connection, author_id: i32, title: &str) -> QueryResult<Post> {
+async fn write_post(conn: &mut Conn, author_id: i32, title: &str) -> QueryResult<Post> {
     let new = NewPost { author_id, title: title.to_owned(), body: None };
     insert_into(post::table).values(&new).returning(Post::as_returning()).get_result(conn).await
 }
 
-async fn crud(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn crud(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let mut saw = Vec::new();
     let ann = write_author(one, "Ann", Mood::Calm).await?;
     let found: Author = author::table.find(ann.id).select(Author::as_select()).first(two).await?;
@@ -83,7 +83,7 @@ async fn crud(one: &mut Connection, two: &mut Connection) -> QueryResult<String>
     Ok(saw.join("\n"))
 }
 
-async fn batches(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn batches(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let bob = write_author(one, "Bob", Mood::Wild).await?.id;
     let posts: Vec<_> = (0..40)
         .map(|n| NewPost { author_id: bob, title: format!("batch {n}"), body: (n % 3 == 0).then(|| format!("text {n}")) })
@@ -106,7 +106,7 @@ async fn batches(one: &mut Connection, two: &mut Connection) -> QueryResult<Stri
     Ok(format!("{ids:?} {read:?} {touched} {likes:?} {copied} {comments:?} {removed} {left:?} {none}"))
 }
 
-async fn joins(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn joins(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let eve = write_author(two, "Eve", Mood::Tired).await?.id;
     let first = write_post(one, eve, "joined").await?.id;
     write_post(two, eve, "lonely").await?;
@@ -147,7 +147,7 @@ async fn joins(one: &mut Connection, two: &mut Connection) -> QueryResult<String
     Ok(format!("{inner:?} {left:?} {counted:?} {pairs:?}"))
 }
 
-async fn associations(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn associations(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let eve: Author = author::table.filter(author::name.eq("Eve")).select(Author::as_select()).first(one).await?;
     let posts: Vec<Post> = Post::belonging_to(&eve).select(Post::as_select()).order(post::id).load(two).await?;
     let comments: Vec<Comment> =
@@ -163,7 +163,7 @@ async fn associations(one: &mut Connection, two: &mut Connection) -> QueryResult
     Ok(format!("{grouped:?} {added:?} {there:?}"))
 }
 
-async fn upserts(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn upserts(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let id = write_author(one, "Una", Mood::Calm).await?.id;
     let mut saw = Vec::new();
     for round in 1..=4 {
@@ -194,7 +194,7 @@ async fn upserts(one: &mut Connection, two: &mut Connection) -> QueryResult<Stri
     Ok(format!("{saw:?} {ignored} {constrained} {una:?}"))
 }
 
-async fn saved_changes(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn saved_changes(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let una: Author = author::table.filter(author::name.eq("Una")).select(Author::as_select()).first(two).await?;
     let written = write_post(one, una.id, "draft").await?;
     let edit = Edit { id: written.id, title: None, body: Some(Some("text".to_owned())) };
@@ -210,7 +210,7 @@ async fn saved_changes(one: &mut Connection, two: &mut Connection) -> QueryResul
     Ok(format!("{first:?} {second:?} {third:?} {read:?} {saved:?} {}", again == saved))
 }
 
-async fn enums(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn enums(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let mut saw = Vec::new();
     for (number, mood) in [Mood::Calm, Mood::Wild, Mood::Tired].into_iter().enumerate() {
         let written = write_author(one, &format!("enum {number}"), mood).await?;
@@ -249,7 +249,7 @@ async fn enums(one: &mut Connection, two: &mut Connection) -> QueryResult<String
     Ok(format!("{saw:?} {calm:?} {any:?} {holds:?} {overlaps} {wanted:?} {bound:?} {listed:?} {most:?}"))
 }
 
-async fn json_values(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn json_values(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let id = write_author(two, "Jay", Mood::Calm).await?.id;
     let profile = json!({ "langs": ["en", "it's"], "age": 7, "deep": { "x": null }, "float": 1.5 });
     diesel::update(author::table.find(id)).set(author::profile.eq(&profile)).execute(one).await?;
@@ -271,7 +271,7 @@ async fn json_values(one: &mut Connection, two: &mut Connection) -> QueryResult<
     Ok(format!("{} {read} {holds:?} {keyed:?} {deep:?} {inner}", read == profile))
 }
 
-async fn transactions(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn transactions(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let id = write_author(one, "Tom", Mood::Calm).await?.id;
     let visits = || author::table.find(id).select(author::visits);
     let add = |n: i32| diesel::update(author::table.find(id)).set(author::visits.eq(author::visits + n));
@@ -324,7 +324,7 @@ async fn transactions(one: &mut Connection, two: &mut Connection) -> QueryResult
     })
     .await;
     saw.push(format!("{}", visits().first::<i32>(two).await?));
-    type Manager = <Connection as AsyncConnection>::TransactionManager;
+    type Manager = <Conn as AsyncConnection>::TransactionManager;
     Manager::begin_transaction(two).await?;
     add(5).execute(two).await?;
     Manager::begin_transaction(two).await?;
@@ -335,31 +335,31 @@ async fn transactions(one: &mut Connection, two: &mut Connection) -> QueryResult
     Ok(saw.join("\n"))
 }
 
-async fn options(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn options(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let mut saw = Vec::new();
     write_author(two, "Opt", Mood::Calm).await?;
     let named = || author::table.filter(author::name.like("Opt%")).select(author::name).order(author::id);
-    let read = async |conn: &mut Connection| named().load::<String>(conn).await;
+    let read = async |conn: &mut Conn| named().load::<String>(conn).await;
     saw.push(format!("{:?}", one.build_transaction().read_only().run(read).await?));
-    let read = async |conn: &mut Connection| named().load::<String>(conn).await;
+    let read = async |conn: &mut Conn| named().load::<String>(conn).await;
     saw.push(format!("{:?}", one.build_transaction().read_only().repeatable_read().deferrable().run(read).await?));
-    let read = async |conn: &mut Connection| named().load::<String>(conn).await;
+    let read = async |conn: &mut Conn| named().load::<String>(conn).await;
     saw.push(format!("{:?}", one.build_transaction().read_only().serializable().deferrable().run(read).await?));
-    let write = async |conn: &mut Connection| -> QueryResult<usize> {
+    let write = async |conn: &mut Conn| -> QueryResult<usize> {
         write_author(conn, "Opt 2", Mood::Wild).await?;
         named().load::<String>(conn).await.map(|names| names.len())
     };
     saw.push(format!("{}", two.build_transaction().serializable().run(write).await?));
     saw.push(format!("{:?}", named().load::<String>(one).await?));
-    let write = async |conn: &mut Connection| write_author(conn, "Opt 3", Mood::Wild).await;
+    let write = async |conn: &mut Conn| write_author(conn, "Opt 3", Mood::Wild).await;
     saw.push(told(one.build_transaction().read_only().run(write).await));
-    let write = async |conn: &mut Connection| write_author(conn, "Opt 4", Mood::Wild).await.map(|author| author.name);
+    let write = async |conn: &mut Conn| write_author(conn, "Opt 4", Mood::Wild).await.map(|author| author.name);
     saw.push(told(one.build_transaction().read_committed().read_write().not_deferrable().run(write).await));
     saw.push(format!("{:?}", named().load::<String>(two).await?));
     Ok(saw.join("\n"))
 }
 
-async fn streams(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn streams(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let bob: i32 = author::table.filter(author::name.eq("Bob")).select(author::id).first(one).await?;
     let titles = || post::table.filter(post::author_id.eq(bob)).select(post::title).order(post::id);
     let all: Vec<String> = titles().load_stream(one).await?.try_collect().await?;
@@ -400,7 +400,7 @@ fn titles_of(id: i32) -> _ {
     post::table.filter(post::author_id.eq(id)).filter(few)
 }
 
-async fn raw_sql(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn raw_sql(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     one.batch_execute("CREATE TABLE jotting (n int); INSERT INTO jotting VALUES (1), (2); UPDATE jotting SET n = n * 10")
         .await?;
     let there: Vec<Ranked> =
@@ -443,7 +443,7 @@ async fn raw_sql(one: &mut Connection, two: &mut Connection) -> QueryResult<Stri
     Ok(format!("{there:?} {inserted} {moved:?} {recursive:?} {fragment:?} {jotted:?} {count:?} {gone}"))
 }
 
-async fn pages(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn pages(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let bob: i32 = author::table.filter(author::name.eq("Bob")).select(author::id).first(two).await?;
     let mut saw = Vec::new();
     for page in [0, 1, 13, 14] {
@@ -456,7 +456,7 @@ async fn pages(one: &mut Connection, two: &mut Connection) -> QueryResult<String
     Ok(saw.join("\n"))
 }
 
-async fn dynamic_queries(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn dynamic_queries(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let mut saw = Vec::new();
     for (text, likes) in [(None, None), (Some("batch 1%"), None), (None, Some(1)), (Some("batch 2%"), Some(1))] {
         let mut query = post::table.select(post::title).order(post::id.desc()).limit(5).into_boxed();
@@ -505,7 +505,7 @@ async fn dynamic_queries(one: &mut Connection, two: &mut Connection) -> QueryRes
     Ok(format!("{saw:?} {both:?} {distinct:?} {within:?} {there} {counts:?}"))
 }
 
-async fn errors(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn errors(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let ann: i32 = author::table.filter(author::name.eq("Ann")).select(author::id).first(one).await?;
     let mut saw = vec![told(write_author(one, "Ann", Mood::Calm).await)];
     saw.push(told(write_post(two, -1, "nobody's").await));
@@ -531,12 +531,12 @@ async fn newest<C: AsyncConnection<Backend = diesel::pg::Pg>>(conn: &mut C, adde
     author::table.select(max(author::id)).first(conn).await
 }
 
-async fn generic(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn generic(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let (first, second) = (newest(one, "generic").await?, newest(&mut &mut *two, "generic 2").await?);
     Ok(format!("{first:?} {second:?}"))
 }
 
-async fn at_the_same_time(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn at_the_same_time(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let names = ["Ann", "Bob", "Eve", "Una"];
     diesel::update(author::table.filter(author::name.eq_any(names))).set(author::visits.eq(3)).execute(two).await?;
     let shared = &*one;
@@ -571,7 +571,7 @@ async fn at_the_same_time(one: &mut Connection, two: &mut Connection) -> QueryRe
 }
 
 /// What one handle wrote the other counts, each time.
-async fn visits(one: &mut Connection, two: &mut Connection) -> QueryResult<String> {
+async fn visits(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let mut counted = Vec::new();
     for id in 0..VISITS {
         insert_into(visit::table).values((visit::id.eq(id), visit::page.eq("home"))).execute(one).await?;
@@ -581,7 +581,7 @@ async fn visits(one: &mut Connection, two: &mut Connection) -> QueryResult<Strin
 }
 
 /// What belongs to a connection stays with the handle.
-async fn session(own: &mut Connection) -> QueryResult<String> {
+async fn session(own: &mut Conn) -> QueryResult<String> {
     sql_query("SET statement_timeout = '77s'").execute(own).await?;
     let limit: Word = sql_query("SELECT current_setting('statement_timeout') AS word").get_result(own).await?;
     own.batch_execute("CREATE TEMP TABLE basket (what text)").await?;

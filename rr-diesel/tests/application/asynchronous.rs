@@ -46,7 +46,10 @@ pub(crate) async fn expected(ground: &Ground) -> Result<Story> {
     let database = ground.database("plain").await?;
     let conn = AsyncPgConnection::establish(&database.url()).await?;
     assert_eq!(plain::migrate(conn, migrations).await?, [1, 0]);
-    plain::story(&Plain(database.url())).await
+    let pool = Plain(database.url());
+    let story = plain::story(&pool).await?;
+    assert!(!plain::is_served_by_a_replica(&pool).await?);
+    Ok(story)
 }
 
 /// Lets each of these pools tell the story.
@@ -57,9 +60,9 @@ macro_rules! told {
         assert_eq!($name::migrate(connection, migrations).await?, [1, 0]);
         database.is_ready().await?;
         let pool = $pool(&database).await?;
-        let told = $name::story(&pool).await;
+        same(stringify!($name), &$name::story(&pool).await?, $expected);
+        database.wait_for_replicas(async || $name::is_served_by_a_replica(&pool).await).await?;
         drop(pool);
-        same(stringify!($name), &told?, $expected);
         // One more count, in the chapter about errors.
         database.check($name::VISITS + 1).await?;
     )+};
@@ -111,10 +114,12 @@ async fn plain_pools_tell_it_as_plain_connections_do() -> Result {
     plain_bb8::migrate(AsyncPgConnection::establish(&bb8.url()).await?, migrations).await?;
     let pool = bb8::Pool::builder().build(AsyncDieselConnectionManager::new(bb8.url())).await?;
     same("plain_bb8", &plain_bb8::story(&pool).await?, &expected);
+    assert!(!plain_bb8::is_served_by_a_replica(&pool).await?);
     let deadpool = ground.database("plain_deadpool").await?;
     plain_deadpool::migrate(AsyncPgConnection::establish(&deadpool.url()).await?, migrations).await?;
     let pool = deadpool::Pool::builder(AsyncDieselConnectionManager::new(deadpool.url())).build()?;
     same("plain_deadpool", &plain_deadpool::story(&pool).await?, &expected);
+    assert!(!plain_deadpool::is_served_by_a_replica(&pool).await?);
     Ok(())
 }
 

@@ -51,9 +51,9 @@ macro_rules! told {
         assert_eq!($name::migrate(&mut Connection::establish(&$urls(&database))?, migrations)?, [1, 0]);
         database.is_ready().await?;
         let pool = $pool(&database)?;
-        let told = $name::story(&pool);
+        same(stringify!($name), &$name::story(&pool)?, $expected);
+        database.wait_for_replicas(async || $name::is_served_by_a_replica(&pool)).await?;
         drop(pool);
-        same(stringify!($name), &told?, $expected);
         database.check($name::VISITS + 1).await?;
     )+};
 }
@@ -97,11 +97,14 @@ async fn plain_connections_and_pools_tell_it_as_asynchronous_ones_do() -> Result
     let expected = crate::asynchronous::expected(&ground).await?;
     let alone = ground.database("blocking_plain").await?;
     blocking_plain::migrate(&mut PgConnection::establish(&alone.url())?, migrations)?;
-    same("blocking_plain", &blocking_plain::story(&Established::of(alone.url()))?, &expected);
+    let pool = Established::of(alone.url());
+    same("blocking_plain", &blocking_plain::story(&pool)?, &expected);
+    assert!(!blocking_plain::is_served_by_a_replica(&pool)?);
     let pooled = ground.database("blocking_plain_r2d2").await?;
     blocking_plain_r2d2::migrate(&mut PgConnection::establish(&pooled.url())?, migrations)?;
     let pool = r2d2::Pool::builder().max_size(3).build(ConnectionManager::new(pooled.url()))?;
     same("blocking_plain_r2d2", &blocking_plain_r2d2::story(&pool)?, &expected);
+    assert!(!blocking_plain_r2d2::is_served_by_a_replica(&pool)?);
     Ok(())
 }
 

@@ -185,7 +185,7 @@ impl<T: Query> Query for Paginated<T> {
     type SqlType = (T::SqlType, BigInt);
 }
 
-impl<T, C> diesel::RunQueryDsl<C> for Paginated<T> {}
+impl<T, C> RunQueryDsl<C> for Paginated<T> {}
 
 impl<T: QueryFragment<Pg>> QueryFragment<Pg> for Paginated<T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

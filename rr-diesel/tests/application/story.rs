@@ -51,6 +51,13 @@ pub(crate) async fn story(pool: &Pool) -> Result<Story, Whatever> {
     Ok(saw)
 }
 
+/// Whether a standby answers.
+pub(crate) async fn is_served_by_a_replica(pool: &Pool) -> Result<bool, Whatever> {
+    let mut conn = pool.get().await?;
+    let flag: Flag = sql_query("SELECT on_standby() AS flag FROM visit LIMIT 1").get_result(&mut conn).await?;
+    Ok(flag.flag)
+}
+
 async fn write_author(conn: &mut Conn, name: &str, mood: Mood) -> QueryResult<Author> {
     let new = NewAuthor { name, mood, moods: vec![Some(mood), None], wanted: None, profile: json!({ "name": name }) };
     insert_into(author::table).values(new).returning(Author::as_returning()).get_result(conn).await

@@ -22,3 +22,4 @@ CREATE TABLE comment (
 );
 -- Without an index, so that a scan is one query's.
 CREATE TABLE visit (id int NOT NULL, page text NOT NULL);
+CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()';

@@ -54,15 +54,19 @@ impl Wish {
 
     /// How a statement with this wish is run.
     pub(crate) fn way(&self, classified: &Classified) -> Way {
-        match classified.class {
+        match effect(classified) {
             StatementClass::Session => Way::Keep,
-            _ if classified.hint == Some(Hint::Session) => Way::Keep,
             // A replica that is asked to write refuses, and nothing has happened: no harm in believing the author.
             StatementClass::Write if self.place == Some(Place::Replica) => Way::Read,
             StatementClass::Read => Way::Read,
             _ => Way::Write,
         }
     }
+}
+
+/// What a statement does to the session it runs in: a hint may know more than the text shows.
+pub(crate) fn effect(classified: &Classified) -> StatementClass {
+    if classified.hint == Some(Hint::Session) { StatementClass::Session } else { classified.class }
 }
 
 thread_local! {

@@ -17,7 +17,7 @@ use super::node::Care;
 use super::opener::{Checkout, next, report};
 use super::run::Known;
 use crate::error;
-use crate::hint::Way;
+use crate::hint::{Way, effect};
 use crate::run::Place;
 use crate::search::{Next, Search};
 
@@ -64,7 +64,7 @@ where
 {
     let Pin { checkout, ledger, hold } = pin;
     let ledger = &*ledger;
-    let wrote = (hold.prepare(known.classified.class, &known.sql) == Place::Yes).then_some(ledger);
+    let wrote = (hold.prepare(effect(&known.classified), &known.sql) == Place::Yes).then_some(ledger);
     match RoutedCursor::attached(LoadConnection::<B>::load(checkout.conn(), source)) {
         Ok(rows) => Ok(rows.ending(End { route: None, wrote, outcome: Outcome::Answered })),
         Err(error) => {

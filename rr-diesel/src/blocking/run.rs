@@ -4,7 +4,7 @@ use diesel::QueryResult;
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
 use rr_core::route::{Access, Outcome};
-use rr_core::sql::{Classified, StatementClass, classify};
+use rr_core::sql::{Classified, StatementClass, scan};
 
 use super::backend::Routable;
 use super::connection::{Pin, RoutedConnection};
@@ -12,7 +12,7 @@ use super::node::Care;
 use super::opener::{Checkout, Opener, next};
 use crate::connection::Suspect;
 use crate::error;
-use crate::hint::{self, Way, Wish};
+use crate::hint::{self, Way, Wish, effect};
 use crate::run::Place;
 use crate::search::{Next, Search};
 
@@ -70,7 +70,7 @@ impl<C: Routable> RoutedConnection<C> {
     ) -> QueryResult<R> {
         self.put_back();
         if self.pin.is_some() || known.way() == Way::Keep {
-            return run_on(self.pinned()?, known.classified.class, &known.sql, work);
+            return run_on(self.pinned()?, effect(&known.classified), &known.sql, work);
         }
         match known.way() {
             Way::Read => self.read(known, work),
@@ -131,7 +131,7 @@ impl<C: Routable> RoutedConnection<C> {
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) fn run_batch(&mut self, sql: &str) -> QueryResult<()> {
         self.put_back();
-        let class = classify(sql, C::DIALECT);
+        let class = effect(&scan(sql, C::DIALECT));
         if self.pin.is_some() || class == StatementClass::Session {
             return run_on(self.pinned()?, class, sql, |conn| conn.batch_execute(sql));
         }

@@ -3,13 +3,13 @@
 use diesel::QueryResult;
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request};
-use rr_core::sql::{Dialect, StatementClass, classify};
+use rr_core::sql::{Dialect, StatementClass, scan};
 
 use super::read::Answer;
 use super::{Patience, Pin, RoutedPgConnection};
 use crate::checkout::{Checkout, Statement};
 use crate::error;
-use crate::hint::Way;
+use crate::hint::{Way, effect};
 use crate::lower::Lowered;
 use crate::run::{Got, Place, Want, batch, run};
 use crate::stream::RoutedStream;
@@ -52,7 +52,7 @@ impl RoutedPgConnection {
 
     /// Runs a statement on the connection that this handle keeps.
     async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let place = pin.hold.prepare(lowered.classified.class, &lowered.sql);
+        let place = pin.hold.prepare(effect(&lowered.classified), &lowered.sql);
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
         let noted = self.running.note(pin.checkout.connection());
@@ -74,7 +74,7 @@ impl RoutedPgConnection {
 
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) async fn run_batch(&self, sql: &str) -> QueryResult<()> {
-        let class = classify(sql, Dialect::Postgres);
+        let class = effect(&scan(sql, Dialect::Postgres));
         let pin = match self.pin.get() {
             Some(pin) => Some(pin),
             None if class == StatementClass::Session => Some(self.pinned().await?),

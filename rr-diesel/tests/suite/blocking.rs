@@ -11,6 +11,7 @@ use crate::support::{self, PLACE, Place, Result};
 mod consistency;
 mod failures;
 mod hints;
+mod kinds;
 mod pools;
 mod routes;
 mod surface;

@@ -6,6 +6,7 @@ mod consistency;
 mod failures;
 mod handle;
 mod hints;
+mod kinds;
 mod load;
 mod pools;
 mod readers;

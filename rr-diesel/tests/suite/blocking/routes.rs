@@ -1,4 +1,4 @@
-//! Which node serves which statement, as the server tells it.
+//! Where transactions, sessions and misjudged statements go, as the server tells it. `kinds.rs` has the statements.
 
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgRowByRowLoadingMode;
@@ -8,44 +8,6 @@ use diesel::sql_query;
 
 use super::{place, pool, standby_says};
 use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, until};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn statements_go_where_they_belong() -> Result {
-    let cluster = boot(2).await?;
-    cluster.primary().sql("INSERT INTO note (text) VALUES ('first')").await?;
-    cluster.wait_caught_up(PATIENCE).await?;
-    let pool = pool(&cluster)?;
-    let conn = &mut pool.handle();
-    let table = [
-        ("SELECT on_standby() AS standby", true),
-        ("SELECT on_standby() AS standby FROM note LIMIT 1", true),
-        ("WITH x AS (SELECT 1) SELECT on_standby() AS standby FROM x", true),
-        ("/*rr:primary*/ SELECT on_standby() AS standby", false),
-        ("SELECT on_standby() AS standby FROM note FOR UPDATE", false),
-        ("INSERT INTO note (text) VALUES ('x') RETURNING on_standby() AS standby", false),
-        ("UPDATE note SET stars = 1 RETURNING on_standby() AS standby", false),
-        ("DELETE FROM note WHERE text = 'x' RETURNING on_standby() AS standby", false),
-        ("SELECT on_standby() AS standby, nextval('note_id_seq')", false),
-    ];
-    for (sql, standby) in table {
-        assert_eq!(standby_says(conn, sql)?, standby, "{sql}");
-    }
-    for (sql, standby) in table {
-        cluster.wait_caught_up(PATIENCE).await?;
-        until("what was written to be known as replicated", async || Ok(place(conn)?.standby)).await?;
-        #[derive(QueryableByName)]
-        struct Standby {
-            #[diesel(sql_type = diesel::sql_types::Bool)]
-            standby: bool,
-        }
-        let mut rows = sql_query(sql).load_iter::<Standby, PgRowByRowLoadingMode>(conn)?;
-        if let Some(row) = rows.next() {
-            assert_eq!(row?.standby, standby, "row by row: {sql}");
-        }
-        drop(rows);
-    }
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_are_spread_over_the_replicas() -> Result {

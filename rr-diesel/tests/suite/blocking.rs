@@ -15,6 +15,7 @@ mod kinds;
 mod pools;
 mod routes;
 mod surface;
+mod types;
 
 type RoutedPool = rr_diesel::blocking::RoutedPool<PgConnection>;
 type RoutedConnection = rr_diesel::blocking::RoutedConnection<PgConnection>;

@@ -35,7 +35,8 @@ mod tests {
             let source = fs::read_to_string(&file).unwrap();
             let said = fs::read_to_string(file.with_extension("stderr")).unwrap();
             let routed = 1 + source.lines().position(|line| line.starts_with("async fn routed")).unwrap();
-            let errors: Vec<&str> = said.trim_end().split("\n\n").filter(|error| error.starts_with("error")).collect();
+            let errors: Vec<&str> =
+                said.trim_end().split("\n\n").filter(|error| error.starts_with("error")).collect();
             let (plain, routed): (Vec<_>, Vec<_>) = errors.iter().partition(|error| line_of(error) < routed);
             assert!(!plain.is_empty(), "{}", file.display());
             let names = |errors: Vec<&str>| errors.into_iter().map(without_names).collect::<Vec<_>>();
@@ -53,7 +54,12 @@ mod tests {
 
     /// An error without what must differ: the names of the connections, and how much room they and the lines' numbers take.
     fn without_names(error: &str) -> String {
-        let names = ["diesel_async::AsyncPgConnection", "rr_diesel::RoutedPgConnection", "AsyncPgConnection", "RoutedPgConnection"];
+        let names = [
+            "diesel_async::AsyncPgConnection",
+            "rr_diesel::RoutedPgConnection",
+            "AsyncPgConnection",
+            "RoutedPgConnection",
+        ];
         let text = names.iter().fold(error.to_owned(), |text, name| text.replace(name, "Conn"));
         text.chars().filter(|sign| !sign.is_ascii_digit() && !" ^-".contains(*sign)).collect()
     }

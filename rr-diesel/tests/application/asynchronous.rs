@@ -6,7 +6,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection};
 use futures_util::FutureExt;
 use rr_diesel::{RoutedPgConnection, RoutedPool};
 
-use crate::ground::{Database, Ground, migrations, Replicas, Result, same};
+use crate::ground::{Database, Ground, Replicas, Result, migrations, same};
 use crate::models::Story;
 
 macro_rules! variants {

@@ -119,7 +119,8 @@ impl Database<'_> {
         let (mut by_primary, mut by_replicas) = (Scans::default(), Scans::default());
         for node in cluster.nodes() {
             let scans = self.scans(node).await?;
-            let sum = if node.name() == cluster.primary().name() { &mut by_primary } else { &mut by_replicas };
+            let sum =
+                if node.name() == cluster.primary().name() { &mut by_primary } else { &mut by_replicas };
             *sum = Scans { visits: sum.visits + scans.visits, others: sum.others + scans.others };
         }
         let told = format!("{}: primary {by_primary:?}, replicas {by_replicas:?}", self.name);
@@ -152,7 +153,8 @@ impl Database<'_> {
             "SELECT count(*)::text FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
             self.name
         );
-        let ended = async || Ok::<_, rr_tests::cluster::ClusterError>(node.admin_query_text(&sessions).await? == "0");
+        let ended =
+            async || Ok::<_, rr_tests::cluster::ClusterError>(node.admin_query_text(&sessions).await? == "0");
         wait_until(PATIENCE, "all sessions to end", ended).await?;
         let mut conn = AsyncPgConnection::establish(&self.at(&node.direct_url())).await?;
         let sums = "SELECT coalesce(sum(seq_scan) FILTER (WHERE relname = 'visit'), 0)::bigint AS visits, \

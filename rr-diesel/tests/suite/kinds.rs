@@ -70,7 +70,8 @@ impl How {
 /// A cluster of one primary and one standby, which log all that they run.
 pub(crate) async fn talkative() -> Result<Cluster> {
     // What is written without a transaction of its own, as by `nextval`, is sent to the standby only with the next flush.
-    let builder = Cluster::builder().replicas(1).setting("log_statement", "all").setting("wal_writer_delay", "5ms");
+    let builder =
+        Cluster::builder().replicas(1).setting("log_statement", "all").setting("wal_writer_delay", "5ms");
     let cluster = boot_with(builder).await?;
     cluster.primary().sql(SETUP).await?;
     cluster.wait_caught_up(PATIENCE).await?;

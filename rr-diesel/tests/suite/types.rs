@@ -91,7 +91,8 @@ pub(crate) async fn nodes_with_different_numbers() -> Result<(Cluster, Config)> 
     for conn in [&mut here, &mut there] {
         conn.batch_execute(TABLES).await?;
         let number = |name| sql::<Oid>(&format!("'{name}'::regtype::oid"));
-        numbers.push(diesel::select((number("mood"), number("mood[]"))).get_result::<(u32, u32)>(conn).await?);
+        numbers
+            .push(diesel::select((number("mood"), number("mood[]"))).get_result::<(u32, u32)>(conn).await?);
     }
     assert!(numbers[0].0 != numbers[1].0 && numbers[0].1 != numbers[1].1, "{numbers:?}");
     let fill = "INSERT INTO pet SELECT n + 100, 'wild', '{wild, NULL, calm}' FROM generate_series(0, 3) n";
@@ -157,22 +158,27 @@ async fn enums_and_their_arrays_work_on_every_server() -> Result {
             };
         }
         each_query_with_types!(check);
-        let raw =
-            || diesel::sql_query(RAW).bind::<MoodType, _>(Mood::Wild).bind::<Array<MoodType>, _>(vec![Mood::Wild, Mood::Calm]);
+        let raw = || {
+            diesel::sql_query(RAW)
+                .bind::<MoodType, _>(Mood::Wild)
+                .bind::<Array<MoodType>, _>(vec![Mood::Wild, Mood::Calm])
+        };
         let there: Vec<Found> = raw().load(conn).await?;
         assert_eq!(there[3], Found { id: 103, mood: Mood::Wild });
         let here: Vec<Found> = raw().use_primary().load(conn).await?;
         assert_eq!(here[3], Found { id: 3, mood: Mood::Wild });
-        for (first, rows) in
-            [(100, pet::table.load::<Pet>(conn).await?), (0, pet::table.use_primary().load::<Pet>(conn).await?)]
-        {
+        for (first, rows) in [
+            (100, pet::table.load::<Pet>(conn).await?),
+            (0, pet::table.use_primary().load::<Pet>(conn).await?),
+        ] {
             assert_eq!(rows[0], (first, Mood::Wild, all.clone(), None));
         }
     }
     let adopted = diesel::sql_query(ADOPT).bind::<Integer, _>(9).bind::<MoodType, _>(Mood::Calm);
     assert_eq!(adopted.get_result::<Found>(conn).await?, Found { id: 9, mood: Mood::Calm });
     conn.transaction(async |conn| {
-        let changed = diesel::update(pet::table.find(9)).set((pet::mood.eq(Mood::Wild), pet::other.eq(Some(Mood::Calm))));
+        let changed = diesel::update(pet::table.find(9))
+            .set((pet::mood.eq(Mood::Wild), pet::other.eq(Some(Mood::Calm))));
         let changed: (Vec<Option<Mood>>, Option<Mood>) =
             changed.returning((pet::moods, pet::other)).get_result(conn).await?;
         assert_eq!(changed, (vec![Some(Mood::Calm)], Some(Mood::Calm)));

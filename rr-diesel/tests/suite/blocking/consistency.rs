@@ -113,7 +113,8 @@ async fn threads_see_what_other_threads_wrote() -> Result {
                         let text = format!("{thread}/{round}");
                         let insert = diesel::insert_into(note::table).values(note::text.eq(&text));
                         let id: i32 = insert.returning(note::id).get_result(&mut pool.handle())?;
-                        let read: String = note::table.find(id).select(note::text).first(&mut pool.handle())?;
+                        let read: String =
+                            note::table.find(id).select(note::text).first(&mut pool.handle())?;
                         assert_eq!(read, text);
                     }
                     Ok(())

@@ -150,7 +150,8 @@ async fn a_pool_that_is_exhausted_says_so_and_recovers() -> Result {
     let refused = diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.handle());
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("raise the pool's `max`"), "{text}");
-    let waiting = std::thread::spawn(move || sql_query("UPDATE note SET stars = 1").execute(&mut pool.handle()));
+    let waiting =
+        std::thread::spawn(move || sql_query("UPDATE note SET stars = 1").execute(&mut pool.handle()));
     drop(holder);
     waiting.join().map_err(|_| "panicked")??;
     Ok(())

@@ -14,9 +14,9 @@ fn run(conn: &mut RoutedConnection, how: How, sql: &str) -> QueryResult<()> {
     match how {
         How::Execute => sql_query(sql).execute(conn).map(drop),
         How::Load => sql_query(sql).load::<Anything>(conn).map(drop),
-        How::Rows => {
-            sql_query(sql).load_iter::<Anything, PgRowByRowLoadingMode>(conn)?.try_for_each(|row| row.map(drop))
-        }
+        How::Rows => sql_query(sql)
+            .load_iter::<Anything, PgRowByRowLoadingMode>(conn)?
+            .try_for_each(|row| row.map(drop)),
         How::Batch => conn.batch_execute(sql),
         How::Transaction => conn.transaction(inside),
         How::ReadOnly => conn.build_transaction().read_only().run(inside),
@@ -85,7 +85,8 @@ async fn copies_are_served_by_whom_they_belong_to() -> Result {
         copy.with_delimiter(',').execute(conn)
     })?;
     assert_eq!(who(r#"COPY "note"("id", "text") FROM STDIN WITH (DELIMITER"#)?, (true, false));
-    let copied: Vec<Note> = diesel::copy_to(note::table).load(conn.replica()?)?.collect::<QueryResult<_>>()?;
+    let copied: Vec<Note> =
+        diesel::copy_to(note::table).load(conn.replica()?)?.collect::<QueryResult<_>>()?;
     assert_eq!(copied.len(), 5);
     assert_eq!(who(r#"COPY "note"("id", "text") TO STDOUT"#)?, (false, true));
     let again: Vec<Note> = diesel::copy_to(note::table).load(conn.primary()?)?.collect::<QueryResult<_>>()?;

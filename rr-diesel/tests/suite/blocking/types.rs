@@ -7,7 +7,8 @@ use rr_diesel::RouteHints;
 use super::RoutedPool;
 use crate::support::Result;
 use crate::types::{
-    ADOPT, Found, Mood, MoodType, Pet, RAW, all_moods, each_query_with_types, nodes_with_different_numbers, pet,
+    ADOPT, Found, Mood, MoodType, Pet, RAW, all_moods, each_query_with_types, nodes_with_different_numbers,
+    pet,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,20 +33,26 @@ async fn enums_and_their_arrays_work_on_every_server() -> Result {
             };
         }
         each_query_with_types!(check);
-        let raw =
-            || diesel::sql_query(RAW).bind::<MoodType, _>(Mood::Wild).bind::<Array<MoodType>, _>(vec![Mood::Wild, Mood::Calm]);
+        let raw = || {
+            diesel::sql_query(RAW)
+                .bind::<MoodType, _>(Mood::Wild)
+                .bind::<Array<MoodType>, _>(vec![Mood::Wild, Mood::Calm])
+        };
         let there: Vec<Found> = raw().load(conn)?;
         assert_eq!(there[3], Found { id: 103, mood: Mood::Wild });
         let here: Vec<Found> = raw().use_primary().load(conn)?;
         assert_eq!(here[3], Found { id: 3, mood: Mood::Wild });
-        for (first, rows) in [(100, pet::table.load::<Pet>(conn)?), (0, pet::table.use_primary().load::<Pet>(conn)?)] {
+        for (first, rows) in
+            [(100, pet::table.load::<Pet>(conn)?), (0, pet::table.use_primary().load::<Pet>(conn)?)]
+        {
             assert_eq!(rows[0], (first, Mood::Wild, all.clone(), None));
         }
     }
     let adopted = diesel::sql_query(ADOPT).bind::<Integer, _>(9).bind::<MoodType, _>(Mood::Calm);
     assert_eq!(adopted.get_result::<Found>(conn)?, Found { id: 9, mood: Mood::Calm });
     conn.transaction(|conn| {
-        let changed = diesel::update(pet::table.find(9)).set((pet::mood.eq(Mood::Wild), pet::other.eq(Some(Mood::Calm))));
+        let changed = diesel::update(pet::table.find(9))
+            .set((pet::mood.eq(Mood::Wild), pet::other.eq(Some(Mood::Calm))));
         let changed: (Vec<Option<Mood>>, Option<Mood>) =
             changed.returning((pet::moods, pet::other)).get_result(conn)?;
         assert_eq!(changed, (vec![Some(Mood::Calm)], Some(Mood::Calm)));

@@ -1,15 +1,15 @@
 //! Everything that is no read: on the primary, once.
 
 use diesel::QueryResult;
+use rr_core::adapter::{Patience, Way};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, StatementClass, scan};
 
 use super::read::Answer;
-use super::{Patience, Pin, RoutedPgConnection};
+use super::{Pin, RoutedPgConnection};
 use crate::checkout::{Checkout, Statement};
 use crate::error;
-use crate::hint::{Way, effect};
 use crate::lower::Lowered;
 use crate::run::{Got, Place, Want, batch, run};
 use crate::stream::RoutedStream;
@@ -21,10 +21,15 @@ impl RoutedPgConnection {
             return self.run_on(pin, &lowered, want).await;
         }
         match lowered.wish.way(&lowered.classified) {
-            Way::Keep => self.run_on(self.pinned().await?, &lowered, want).await,
-            Way::Read => self.read(&lowered, want).await,
+            Way::Keep => self.run_on(Box::pin(self.pinned()).await?, &lowered, want).await,
+            Way::Read => Box::pin(self.read(&lowered, want)).await,
             Way::Write => self.write(&lowered, want).await,
         }
+    }
+
+    /// Whether it is a read that may run on any node.
+    pub(super) fn is_free_read(&self, lowered: &Lowered) -> bool {
+        self.pin.get().is_none() && lowered.wish.way(&lowered.classified) == Way::Read
     }
 
     pub(super) async fn write(&self, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
@@ -52,14 +57,14 @@ impl RoutedPgConnection {
 
     /// Runs a statement on the connection that this handle keeps.
     async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let place = pin.hold.prepare(effect(&lowered.classified), &lowered.sql);
+        let place = pin.hold.prepare(lowered.classified.effect(), &lowered.sql);
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
         let noted = self.running.note(pin.checkout.connection());
         let (got, position) = run(&pin.checkout, lowered, want, place).await;
         drop(noted);
         if let Some(suspect) = suspect {
-            suspect.settle(got.as_ref().err(), position.as_ref());
+            suspect.settle(error::ended(got.as_ref().err()), position.as_ref());
         }
         match got {
             Ok(got) => Ok(answer(got, statement, None)),
@@ -74,7 +79,7 @@ impl RoutedPgConnection {
 
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) async fn run_batch(&self, sql: &str) -> QueryResult<()> {
-        let class = effect(&scan(sql, Dialect::Postgres));
+        let class = scan(sql, Dialect::Postgres).effect();
         let pin = match self.pin.get() {
             Some(pin) => Some(pin),
             None if class == StatementClass::Session => Some(self.pinned().await?),
@@ -94,7 +99,7 @@ impl RoutedPgConnection {
         let (ran, position) = batch(checkout, sql, place).await;
         drop(noted);
         if let Some(suspect) = suspect {
-            suspect.settle(ran.as_ref().err(), position.as_ref());
+            suspect.settle(error::ended(ran.as_ref().err()), position.as_ref());
         }
         if !ran.as_ref().is_err_and(error::is_lost) {
             statement.done();

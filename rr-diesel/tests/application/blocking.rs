@@ -81,12 +81,16 @@ async fn all_routed(replicas: Replicas) -> Result {
         blocking_routed: Database::urls, pool;
         blocking_r2d2: Database::urls, r2d2_of_handles;
     }
-    if replicas != Replicas::AreAwaited {
-        // These have the configuration of the environment.
-        told! { ground, &expected,
-            blocking_established: Database::urls, established;
-            blocking_r2d2_by_url: Database::urls, r2d2_by_url;
-        }
+    Ok(())
+}
+
+/// As [`all_routed`], with connections whose settings are those of the environment.
+async fn by_url(replicas: Replicas) -> Result {
+    let ground = Ground::boot(replicas).await?;
+    let expected = crate::asynchronous::expected(&ground).await?;
+    told! { ground, &expected,
+        blocking_established: Database::urls, established;
+        blocking_r2d2_by_url: Database::urls, r2d2_by_url;
     }
     Ok(())
 }
@@ -121,4 +125,29 @@ async fn routed_connections_tell_it_with_replicas_that_stand_still() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn routed_connections_tell_it_when_every_read_waits_for_a_replica() -> Result {
     all_routed(Replicas::AreAwaited).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_by_url_tell_it_with_replicas_that_follow() -> Result {
+    by_url(Replicas::Follow).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_by_url_tell_it_with_replicas_that_stand_still() -> Result {
+    by_url(Replicas::Stand).await
+}
+
+/// Once more in a process of its own, which has the settings in its environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_by_url_tell_it_when_every_read_waits_for_a_replica() -> Result {
+    let (setting, patience) = ("RR_READ_PREFERENCE", "RR_CAUSAL_WAIT");
+    if std::env::var_os(setting).is_some() {
+        return by_url(Replicas::AreAwaited).await;
+    }
+    let this = "blocking::connections_by_url_tell_it_when_every_read_waits_for_a_replica";
+    let mut again = tokio::process::Command::new(std::env::current_exe()?);
+    let again = again.args(["--exact", this]).env(setting, "replica").env(patience, "20s").output().await?;
+    let told = String::from_utf8_lossy(&again.stdout);
+    assert!(again.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&again.stderr));
+    Ok(())
 }

@@ -148,6 +148,10 @@ async fn connections_by_url_tell_it_when_every_read_waits_for_a_replica() -> Res
     let mut again = tokio::process::Command::new(std::env::current_exe()?);
     let again = again.args(["--exact", this]).env(setting, "replica").env(patience, "20s").output().await?;
     let told = String::from_utf8_lossy(&again.stdout);
-    assert!(again.status.success() && told.contains("1 passed"), "{told}{}", String::from_utf8_lossy(&again.stderr));
+    assert!(
+        again.status.success() && told.contains("1 passed"),
+        "{told}{}",
+        String::from_utf8_lossy(&again.stderr)
+    );
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Each file in `made` makes one mistake twice, in the function `plain` with a plain connection and in the function
 //! `routed` with a routed one. After a new compiler or a new Diesel, `TRYBUILD=overwrite cargo test -p rr-mistakes` writes
-//! down what it says now; [`WRITTEN_BY`](tests) is to be changed with it.
+//! down what it says now; `WRITTEN_BY` is to be changed with it.
 
 #[cfg(test)]
 mod tests {

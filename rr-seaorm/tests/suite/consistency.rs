@@ -116,15 +116,16 @@ async fn a_table_is_used_by_another_clone_as_soon_as_it_is_there() -> Result {
 #[tokio::test]
 async fn a_database_is_used_as_soon_as_it_is_there() -> Result {
     let cluster = boot(1).await?;
-    let db = connect(&cluster).await?;
-    cluster.replica(1)?.pause_replay().await?;
+    let replica = cluster.replica(1)?;
+    let db = RoutedConnection::connect_nodes(cluster.primary().admin_url(), [replica.admin_url()]).await?;
+    replica.pause_replay().await?;
     db.execute_unprepared("CREATE DATABASE fresh").await?;
     let fresh = |url: String| format!("{}/fresh", url.rsplit_once('/').map_or("", |(server, _)| server));
-    let primary = fresh(cluster.primary().url());
-    let there = RoutedConnection::connect_nodes(primary, [fresh(cluster.replica(1)?.url())]).await?;
+    let nodes = (fresh(cluster.primary().admin_url()), fresh(replica.admin_url()));
+    let there = RoutedConnection::connect_nodes(nodes.0, [nodes.1]).await?;
     there.execute_unprepared("CREATE TABLE t AS SELECT 4 AS n").await?;
     assert_eq!(ask::<i32>(&there.clone(), "SELECT n FROM t").await?, 4);
-    cluster.replica(1)?.resume_replay().await?;
+    replica.resume_replay().await?;
     until("the standby to have it", async || {
         Ok(ask::<bool>(
             &there,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rr_core::config::Config;
-use rr_seaorm::RoutedConnection;
+use rr_seaorm::{RoutedConnection, routing_error};
 use sea_orm::{ConnectOptions, ConnectionTrait};
 
 use crate::support::{PATIENCE, Result, ask, boot, on_standby};
@@ -26,14 +26,15 @@ async fn options_hold_for_all_nodes() -> Result {
         .map_sqlx_postgres_opts(|options| options.options([("lock_timeout", "44s")]));
     cluster.primary().sql("CREATE SCHEMA audit; CREATE TABLE audit.here AS SELECT 1 AS n").await?;
     cluster.wait_caught_up(PATIENCE).await?;
-    let db = RoutedConnection::connect_with(options, [cluster.replica(1)?.url()], |config| config).await?;
+    let replica = cluster.replica(1)?.url();
+    let db = RoutedConnection::connect_with(options, |config| config.replica(replica.as_str())).await?;
     assert!(ask::<bool>(&db, "SELECT public.on_standby()").await?);
     for db in [db.clone(), db.use_primary()] {
         assert_eq!(setting(&db, "application_name").await?, "shop");
         assert_eq!(setting(&db, "statement_timeout").await?, "33s");
+        assert_eq!(setting(&db, "lock_timeout").await?, "44s");
         assert_eq!(ask::<i32>(&db, "SELECT n FROM here").await?, 1);
     }
-    assert_eq!(setting(&db.use_primary(), "lock_timeout").await?, "44s");
     assert_eq!(setting(&*db, "application_name").await?, "shop", "and for plain references");
     assert_eq!(ask::<i32>(&*db, "SELECT n FROM here").await?, 1);
     assert_eq!(db.router().config().pool.primary.max, 3);
@@ -69,6 +70,10 @@ async fn a_connection_that_cannot_be_made_says_why() -> Result {
     let mut lazy = ConnectOptions::new(missing);
     lazy.connect_lazy(true);
     RoutedConnection::connect_nodes(lazy, [] as [&str; 0]).await?;
+    let standby =
+        RoutedConnection::connect_with(cluster.replica(1)?.url(), |config| config.write_wait(Duration::ZERO));
+    let error = standby.await.unwrap_err();
+    assert!(routing_error(&error).is_some(), "a standby is no primary: {error}");
     let error = RoutedConnection::connect("postgres://app:secret@[broken/shop").await.unwrap_err();
     assert!(!error.to_string().contains("secret"), "{error}");
     Ok(())
@@ -83,7 +88,8 @@ async fn what_is_to_be_done_after_connecting_is_done() -> Result {
             async move { db.execute_unprepared("CREATE TABLE made_first AS SELECT 8 AS n").await.map(drop) },
         )
     });
-    let db = RoutedConnection::connect_with(options, [cluster.replica(1)?.url()], |config| config).await?;
+    let replica = cluster.replica(1)?.url();
+    let db = RoutedConnection::connect_with(options, |config| config.replica(replica.as_str())).await?;
     assert_eq!(ask::<i32>(&db, "SELECT n FROM made_first").await?, 8);
     Ok(())
 }

@@ -106,10 +106,15 @@ impl RoutedConnection {
                 search.insist_on_primary();
             }
             let request = search.request(&self.ledger);
-            match router.route_within(&request, router.config().causal_wait).await {
+            // What is rare is boxed here and elsewhere: a statement's future is small enough to be allocated cheaply.
+            let routed = match router.route_now(&request) {
+                Some(routed) => routed,
+                None => Box::pin(router.route_within(&request, router.config().causal_wait)).await,
+            };
+            match routed {
                 Ok(route) => return Ok(route),
                 // All nodes failed one after the other: begin again, but not at once.
-                Err(_) if !search.is_fresh() && search.again().pause().await => {}
+                Err(_) if !search.is_fresh() && Box::pin(search.again().pause()).await => {}
                 Err(error) => return Err(error::no_route(error, self.connector().troubles())),
             }
         }

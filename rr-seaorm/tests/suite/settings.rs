@@ -46,6 +46,17 @@ async fn options_hold_for_all_nodes() -> Result {
 }
 
 #[tokio::test]
+async fn a_list_of_urls_has_all_nodes() -> Result {
+    let cluster = boot(1).await?;
+    let urls = format!("{},{}", cluster.primary().url(), cluster.replica(1)?.url());
+    let db = RoutedConnection::connect(urls).await?;
+    assert!(on_standby(&db).await?);
+    assert!(!on_standby(&db.use_primary()).await?);
+    assert!(!on_standby(&*db).await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn options_may_differ_from_node_to_node() -> Result {
     let cluster = boot(1).await?;
     let mut primary = ConnectOptions::new(cluster.primary().url());

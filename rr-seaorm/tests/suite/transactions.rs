@@ -163,7 +163,7 @@ async fn lose_the_commit(db: &RoutedConnection, cluster: &rr_tests::cluster::Clu
     };
     until("the commit to be done", committed).await?;
     link.cut().await?;
-    let error = committing.await?.unwrap_err();
+    let error = committing.await?.err().ok_or("the commit was not acknowledged")?;
     link.heal().await?;
     Ok(error)
 }

@@ -83,7 +83,7 @@ async fn every_kind_of_write_is_seen_by_the_next_read() -> Result {
 #[tokio::test]
 async fn replicas_alone_give_the_same_answers() -> Result {
     let cluster = boot(1).await?;
-    let db = RoutedConnection::start(replicas_only(&cluster).build()?).await?;
+    let db = crate::support::started(replicas_only(&cluster)).await?;
     write_in_every_way(&db).await?;
     for round in 10..60 {
         text("more").insert(&db).await?;
@@ -103,7 +103,7 @@ async fn a_table_is_used_by_another_clone_as_soon_as_it_is_there() -> Result {
     }
     // Somebody else made it, and nothing says that the standby does not have it yet.
     let careless = config(&cluster).with(|config| config.unscoped = Unscoped::Eventual);
-    let careless = RoutedConnection::start(careless.build()?).await?;
+    let careless = crate::support::started(careless).await?;
     cluster.replica(1)?.pause_replay().await?;
     cluster.primary().sql("CREATE TABLE late AS SELECT 3 AS n").await?;
     assert_eq!(ask::<i32>(&careless, "SELECT n FROM late").await?, 3);
@@ -142,7 +142,7 @@ async fn a_database_is_used_as_soon_as_it_is_there() -> Result {
 async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result {
     let cluster = boot(1).await?;
     let careless = config(&cluster).with(|config| config.unscoped = Unscoped::Eventual);
-    let db = RoutedConnection::start(careless.build()?).await?;
+    let db = crate::support::started(careless).await?;
     cluster.replica(1)?.pause_replay().await?;
     let (mine, other) = (Session::new(), Session::new());
     text("mine").insert(&db.with_session(&mine)).await?;

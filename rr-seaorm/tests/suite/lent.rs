@@ -73,7 +73,7 @@ async fn what_is_written_through_a_plain_reference_is_read() -> Result {
 #[tokio::test]
 async fn replicas_alone_see_what_is_written_through_a_plain_reference() -> Result {
     let cluster = boot(1).await?;
-    let db = RoutedConnection::start(replicas_only(&cluster).build()?).await?;
+    let db = crate::support::started(replicas_only(&cluster)).await?;
     write_in_every_way(&db).await
 }
 
@@ -94,7 +94,7 @@ async fn a_transaction_that_is_out_keeps_reads_on_the_primary() -> Result {
 async fn a_plain_reference_follows_the_primary() -> Result {
     let cluster = boot(2).await?;
     let settings = config(&cluster).with(|config| config.write_wait = PATIENCE);
-    let db = RoutedConnection::start(settings.build()?).await?;
+    let db = crate::support::started(settings).await?;
     let plain: &DatabaseConnection = &db;
     insert(plain).await?;
     cluster.wait_caught_up(PATIENCE).await?;

@@ -110,6 +110,9 @@ impl<C: Routable> RoutedConnection<C> {
             let rows = LoadConnection::<B>::load(&mut lease.connection().conn, source.clone());
             let error = match RoutedCursor::attached(rows) {
                 Ok(rows) => {
+                    if !writes && let Some(route) = route {
+                        opener.ledger.served(route);
+                    }
                     let wrote = writes.then_some(&opener.ledger);
                     return Ok(rows.ending(End { route: Some(route), wrote, outcome: Outcome::Answered }));
                 }

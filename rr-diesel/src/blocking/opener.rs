@@ -139,6 +139,13 @@ impl<C: Routable> Opener<C> {
         }
     }
 
+    /// Notes that a read was served.
+    pub(super) fn served(&self, checkout: &Checkout<C>) {
+        if let Some(route) = &checkout.route {
+            self.ledger.served(route);
+        }
+    }
+
     fn adopt(&self, mut lease: Lease<C>, mut route: Route<NodePool<C>>) -> Checkout<C> {
         let connection = lease.connection();
         connection.set_cache(self.cache);

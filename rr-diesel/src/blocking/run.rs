@@ -83,6 +83,7 @@ impl<C: Routable> RoutedConnection<C> {
             let mut checkout = self.opener.reader(&mut search)?;
             let error = match work(checkout.conn()) {
                 Ok(done) => {
+                    self.opener.served(&checkout);
                     checkout.report(Outcome::Answered);
                     return Ok(done);
                 }
@@ -169,6 +170,12 @@ pub(super) fn run_on<C: Routable, R>(
     let ledger = pin.ledger.clone();
     let suspect = (place == Place::Yes).then(|| ledger.suspect());
     let done = work(pin.checkout.conn());
+    if done.is_ok()
+        && class == StatementClass::Read
+        && let Some(route) = &pin.checkout.route
+    {
+        ledger.served(route);
+    }
     settle(suspect, &done, &mut pin.checkout);
     done
 }

@@ -67,7 +67,12 @@ impl RoutedPgConnection {
             suspect.settle(error::ended(got.as_ref().err()), position.as_ref());
         }
         match got {
-            Ok(got) => Ok(answer(got, statement, None)),
+            Ok(got) => {
+                if lowered.classified.class == StatementClass::Read {
+                    self.ledger.served(pin.checkout.route());
+                }
+                Ok(answer(got, statement, None))
+            }
             Err(error) => {
                 if !error::is_lost(&error) {
                     statement.done();

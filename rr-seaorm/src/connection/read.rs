@@ -34,6 +34,7 @@ impl RoutedConnection {
             timing.end(job.statement(), result.is_err());
             let error = match result {
                 Ok(out) => {
+                    self.ledger.served(&checkout.route);
                     checkout.finish(Outcome::Answered);
                     return Ok(out);
                 }

@@ -12,9 +12,14 @@ mod consistency;
 mod failures;
 mod hints;
 mod kinds;
+mod load;
+mod outages;
 mod pools;
+mod promotions;
+mod readers;
 mod routes;
 mod surface;
+mod tls;
 mod types;
 
 type RoutedPool = rr_diesel::blocking::RoutedPool<PgConnection>;

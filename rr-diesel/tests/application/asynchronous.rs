@@ -125,15 +125,15 @@ async fn plain_pools_tell_it_as_plain_connections_do() -> Result {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn routed_connections_tell_it_with_replicas_that_follow() -> Result {
-    all_routed(Replicas::Follow).await
+    Box::pin(all_routed(Replicas::Follow)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn routed_connections_tell_it_with_replicas_that_stand_still() -> Result {
-    all_routed(Replicas::Stand).await
+    Box::pin(all_routed(Replicas::Stand)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn routed_connections_tell_it_when_every_read_waits_for_a_replica() -> Result {
-    all_routed(Replicas::AreAwaited).await
+    Box::pin(all_routed(Replicas::AreAwaited)).await
 }

@@ -115,8 +115,11 @@ async fn passwords_may_rotate() -> Result {
     }
     insert()?;
     let named = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'hook-replica-1'";
-    let named: i64 = cluster.replica(1)?.admin_query_text(named).await?.parse()?;
-    assert!(named >= 2, "the monitor's own connection and one for reads, not {named}");
+    until("the monitor's own connection beside one for reads", async || {
+        place(&mut pool.get())?;
+        Ok(cluster.replica(1)?.admin_query_text(named).await?.parse::<i64>()? >= 2)
+    })
+    .await?;
     "wrong".clone_into(&mut current.lock().unwrap());
     for node in cluster.nodes() {
         node.kill_client_connections().await?;

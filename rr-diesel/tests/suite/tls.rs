@@ -226,7 +226,9 @@ async fn passwords_may_rotate() -> Result {
     });
     set_password(&cluster, "first").await?;
     "first".clone_into(&mut current.lock().unwrap());
-    let pool = RoutedPool::start_with(connector, crate::support::config(&cluster).build()?).await?;
+    // Each refusal is to be seen, and not only the last of five seconds.
+    let settings = crate::support::config(&cluster).with(|config| config.retries.within = Duration::ZERO);
+    let pool = RoutedPool::start_with(connector, settings.build()?).await?;
     for password in ["second/?&%=", "third"] {
         until("the standby to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
         diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.handle()).await?;

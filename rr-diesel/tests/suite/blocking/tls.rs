@@ -102,7 +102,9 @@ async fn passwords_may_rotate() -> Result {
     });
     set_password(&cluster, "first").await?;
     "first".clone_into(&mut current.lock().unwrap());
-    let pool = RoutedPool::start_with(connector, config(&cluster).build()?)?;
+    // Each refusal is to be seen, and not only the last of five seconds.
+    let settings = config(&cluster).with(|config| config.retries.within = Duration::ZERO);
+    let pool = RoutedPool::start_with(connector, settings.build()?)?;
     let insert = || diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.get());
     for password in ["second/?&%=", "third"] {
         until("the standby to serve", async || Ok(place(&mut pool.get())?.standby)).await?;

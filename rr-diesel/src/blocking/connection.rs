@@ -31,7 +31,8 @@ use crate::instrument::Shared;
 /// used again or dropped.
 pub struct RoutedConnection<C: Routable> {
     pub(super) opener: Opener<C>,
-    pub(super) pin: Option<Pin<C>>,
+    /// Boxed, since most of the time there is none.
+    pub(super) pin: Option<Box<Pin<C>>>,
     /// Connections that rows are being read off, or were; one for each try.
     pub(super) attached: Vec<Option<Checkout<C>>>,
     /// The connection that was lent out by [`Self::replica`].
@@ -189,7 +190,7 @@ impl<C: Routable> RoutedConnection<C> {
     pub(super) fn keep(&mut self, checkout: Checkout<C>) -> &mut Pin<C> {
         let ledger = self.opener.ledger.clone();
         let hold = Hold::of(checkout.role());
-        self.pin.insert(Pin { checkout, ledger, hold })
+        self.pin.insert(Box::new(Pin { checkout, ledger, hold }))
     }
 
     /// Gives up the connection of a transaction that has ended.

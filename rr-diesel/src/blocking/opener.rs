@@ -151,6 +151,13 @@ impl<C: Routable> Opener<C> {
         }
     }
 
+    /// Notes that a read was served.
+    pub(super) fn served(&self, checkout: &Checkout<C>) {
+        if let Some(route) = &checkout.route {
+            self.ledger.served(route);
+        }
+    }
+
     /// How long writes wait for a primary.
     pub(super) fn write_patience(&self) -> Patience {
         Patience::new(self.router().config().write_wait)

@@ -5,7 +5,7 @@ use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
 use rr_core::adapter::{Ledger, Next, Search, Suspect, Way, Wish};
 use rr_core::route::{Access, Outcome};
-use rr_core::sql::{Classified, StatementClass, classify};
+use rr_core::sql::{Classified, StatementClass, scan};
 use rr_core::topology::Role;
 
 use super::backend::Routable;
@@ -70,7 +70,7 @@ impl<C: Routable> RoutedConnection<C> {
     ) -> QueryResult<R> {
         self.put_back();
         if self.pin.is_some() || known.way() == Way::Keep {
-            return run_on(self.pinned()?, known.classified.class, &known.sql, work);
+            return run_on(self.pinned()?, known.classified.effect(), &known.sql, work);
         }
         match known.way() {
             Way::Read => self.read(known, work),
@@ -84,6 +84,7 @@ impl<C: Routable> RoutedConnection<C> {
             let mut checkout = self.opener.reader(&mut search)?;
             let error = match work(checkout.conn()) {
                 Ok(done) => {
+                    self.opener.served(&checkout);
                     checkout.report(Outcome::Answered);
                     return Ok(done);
                 }
@@ -155,7 +156,7 @@ impl<C: Routable> RoutedConnection<C> {
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) fn run_batch(&mut self, sql: &str) -> QueryResult<()> {
         self.put_back();
-        let class = classify(sql, C::DIALECT);
+        let class = scan(sql, C::DIALECT).effect();
         if self.pin.is_some() || class == StatementClass::Session {
             return run_on(self.pinned()?, class, sql, |conn| conn.batch_execute(sql));
         }
@@ -182,6 +183,12 @@ pub(super) fn run_on<C: Routable, R>(
     let ledger = pin.ledger.clone();
     let suspect = (place == Place::Yes).then(|| ledger.suspect());
     let done = work(pin.checkout.conn());
+    if done.is_ok()
+        && class == StatementClass::Read
+        && let Some(route) = &pin.checkout.route
+    {
+        ledger.served(route);
+    }
     settle(suspect, &done, &mut pin.checkout);
     if let Err(error) = &done {
         note_refusal(pin.checkout.role(), &ledger, error);

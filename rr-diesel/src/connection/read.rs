@@ -22,6 +22,7 @@ use crate::verdict::{Verdict, verdict};
 const PING: Duration = Duration::from_millis(500);
 
 /// What a statement has for its caller.
+#[expect(clippy::large_enum_variant, reason = "nearly all are rows, and a box costs more than a copy")]
 pub(super) enum Answer {
     Rows(RoutedStream),
     Count(usize),
@@ -146,6 +147,9 @@ impl RoutedPgConnection {
             }
         };
         drop(noted);
+        if answer.is_ok() {
+            self.ledger.served(checkout.route());
+        }
         match answer {
             Ok(Answer::Rows(mut rows)) => {
                 rows.hold(checkout);

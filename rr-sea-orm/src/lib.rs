@@ -1,0 +1,3 @@
+//! SeaORM, whose connections to PostgreSQL are routed.
+
+pub use plain_sea_orm::*;

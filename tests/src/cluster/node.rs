@@ -115,10 +115,16 @@ impl Node {
         self.state().postmaster.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
+    /// All of the server's log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(&self.shared.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
     /// The end of the server's log.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        tail(&self.log_text())
+        tail(&self.log())
     }
 
     /// Starts the server and waits until it accepts connections. Its [`link`](Self::link) and the links of its
@@ -150,7 +156,7 @@ impl Node {
     }
 
     async fn attempt_to_start(&self) -> Result<Attempt> {
-        let log_before = self.log_text().len();
+        let log_before = self.log().len();
         self.spawn()?;
         let connecting = async || {
             if let Some(status) = self.ended() {
@@ -167,7 +173,7 @@ impl Node {
         match crate::wait::wait_for(PATIENCE, "the first connection", connecting).await {
             Ok(Ok(())) => Ok(Attempt::Ready),
             Ok(Err(status)) => {
-                let log = self.log_text();
+                let log = self.log();
                 let log = log.get(log_before..).unwrap_or_default();
                 if log.contains("could not bind") {
                     return Ok(Attempt::PortTaken);
@@ -288,10 +294,6 @@ impl Node {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn log_text(&self) -> String {
-        fs::read(&self.shared.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
 }
 

@@ -1,0 +1,88 @@
+//! The same story in every kind of cluster: with one database, and with a handle that routes.
+
+use rr_core::config::{ConfigBuilder, ReadPreference};
+use rr_seaorm::RoutedConnection;
+use rr_tests::cluster::{Builder, Cluster};
+
+use crate::support::{PATIENCE, Result, assert_same, config, logging, reads, standby_reads};
+
+/// How the reads of a story were shared.
+struct Shares {
+    /// With one database: all of them.
+    alone: usize,
+    standbys: usize,
+    primary: usize,
+}
+
+/// What the application sees with one database.
+async fn alone(cluster: &Cluster) -> Result<Vec<String>> {
+    let db = record_shop::database::Database::connect(cluster.primary().url()).await?;
+    let story = record_shop::shop::story(&db).await?;
+    db.close().await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    Ok(story)
+}
+
+async fn told_twice(cluster: &Cluster, config: ConfigBuilder, pause: bool) -> Result<Shares> {
+    let expected = alone(cluster).await?;
+    let alone = reads(cluster.primary());
+    if pause {
+        for replica in cluster.replicas() {
+            replica.pause_replay().await?;
+        }
+    }
+    let before = standby_reads(cluster);
+    let db = RoutedConnection::start(config.build()?).await?;
+    assert_same(&record_shop_routed::shop::story(&db).await?, &expected);
+    let primary = reads(cluster.primary()) - alone;
+    let shares = Shares { alone, standbys: standby_reads(cluster) - before, primary };
+    println!("{} reads alone; routed, {} on standbys, {} on the primary", shares.alone, shares.standbys, shares.primary);
+    Ok(shares)
+}
+
+async fn boot(builder: Builder) -> Result<Cluster> {
+    Ok(builder.start().await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_replica_is_the_primary() -> Result {
+    let cluster = boot(logging(0)).await?;
+    let itself = config(&cluster).replica(cluster.primary().url()).with(|config| config.allow_primary_as_replica = true);
+    let shares = told_twice(&cluster, itself, false).await?;
+    assert_eq!(shares.primary, shares.alone, "every read was served, once");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asynchronous_standby() -> Result {
+    let cluster = boot(logging(2)).await?;
+    let shares = told_twice(&cluster, config(&cluster), false).await?;
+    assert!(shares.standbys > shares.primary, "standbys serve most reads, even those right after a write");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_is_paused_for_the_whole_time() -> Result {
+    let cluster = boot(logging(2)).await?;
+    let shares = told_twice(&cluster, config(&cluster), true).await?;
+    assert_eq!(shares.standbys, 0, "a standby that has nothing of it serves nothing of it");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standbys_apply_before_a_commit_returns() -> Result {
+    let cluster = boot(logging(2).synchronous(["replica-1", "replica-2"])).await?;
+    let shares = told_twice(&cluster, config(&cluster), false).await?;
+    assert!(shares.standbys > shares.primary);
+    Ok(())
+}
+
+/// The fallback to the primary would hide a stale read; without it, it shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn standbys_alone_serve_all_reads() -> Result {
+    let cluster = boot(logging(2)).await?;
+    let strict = config(&cluster).read_preference(ReadPreference::Replica).causal_wait(PATIENCE);
+    let shares = told_twice(&cluster, strict, false).await?;
+    assert!(shares.primary * 20 < shares.standbys, "what the primary still serves is not a read");
+    Ok(())
+}

@@ -1,5 +1,4 @@
 //! An application that has never heard of rr, on clusters.
 
-mod load;
 mod support;
 mod worlds;

@@ -1,5 +1,6 @@
 //! A record shop, written for SeaORM alone: what applications do with it, and all that they see.
 
+pub mod crowd;
 pub mod database;
 pub mod diary;
 pub mod entity;

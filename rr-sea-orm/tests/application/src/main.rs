@@ -1,7 +1,7 @@
 //! The record shop as a program: `DATABASE_URL` says where its database is.
 
 use record_shop_swapped::database::{Database, DatabaseConnection};
-use record_shop_swapped::shop;
+use record_shop_swapped::{crowd, shop};
 use sea_orm::ConnectOptions;
 
 #[tokio::main]
@@ -12,6 +12,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for line in shop::story(&db).await? {
         println!("{line}");
     }
+    let other = Database::connect(std::env::var("DATABASE_URL")?).await?;
+    for line in crowd::two_connections(&db, &other).await? {
+        println!("{line}");
+    }
+    other.close().await?;
     db.close().await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The record shop, whose database goes by another name.
 
+pub mod crowd;
 pub mod database {
     //! What the application calls its database.
 

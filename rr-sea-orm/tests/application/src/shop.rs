@@ -4,7 +4,7 @@ use sea_orm::DbErr;
 
 use super::database::DatabaseConnection;
 use super::diary::Diary;
-use super::{graph, paging, raw, reading, schema, transactions, types, writing};
+use super::{crowd, graph, paging, raw, reading, schema, transactions, types, writing};
 
 /// Does what applications do, and says all that it saw. It begins with an empty database, whatever was there.
 pub async fn story(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
@@ -31,6 +31,8 @@ pub async fn story(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
         types::round_trips(db).await?,
         raw::statements(db).await?,
         raw::built(db).await?,
+        crowd::tasks(db).await?,
+        crowd::sessions(db).await?,
     ];
     Ok(chapters.into_iter().flat_map(Diary::lines).collect())
 }

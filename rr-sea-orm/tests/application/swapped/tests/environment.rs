@@ -17,7 +17,10 @@ fn logging(replicas: usize) -> Builder {
 /// What the program says with one database, before anything was changed.
 async fn expected(cluster: &Cluster) -> Result<Vec<String>> {
     let db = record_shop::database::Database::connect(cluster.primary().url()).await?;
-    let story = record_shop::shop::story(&db).await?;
+    let mut story = record_shop::shop::story(&db).await?;
+    let other = record_shop::database::Database::connect(cluster.primary().url()).await?;
+    story.extend(record_shop::crowd::two_connections(&db, &other).await?);
+    other.close().await?;
     db.close().await?;
     cluster.wait_caught_up(PATIENCE).await?;
     Ok(story)

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rr_core::Config;
 use rr_seaorm::RoutedConnection;
-use rr_tests::cluster::Cluster;
+use rr_tests::cluster::{Cluster, Node};
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, QuerySelect};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::support::{PATIENCE, Result, config};
+type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 mod counter {
     use sea_orm::entity::prelude::*;
@@ -54,6 +57,12 @@ async fn boot() -> Result<Cluster> {
     cluster.primary().sql(setup).await?;
     cluster.wait_caught_up(PATIENCE).await?;
     Ok(cluster)
+}
+
+async fn connect(cluster: &Cluster) -> Result<RoutedConnection> {
+    let config = Config::builder().primary(cluster.primary().url());
+    let config = cluster.replicas().iter().map(Node::url).fold(config, |config, url| config.replica(url));
+    Ok(RoutedConnection::start(config.build()?).await?)
 }
 
 /// Reads `count` times at the pace, and is never told less than what was written before, nor less than it saw.
@@ -118,7 +127,7 @@ fn share(known: &Known) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_write_in_a_thousand_reads() -> Result {
     let cluster = boot().await?;
-    let db = RoutedConnection::start(config(&cluster).build()?).await?;
+    let db = connect(&cluster).await?;
     let known = run(&db, 5000 / READERS, true).await?;
     assert!(known.written.load(Ordering::SeqCst) >= 5, "it wrote as it read");
     assert!(share(&known) >= 950);
@@ -128,7 +137,7 @@ async fn one_write_in_a_thousand_reads() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_reads() -> Result {
     let cluster = boot().await?;
-    let db = RoutedConnection::start(config(&cluster).build()?).await?;
+    let db = connect(&cluster).await?;
     let known = run(&db, 3000 / READERS, false).await?;
     assert!(share(&known) >= 990);
     Ok(())

@@ -1,12 +1,11 @@
 //! A budget per second, spent without a lock.
 //!
-//! The primary serves reads that no replica may serve, but only so many a second: losing the replicas must not
-//! take the primary down as well. One atomic holds the moment at which the budget is full again (the generic cell
+//! The primary serves reads that no replica may serve, and reads that a node failed are run again, but only so many a
+//! second: losing the replicas must not take the primary down as well. One atomic holds the moment at which the budget is full again (the generic cell
 //! rate algorithm); spending moves it into the future, and it may not be farther away than the burst allows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::config::PrimaryReads;
 use crate::time::Moment;
 
 const SECOND: u64 = 1_000_000_000;
@@ -21,9 +20,9 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn new(reads: &PrimaryReads) -> Self {
-        let cost = reads.per_second.map_or(0, |rate| SECOND / u64::from(rate.max(1)));
-        let depth = cost.saturating_mul(u64::from(reads.burst.max(1)));
+    pub(crate) fn new(per_second: Option<u32>, burst: u32) -> Self {
+        let cost = per_second.map_or(0, |rate| SECOND / u64::from(rate.max(1)));
+        let depth = cost.saturating_mul(u64::from(burst.max(1)));
         Self { cost, depth, full_at: AtomicU64::new(0) }
     }
 
@@ -49,17 +48,13 @@ impl Budget {
 mod tests {
     use super::*;
 
-    fn budget(per_second: Option<u32>, burst: u32) -> Budget {
-        Budget::new(&PrimaryReads { per_second, burst })
-    }
-
     fn spent(budget: &Budget, millis: u64, tries: u32) -> usize {
         (0..tries).filter(|_| budget.spend(Moment::from_millis(millis))).count()
     }
 
     #[test]
     fn a_burst_is_spent_and_comes_back_at_the_rate() {
-        let budget = budget(Some(10), 5);
+        let budget = Budget::new(Some(10), 5);
         assert_eq!(spent(&budget, 1_000, 20), 5);
         assert_eq!(spent(&budget, 1_050, 20), 0);
         assert_eq!(spent(&budget, 1_100, 20), 1);
@@ -68,11 +63,11 @@ mod tests {
 
     #[test]
     fn no_limit_never_runs_out() {
-        assert_eq!(spent(&budget(None, 1), 0, 10_000), 10_000);
+        assert_eq!(spent(&Budget::new(None, 1), 0, 10_000), 10_000);
     }
 
     #[test]
     fn a_rate_of_zero_is_as_good_as_one() {
-        assert_eq!(spent(&budget(Some(0), 0), 0, 10), 1);
+        assert_eq!(spent(&Budget::new(Some(0), 0), 0, 10), 1);
     }
 }

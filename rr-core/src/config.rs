@@ -53,7 +53,9 @@ pub use self::builder::ConfigBuilder;
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConfigError, ConfigErrors, Format};
 pub use self::node::NodeConfig;
-pub use self::policy::{GroupConfig, GroupFallback, PrimaryReads, ReadPreference, Spill, Strategy, Unscoped};
+pub use self::policy::{
+    GroupConfig, GroupFallback, PrimaryReads, ReadPreference, Retries, Spill, Strategy, Unscoped,
+};
 pub use self::pool::{PoolConfig, PoolOverrides, PoolsConfig};
 pub use self::tls::{SslMode, TlsConfig};
 pub use self::url::{DatabaseUrl, UrlError};
@@ -104,6 +106,8 @@ pub struct Config {
     pub startup_wait: Duration,
     /// Budget for reads that fall back to the primary. Default: no limit.
     pub primary_reads: PrimaryReads,
+    /// Reads that a node failed, and that are run again.
+    pub retries: Retries,
     /// Rules of the groups that nodes belong to; a group without rules has the default ones. Default: none.
     pub groups: BTreeMap<String, GroupConfig>,
     /// Pools, per role.
@@ -139,6 +143,7 @@ impl Default for Config {
             write_wait: Duration::from_secs(5),
             startup_wait: Duration::from_secs(2),
             primary_reads: PrimaryReads::default(),
+            retries: Retries::default(),
             groups: BTreeMap::new(),
             pool: PoolsConfig::default(),
             tls: TlsConfig::default(),

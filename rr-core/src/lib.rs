@@ -104,6 +104,7 @@
 //!
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
 
+pub mod adapter;
 pub mod balance;
 mod budget;
 pub mod config;

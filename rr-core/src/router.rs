@@ -44,7 +44,10 @@ pub struct Router<C: Connector> {
 struct Inner<C: Connector> {
     shared: Arc<Shared<C>>,
     balancer: Arc<dyn Balancer>,
+    /// For reads that fall back to the primary.
     budget: Budget,
+    /// For reads that are run again.
+    retries: Budget,
     commands: mpsc::Sender<Command>,
     stop: watch::Sender<()>,
     worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -97,7 +100,10 @@ impl<C: Connector> Builder<C> {
             return Err(StartError::Failover(self.config.failover.mode));
         }
         let balancer = self.balancer.unwrap_or_else(|| balancer(self.config.balance));
-        let budget = Budget::new(&self.config.primary_reads);
+        let reads = &self.config.primary_reads;
+        let budget = Budget::new(reads.per_second, reads.burst);
+        let retries = &self.config.retries;
+        let retries = Budget::new(retries.per_second, retries.burst);
         let patience = self.config.startup_wait;
         let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
         let worker = tokio::spawn(monitor::outlive(worker));
@@ -105,6 +111,7 @@ impl<C: Connector> Builder<C> {
             shared,
             balancer,
             budget,
+            retries,
             commands: ends.commands,
             stop: ends.stop,
             worker: tokio::sync::Mutex::new(Some(worker)),
@@ -163,6 +170,16 @@ impl<C: Connector> Router<C> {
     #[must_use]
     pub fn now(&self) -> Moment {
         self.inner.shared.clock.now()
+    }
+
+    /// Takes one statement from the budget for retries; `false` when it is spent.
+    pub(crate) fn spend_retry(&self) -> bool {
+        let retries = &self.inner.retries;
+        let allowed = retries.is_unlimited() || retries.spend(self.now());
+        if !allowed {
+            tracing::debug!(target: "rr", "a statement is not tried again: the budget (`retries.per_second`) is spent");
+        }
+        allowed
     }
 
     /// What is known about the nodes.

@@ -11,40 +11,32 @@ use diesel::query_builder::{QueryFragment, QueryId};
 use diesel_async::AsyncPgConnection;
 use futures_util::Stream;
 use futures_util::future::Either;
+use rr_core::adapter::{Ledger, Place, Search, Wish};
 use rr_core::route::{Access, Outcome};
 use rr_core::{Router, Session};
 use tokio::sync::OnceCell;
 
 use crate::checkout::Checkout;
 use crate::connector::{DieselConnector, PooledConnection};
-use crate::hint::{Place, Wish};
 use crate::hold::Hold;
 use crate::instrument::Shared;
 use crate::lower::{Lowered, lower};
 use crate::pool::RoutedPool;
-use crate::search::Search;
 
 mod cancel;
-mod ledger;
-mod patience;
 mod read;
 mod traits;
 mod write;
 
 pub use cancel::RoutedCancelToken;
 use cancel::Running;
-pub(crate) use ledger::Ledger;
-#[cfg(feature = "blocking")]
-pub(crate) use ledger::Suspect;
-pub(crate) use patience::Patience;
-
 /// A connection for Diesel whose statements each run on the node that they belong to.
 ///
 /// It is used like an [`AsyncPgConnection`], and holds no connection while nothing runs. A transaction keeps
 /// one connection from its begin to its end; a statement that leaves something behind in its session (`SET`, `LISTEN`, a
 /// temporary table) keeps one until the handle is dropped or [`reset_session`](Self::reset_session) is called.
 pub struct RoutedPgConnection {
-    ledger: Ledger,
+    ledger: Ledger<DieselConnector>,
     pin: OnceCell<Pin>,
     /// The state of transactions while there is no pin.
     idle: TransactionManagerStatus,
@@ -65,12 +57,12 @@ pub struct RoutedPgConnection {
 /// A connection that a handle keeps.
 pub(crate) struct Pin {
     pub(crate) checkout: Checkout,
-    ledger: Ledger,
+    ledger: Ledger<DieselConnector>,
     pub(crate) hold: Hold,
 }
 
 impl Pin {
-    fn new(checkout: Checkout, ledger: Ledger) -> Self {
+    fn new(checkout: Checkout, ledger: Ledger<DieselConnector>) -> Self {
         let hold = Hold::of(checkout.route().role());
         Self { checkout, ledger, hold }
     }
@@ -170,7 +162,7 @@ impl RoutedPgConnection {
     /// When no node can be reached.
     pub async fn replica(&mut self) -> QueryResult<&mut AsyncPgConnection> {
         self.lent = None;
-        let checkout = self.reader(&mut Search::default()).await?;
+        let checkout = self.reader(&mut Search::new(self.router(), Wish::default())).await?;
         Ok(&mut self.lent.insert(checkout).connection_mut().conn)
     }
 
@@ -222,10 +214,10 @@ impl RoutedPgConnection {
 
     /// Where this handle's statements are to go at present.
     pub(crate) const fn standing_wish(&self) -> Wish {
-        Wish { place: self.standing, group: None }
+        Wish::at(self.standing)
     }
 
-    pub(crate) const fn ledger(&self) -> &Ledger {
+    pub(crate) const fn ledger(&self) -> &Ledger<DieselConnector> {
         &self.ledger
     }
 

@@ -5,13 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
+use rr_core::adapter::Classes;
 use rr_core::config::NodeConfig;
 use rr_core::connector::{Connector, Target};
 use rr_core::engine::{Fault, TextRow};
+use rr_core::sql::Dialect;
 use rr_core::topology::Role;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
-
-use crate::class::Classes;
 
 mod error;
 mod node;
@@ -29,7 +29,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BeforeConnect = dyn Fn(NodeConfig, Config) -> BoxFuture<'static, Result<Config, BoxError>> + Send + Sync;
 
 /// Opens diesel-async connections to the nodes of a PostgreSQL cluster.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct DieselConnector {
     before_connect: Option<Arc<BeforeConnect>>,
     classes: Arc<Classes>,
@@ -37,11 +37,18 @@ pub struct DieselConnector {
     troubles: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
+impl Default for DieselConnector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl DieselConnector {
     /// Connects as the nodes' URLs say.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let classes = Arc::new(Classes::new(Dialect::Postgres));
+        Self { before_connect: None, classes, troubles: Arc::default() }
     }
 
     /// Lets `prepare` change the driver's settings before each connect: for passwords that rotate, and for tokens

@@ -1,6 +1,7 @@
 //! Errors of routing as Diesel's errors, and what Diesel's errors say about a node.
 
 use diesel::result::{DatabaseErrorKind, Error};
+use rr_core::adapter::Ended;
 use rr_core::engine::Fault;
 use rr_core::route::{Outcome, RouteError};
 
@@ -36,6 +37,15 @@ pub(crate) const fn is_lost(error: &Error) -> bool {
         error,
         Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection, _)
     )
+}
+
+/// How a write ended.
+pub(crate) const fn ended(error: Option<&Error>) -> Ended {
+    match error {
+        None => Ended::Done,
+        Some(error) if is_lost(error) => Ended::Unknown,
+        Some(_) => Ended::Refused,
+    }
 }
 
 /// What an error that reached the application says about its node.

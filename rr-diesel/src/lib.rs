@@ -12,7 +12,6 @@
 pub mod blocking;
 mod capture;
 mod checkout;
-mod class;
 mod connection;
 mod connector;
 mod error;
@@ -23,9 +22,9 @@ mod instrument;
 mod lower;
 mod pool;
 mod run;
-mod search;
 mod stream;
 mod transaction;
+mod verdict;
 
 pub use connection::{OnPrimary, RoutedCancelToken, RoutedPgConnection};
 pub use connector::{ConnectError, Control, DieselConnector, NodePool};

@@ -8,10 +8,10 @@ use std::any::TypeId;
 use diesel::QueryResult;
 use diesel::pg::{Pg, PgQueryBuilder};
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
+use rr_core::adapter::{Classes, Wish};
 use rr_core::sql::Classified;
 
-use crate::class::Classes;
-use crate::hint::{self, Wish};
+use crate::hint;
 
 mod binds;
 mod replay;

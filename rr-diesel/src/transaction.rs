@@ -15,11 +15,12 @@ use diesel_async::{
     TransactionManager,
 };
 use futures_util::future::join;
+use rr_core::adapter::Patience;
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome};
 
 use crate::checkout::Checkout;
-use crate::connection::{Patience, RoutedPgConnection};
+use crate::connection::RoutedPgConnection;
 use crate::connector::Connection;
 use crate::{capture, error};
 

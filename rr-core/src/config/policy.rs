@@ -1,10 +1,11 @@
 //! Which node answers: preferences, balancing, regions, groups, the primary's budget for reads.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::duration::number_or_none;
+use super::duration::{self, number_or_none};
 
 /// Which role a read should go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -131,6 +132,29 @@ pub struct PrimaryReads {
 impl Default for PrimaryReads {
     fn default() -> Self {
         Self { per_second: None, burst: 100 }
+    }
+}
+
+/// How reads that a node failed are run again on another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Retries {
+    /// How long a read is tried again, from its first failure on. Default: 5 s; 0 tries nothing again.
+    #[serde(with = "duration::plain")]
+    pub within: Duration,
+    /// Statements a second that are run again, on average, by all handles of a router together; beyond that their
+    /// errors reach the application, so that a cluster in trouble does not get every statement several times.
+    /// Default: 1000; `"none"` for no limit.
+    #[serde(with = "number_or_none")]
+    pub per_second: Option<u32>,
+    /// Such statements at once after a quiet time. Default: 1000.
+    pub burst: u32,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { within: Duration::from_secs(5), per_second: Some(1000), burst: 1000 }
     }
 }
 

@@ -164,6 +164,10 @@ impl Check {
         let never = "never allows a read; use 1 or more, or read_preference = \"replica\"";
         self.not_zero("primary_reads.per_second".to_owned(), budget.per_second == Some(0), never);
         self.not_zero("primary_reads.burst".to_owned(), budget.burst == 0, never);
+        let retries = &config.retries;
+        let never = "never allows a retry; use 1 or more, or retries.within = \"0s\"";
+        self.not_zero("retries.per_second".to_owned(), retries.per_second == Some(0), never);
+        self.not_zero("retries.burst".to_owned(), retries.burst == 0, never);
     }
 
     /// Between two probes a replica's lag grows by itself; a limit below that refuses healthy replicas.

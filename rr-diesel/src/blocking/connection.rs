@@ -10,6 +10,7 @@ use diesel::connection::{
 };
 use diesel::pg::PgNotification;
 use diesel::{PgConnection, QueryResult};
+use rr_core::adapter::{Ledger, Place, Search, Wish};
 use rr_core::route::{Access, Outcome};
 use rr_core::{Router, Session};
 
@@ -18,11 +19,8 @@ use super::connector::NodeConnector;
 use super::node::Care;
 use super::opener::{Checkout, Opener};
 use super::pool::RoutedPool;
-use crate::connection::Ledger;
-use crate::hint::Place;
 use crate::hold::Hold;
 use crate::instrument::Shared;
-use crate::search::Search;
 
 /// A connection for Diesel whose statements each run on the node that they belong to.
 ///
@@ -150,7 +148,7 @@ impl<C: Routable> RoutedConnection<C> {
     /// When no node can be reached.
     pub fn replica(&mut self) -> QueryResult<&mut C> {
         self.lent = None;
-        let checkout = self.opener.reader(&mut Search::default())?;
+        let checkout = self.opener.reader(&mut Search::new(self.opener.router(), Wish::default()))?;
         Ok(self.lent.insert(checkout).conn())
     }
 

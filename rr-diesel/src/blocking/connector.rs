@@ -4,6 +4,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use rr_core::adapter::Classes;
 use rr_core::connector::{Connector, Target};
 use rr_core::engine::{Fault, TextRow};
 use rr_core::topology::Role;
@@ -11,7 +12,6 @@ use tokio::runtime::Handle;
 
 use super::backend::Routable;
 use super::node::NodePool;
-use crate::class::Classes;
 use crate::connector::{ConnectError, Control, DieselConnector};
 
 /// Opens Diesel's connections of the type `C` to the nodes of a cluster.

@@ -5,13 +5,13 @@ use std::fmt;
 use diesel::QueryResult;
 use diesel::connection::LoadConnection;
 use diesel::result::Error;
+use rr_core::adapter::Ledger;
 use rr_core::route::{Outcome, Route};
 
 use super::backend::Routable;
 use super::connector::NodeConnector;
 use super::node::NodePool;
 use super::opener::report;
-use crate::connection::Ledger;
 use crate::error;
 
 /// The rows of a statement that a [`RoutedConnection`](super::RoutedConnection) has run.

@@ -8,7 +8,8 @@ use diesel::connection::LoadConnection;
 use diesel::expression::QueryMetadata;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::Error;
-use rr_core::route::{Access, Outcome};
+use rr_core::adapter::{Next, Search, Way};
+use rr_core::route::{Access, Outcome, Route};
 
 use super::backend::{Routable, RoutedLoad};
 use super::connection::{Pin, RoutedConnection};
@@ -17,9 +18,7 @@ use super::node::Care;
 use super::opener::{Checkout, next, report};
 use super::run::Known;
 use crate::error;
-use crate::hint::Way;
 use crate::run::Place;
-use crate::search::{Next, Search};
 
 /// So many nodes are tried for rows that are read off their connection one by one.
 const TRIES: usize = 4;
@@ -74,7 +73,7 @@ where
     }
 }
 
-fn note_write<K: rr_core::Connector>(may_have_written: bool, ledger: &crate::connection::Ledger<K>) {
+fn note_write<K: rr_core::Connector>(may_have_written: bool, ledger: &rr_core::adapter::Ledger<K>) {
     if may_have_written {
         ledger.wrote(None);
     }
@@ -97,7 +96,7 @@ impl<C: Routable> RoutedConnection<C> {
     {
         let Self { opener, attached, .. } = self;
         let opener = &*opener;
-        let mut search = Search::of(&known.wish);
+        let mut search = Search::new(opener.router(), known.wish.clone());
         let mut writes = known.way() == Way::Write;
         let mut failed = Error::NotFound;
         attached.resize_with(TRIES, || None);
@@ -127,7 +126,7 @@ impl<C: Routable> RoutedConnection<C> {
                     return Err(error);
                 }
                 Next::Elsewhere(fault) => {
-                    search.failed_on(route.as_ref());
+                    search.failed(route.as_ref().map(Route::node));
                     Outcome::Failed(fault)
                 }
                 Next::Primary => {
@@ -143,7 +142,7 @@ impl<C: Routable> RoutedConnection<C> {
             report(route, outcome);
             tracing::debug!(target: "rr", %error, "a read is tried again");
             failed = error;
-            if !search.has_time() {
+            if !writes && !search.may_replay(opener.router()) {
                 break;
             }
         }

@@ -6,18 +6,18 @@ use diesel::QueryResult;
 use diesel::connection::CacheSize;
 use diesel::result::Error;
 use rr_core::Router;
+use rr_core::adapter::{Ledger, Next, Patience, Search};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request, Route};
-use rr_core::topology::Role;
+use rr_core::topology::{NodeId, Role};
 
 use super::backend::Routable;
 use super::connector::NodeConnector;
 use super::node::{Care, Lease, NodePool};
 use super::runtime;
-use crate::connection::{Ledger, Patience};
 use crate::error;
 use crate::instrument::Shared;
-use crate::search::{Next, Search, Verdict, verdict};
+use crate::verdict::{Verdict, verdict};
 
 /// A connection of a node, and the route that led there. Dropping it gives the connection back.
 pub(super) struct Checkout<C: Routable> {
@@ -32,6 +32,10 @@ impl<C: Routable> Checkout<C> {
 
     pub(super) fn role(&self) -> Role {
         self.route.as_ref().map_or(Role::Primary, Route::role)
+    }
+
+    pub(super) fn node(&self) -> Option<NodeId> {
+        self.route.as_ref().map(Route::node)
     }
 
     /// Says how the node did; the connection goes back when this is dropped.
@@ -152,5 +156,5 @@ impl<C: Routable> Opener<C> {
 
 /// Pauses, and says whether there is time for another try.
 pub(super) fn pause(patience: &mut Patience) -> bool {
-    patience.next().map(thread::sleep).is_some()
+    patience.next_pause().map(thread::sleep).is_some()
 }

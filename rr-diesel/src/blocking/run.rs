@@ -3,6 +3,7 @@
 use diesel::QueryResult;
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
+use rr_core::adapter::{Next, Search, Suspect, Way, Wish};
 use rr_core::route::{Access, Outcome};
 use rr_core::sql::{Classified, StatementClass, classify};
 
@@ -10,11 +11,9 @@ use super::backend::Routable;
 use super::connection::{Pin, RoutedConnection};
 use super::node::Care;
 use super::opener::{Checkout, Opener, next};
-use crate::connection::Suspect;
 use crate::error;
-use crate::hint::{self, Way, Wish};
+use crate::hint;
 use crate::run::Place;
-use crate::search::{Next, Search};
 
 use super::connector::NodeConnector;
 
@@ -79,7 +78,7 @@ impl<C: Routable> RoutedConnection<C> {
     }
 
     fn read<R>(&mut self, known: &Known, mut work: impl FnMut(&mut C) -> QueryResult<R>) -> QueryResult<R> {
-        let mut search = Search::of(&known.wish);
+        let mut search = Search::new(self.opener.router(), known.wish.clone());
         loop {
             let mut checkout = self.opener.reader(&mut search)?;
             let error = match work(checkout.conn()) {
@@ -100,10 +99,17 @@ impl<C: Routable> RoutedConnection<C> {
                     self.opener.learn(known);
                     return self.write(&mut work);
                 }
-                other => search.after(other, &mut checkout),
+                Next::Elsewhere(fault) => {
+                    search.failed(checkout.node());
+                    checkout.report(Outcome::Failed(fault));
+                }
+                Next::Primary => {
+                    search.insist_on_primary();
+                    checkout.report(Outcome::Answered);
+                }
             }
             tracing::debug!(target: "rr", %error, "a read is tried again");
-            if !search.has_time() {
+            if !search.may_replay(self.opener.router()) {
                 return Err(error);
             }
         }
@@ -152,28 +158,6 @@ impl<C: Routable> Opener<C> {
     }
 }
 
-impl Search {
-    /// Goes on after an error that calls for another node.
-    fn after<C: Routable>(&mut self, next: Next, checkout: &mut Checkout<C>) {
-        match next {
-            Next::Elsewhere(fault) => {
-                self.failed_on(checkout.route.as_ref());
-                checkout.report(Outcome::Failed(fault));
-            }
-            Next::Primary | Next::Tell | Next::Misrouted => {
-                self.insist_on_primary();
-                checkout.report(Outcome::Answered);
-            }
-        }
-    }
-
-    pub(super) fn failed_on<P>(&mut self, route: Option<&rr_core::Route<P>>) {
-        if let Some(route) = route {
-            self.failed(route.node());
-        }
-    }
-}
-
 /// Runs a statement on the connection that a handle keeps.
 pub(super) fn run_on<C: Routable, R>(
     pin: &mut Pin<C>,
@@ -197,7 +181,7 @@ pub(super) fn settle<C: Routable, R>(
 ) {
     let Some(suspect) = suspect else { return };
     let place = done.is_ok().then(|| position(checkout)).flatten();
-    suspect.settle(done.as_ref().err(), place.as_ref());
+    suspect.settle(error::ended(done.as_ref().err()), place.as_ref());
 }
 
 pub(super) fn position<C: Routable>(checkout: &mut Checkout<C>) -> Option<rr_core::Position> {

@@ -13,17 +13,18 @@ use diesel::r2d2::R2D2Connection;
 use diesel::sql_types::TypeMetadata;
 use diesel::{ConnectionResult, QueryResult};
 
+use rr_core::adapter::Wish;
+
 use super::backend::Routable;
 use super::connection::RoutedConnection;
 use super::establish::establish;
 use super::transaction::RoutedTransactionManager;
-use crate::hint::Wish;
 use crate::instrument::Shared;
 
 impl<C: Routable> RoutedConnection<C> {
     /// Where this handle's statements are to go at present.
     pub(super) const fn standing_wish(&self) -> Wish {
-        Wish { place: self.standing, group: None }
+        Wish::at(self.standing)
     }
 }
 

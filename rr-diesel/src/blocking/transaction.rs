@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use diesel::QueryResult;
 use diesel::connection::{AnsiTransactionManager, TransactionManager, TransactionManagerStatus};
 use diesel::result::Error;
+use rr_core::adapter::{Patience, Search};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome};
 
@@ -13,9 +14,7 @@ use super::connection::RoutedConnection;
 use super::node::Care;
 use super::opener::{Checkout, pause};
 use super::run::settle;
-use crate::connection::Patience;
 use crate::error;
-use crate::search::Search;
 
 /// Keeps a handle on one connection while a transaction is open, and lets Diesel's own manager do the rest there.
 #[derive(Debug)]
@@ -122,14 +121,14 @@ fn begin_on_primary<C: Routable>(conn: &mut RoutedConnection<C>, sql: Option<&st
 
 /// Begins a transaction that only reads where a read would go. The check comes before the snapshot.
 fn begin_on_replica<C: Routable>(conn: &mut RoutedConnection<C>, sql: &str) -> QueryResult<()> {
-    let mut search = Search::of(&conn.standing_wish());
+    let mut search = Search::new(conn.router(), conn.standing_wish());
     loop {
         let mut checkout = conn.opener.reader(&mut search)?;
         match begin_at(&mut checkout, Some(sql)) {
             Err(error) if error::is_lost(&error) => {
-                search.failed_on(checkout.route.as_ref());
+                search.failed(checkout.node());
                 checkout.report(Outcome::Failed(Fault::Lost));
-                if !search.has_time() {
+                if !search.may_replay(conn.router()) {
                     return Err(error);
                 }
             }

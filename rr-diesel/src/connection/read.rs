@@ -5,6 +5,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel::result::Error;
 use diesel_async::SimpleAsyncConnection;
+use rr_core::adapter::{Next, Search};
 use rr_core::engine::Fault;
 use rr_core::route::Outcome;
 use rr_core::topology::Role;
@@ -14,8 +15,8 @@ use crate::checkout::Checkout;
 use crate::error;
 use crate::lower::Lowered;
 use crate::run::{Got, Place, Want, run};
-use crate::search::{Next, Search, Verdict, verdict};
 use crate::stream::RoutedStream;
+use crate::verdict::{Verdict, verdict};
 
 /// For a node to show that it is alive after an error that does not say.
 const PING: Duration = Duration::from_millis(500);
@@ -28,7 +29,7 @@ pub(super) enum Answer {
 
 impl RoutedPgConnection {
     pub(super) async fn read(&self, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let mut search = Search::of(&lowered.wish);
+        let mut search = Search::new(self.router(), lowered.wish.clone());
         let cancelled = self.running.cancelled();
         loop {
             let checkout = self.reader(&mut search).await?;
@@ -66,7 +67,7 @@ impl RoutedPgConnection {
                 }
             };
             tracing::debug!(target: "rr", %error, "a read is tried again");
-            if !search.has_time() {
+            if !search.may_replay(self.router()) {
                 return Err(error);
             }
         }

@@ -1,15 +1,15 @@
 //! Everything that is no read: on the primary, once.
 
 use diesel::QueryResult;
+use rr_core::adapter::{Patience, Way};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, StatementClass, classify};
 
 use super::read::Answer;
-use super::{Patience, Pin, RoutedPgConnection};
+use super::{Pin, RoutedPgConnection};
 use crate::checkout::{Checkout, Statement};
 use crate::error;
-use crate::hint::Way;
 use crate::lower::Lowered;
 use crate::run::{Got, Place, Want, batch, run};
 use crate::stream::RoutedStream;
@@ -59,7 +59,7 @@ impl RoutedPgConnection {
         let (got, position) = run(&pin.checkout, lowered, want, place).await;
         drop(noted);
         if let Some(suspect) = suspect {
-            suspect.settle(got.as_ref().err(), position.as_ref());
+            suspect.settle(error::ended(got.as_ref().err()), position.as_ref());
         }
         match got {
             Ok(got) => Ok(answer(got, statement, None)),
@@ -94,7 +94,7 @@ impl RoutedPgConnection {
         let (ran, position) = batch(checkout, sql, place).await;
         drop(noted);
         if let Some(suspect) = suspect {
-            suspect.settle(ran.as_ref().err(), position.as_ref());
+            suspect.settle(error::ended(ran.as_ref().err()), position.as_ref());
         }
         if !ran.as_ref().is_err_and(error::is_lost) {
             statement.done();

@@ -17,7 +17,9 @@ use diesel::query_dsl::methods::{
 use diesel::query_dsl::{InternalJoinDsl, QueryDsl};
 use diesel::query_source::JoinTo;
 
-use super::{Place, ask};
+use rr_core::adapter::Place;
+
+use super::ask;
 
 /// Tells a routed connection where a query is to run. Harmless on every other connection.
 pub trait RouteHints: AsQuery + Sized {

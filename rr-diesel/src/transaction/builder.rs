@@ -3,13 +3,13 @@
 use diesel::QueryResult;
 use diesel::result::Error;
 use diesel_async::TransactionManager;
+use rr_core::adapter::Search;
 use rr_core::route::Outcome;
 
 use super::options::{Isolation, Options};
 use super::{RoutedTransactionManager, begin, begin_on_primary, note_depth, on_pin};
 use crate::connection::RoutedPgConnection;
 use crate::error;
-use crate::search::Search;
 
 /// A transaction with options, not begun yet; from
 /// [`RoutedPgConnection::build_transaction`].
@@ -130,7 +130,7 @@ impl TransactionBuilder<'_> {
 
 /// Begins a transaction that only reads where a read would go. The check comes before the snapshot.
 async fn begin_on_replica(conn: &mut RoutedPgConnection, sql: &str) -> QueryResult<()> {
-    let mut search = Search::of(&conn.standing_wish());
+    let mut search = Search::new(conn.router(), conn.standing_wish());
     loop {
         let mut checkout = conn.reader(&mut search).await?;
         match begin(&mut checkout, Some(sql)).await {
@@ -138,7 +138,7 @@ async fn begin_on_replica(conn: &mut RoutedPgConnection, sql: &str) -> QueryResu
                 search.failed(checkout.route().node());
                 checkout.discard();
                 checkout.finish(Outcome::Failed(rr_core::engine::Fault::Lost));
-                if !search.has_time() {
+                if !search.may_replay(conn.router()) {
                     return Err(error);
                 }
             }

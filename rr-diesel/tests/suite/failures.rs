@@ -7,6 +7,7 @@ use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use futures_util::StreamExt;
 use rr_diesel::RoutedPool;
+use rr_tests::cluster::Cluster;
 
 use crate::support::{Result, boot, config, note, place, pool, running, server_port, until};
 
@@ -48,6 +49,26 @@ async fn a_read_that_is_killed_midway_is_answered_by_another_node() -> Result {
         let pool = pool.clone();
         async move { sql_query("SELECT pg_sleep(0.7)").execute(&mut pool.handle()).await }
     });
+    kill_sleeper(&cluster).await?;
+    assert_eq!(reading.await??, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_read_is_not_run_again_when_that_is_switched_off() -> Result {
+    let cluster = boot(2).await?;
+    let settings = config(&cluster).with(|config| config.retries.within = Duration::ZERO);
+    let pool = RoutedPool::start(settings.build()?).await?;
+    let reading =
+        tokio::spawn(async move { sql_query("SELECT pg_sleep(60)").execute(&mut pool.handle()).await });
+    kill_sleeper(&cluster).await?;
+    let error = reading.await?.unwrap_err().to_string();
+    assert!(error.contains("terminating connection"), "{error}");
+    Ok(())
+}
+
+/// Ends the connections of the replica that runs `pg_sleep`.
+async fn kill_sleeper(cluster: &Cluster) -> Result {
     let victim = async {
         loop {
             for replica in cluster.replicas() {
@@ -59,7 +80,6 @@ async fn a_read_that_is_killed_midway_is_answered_by_another_node() -> Result {
     };
     let victim = tokio::time::timeout(crate::support::PATIENCE, victim).await??;
     victim.kill_client_connections().await?;
-    assert_eq!(reading.await??, 1);
     Ok(())
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rr_core::engine::Fault;
 use rr_core::topology::Role;
 use rr_core::{Config, Outcome, Request, Requirement, Route, Router};
-use rr_seaorm::{SeaOrmConnector, fault};
+use rr_seaorm::{NodePool, SeaOrmConnector, fault};
 use rr_tests::cluster::Cluster;
 use rr_tests::wait::wait_until;
 use sea_orm::entity::prelude::*;
-use sea_orm::{ActiveValue::Set, DatabaseConnection};
+use sea_orm::ActiveValue::Set;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -48,7 +48,7 @@ fn read() -> Request<'static> {
     Request::read(Requirement::NONE)
 }
 
-async fn in_recovery(route: Route<DatabaseConnection>) -> Result<bool> {
+async fn in_recovery(route: Route<NodePool>) -> Result<bool> {
     let row = route.pool().query_one_raw(sea_orm::Statement::from_string(
         sea_orm::DbBackend::Postgres,
         "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')",
@@ -65,14 +65,14 @@ async fn entities_are_read_from_replicas_and_written_to_the_primary() -> Result 
     let (_cluster, router) = routed(2).await?;
     let route = router.route(&Request::write())?;
     let written = note::ActiveModel { text: Set("hello".into()), ..Default::default() };
-    let written = written.insert(route.pool()).await?;
+    let written = written.insert(route.pool().database()).await?;
     route.finish(Outcome::Answered);
     router.process_session().wrote_unplaced(router.now());
 
     let request = Request::read(router.requirement(None, None));
     let route = router.route_within(&request, PATIENCE).await?;
     assert_eq!(route.role(), Role::Replica);
-    assert_eq!(note::Entity::find_by_id(written.id).one(route.pool()).await?, Some(written));
+    assert_eq!(note::Entity::find_by_id(written.id).one(route.pool().database()).await?, Some(written));
     route.finish(Outcome::Answered);
 
     assert!(in_recovery(router.route(&read())?).await?);
@@ -84,7 +84,7 @@ async fn entities_are_read_from_replicas_and_written_to_the_primary() -> Result 
 async fn errors_say_what_they_mean_for_the_node() -> Result {
     let (cluster, router) = routed(1).await?;
     let route = router.route(&read())?;
-    let pool = route.pool().clone();
+    let pool = route.pool().database().clone();
     let write = note::ActiveModel { text: Set("refused".into()), ..Default::default() };
     let refused = write.insert(&pool).await.unwrap_err();
     assert_eq!(fault(&refused, Role::Replica), Some(Fault::ReadOnly));

@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, Visitor};
 use crate::config::keys::{Key, Keys};
 use crate::config::{
     Config, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig, PoolConfig,
-    PoolOverrides, PoolsConfig, PrimaryReads, TlsConfig,
+    PoolOverrides, PoolsConfig, PrimaryReads, Retries, TlsConfig,
 };
 
 const GUIDE: &str = include_str!("../../../../docs/guide/configuration.md");
@@ -61,6 +61,7 @@ fn expected(table: &str) -> Vec<String> {
     let tables = BTreeMap::from([
         ("", fields::<Config>()),
         ("primary_reads", fields::<PrimaryReads>()),
+        ("retries", fields::<Retries>()),
         ("pool", fields::<PoolsConfig>()),
         ("pool.primary", fields::<PoolConfig>()),
         ("pool.replica", fields::<PoolConfig>()),

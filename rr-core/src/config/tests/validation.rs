@@ -140,6 +140,7 @@ fn settings_of_the_cluster() {
     let zero_life = "0 would end everything at once; use \"none\" for no limit";
     let observed = "0 is reached without any observation; use 1 or more";
     let never = "0 never allows a read; use 1 or more, or read_preference = \"replica\"";
+    let no_retry = "0 never allows a retry; use 1 or more, or retries.within = \"0s\"";
     let unused = "is of no use with tls.mode = \"disable\"; remove it, or demand TLS by another mode";
     let rows = [
         ("max_lag = '249ms'", "max_lag: 249ms must be at least monitor.interval + monitor.jitter (250ms)"),
@@ -153,6 +154,8 @@ fn settings_of_the_cluster() {
         ),
         ("primary_reads.per_second = 0", &format!("primary_reads.per_second: {never}")),
         ("primary_reads.burst = 0", &format!("primary_reads.burst: {never}")),
+        ("retries.per_second = 0", &format!("retries.per_second: {no_retry}")),
+        ("retries.burst = 0", &format!("retries.burst: {no_retry}")),
         ("spill = 'below(0)'", "spill: 0 nodes are always there; use { below = 2 } or more, or \"never\""),
         ("region = ''", &format!("region: {NAME}")),
         (

@@ -2,6 +2,7 @@
 
 use super::*;
 use rr_core::Session;
+use rr_core::adapter::{Search, Wish};
 use rr_core::consistency::Consistency;
 use rr_core::requirement::Requirement as Needs;
 use rr_tests::cluster::Boundary;
@@ -163,5 +164,17 @@ async fn the_budget_for_reads_on_the_primary_protects_it() -> Result {
     let error = router.route(&request).unwrap_err().to_string();
     assert!(error.contains("primary_reads.per_second") && error.contains("`replica-1` behind by"), "{error}");
     assert!(router.route(&Request::write()).is_ok(), "writes have no budget");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_budget_for_retries_is_shared_by_all_reads() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    let mut config = config(&cluster);
+    config.retries.per_second = Some(1);
+    config.retries.burst = 3;
+    let router = start(config).await?;
+    let replayed = (0..50).filter(|_| Search::new(&router, Wish::default()).may_replay(&router)).count();
+    assert!((3..=5).contains(&replayed), "{replayed} of 50 reads were run again on a budget of 3");
     Ok(())
 }

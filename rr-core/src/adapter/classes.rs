@@ -4,8 +4,8 @@ use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
+use crate::sql::{Classified, Dialect, Hint, StatementClass, scan};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use rr_core::sql::{Classified, Dialect, Hint, StatementClass, scan};
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
 const LEARNED: usize = 4096;
@@ -14,7 +14,8 @@ const LEARNED: usize = 4096;
 const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// The classes of the statements that one router has met. Readers never lock.
-pub(crate) struct Classes {
+#[derive(Debug)]
+pub struct Classes {
     dialect: Dialect,
     /// Statements whose type says what their text is. There are as many as the program has query types.
     types: ArcSwap<HashMap<TypeId, Classified>>,
@@ -23,14 +24,10 @@ pub(crate) struct Classes {
     hasher: RandomState,
 }
 
-impl Default for Classes {
-    fn default() -> Self {
-        Self::new(Dialect::Postgres)
-    }
-}
-
 impl Classes {
-    pub(crate) fn new(dialect: Dialect) -> Self {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
             types: ArcSwap::default(),
@@ -40,12 +37,14 @@ impl Classes {
     }
 
     /// What is known about a type of statement that was met before.
-    #[cfg(feature = "blocking")]
-    pub(crate) fn known(&self, id: TypeId) -> Option<Classified> {
+    #[must_use]
+    pub fn known(&self, id: TypeId) -> Option<Classified> {
         self.types.load().get(&id).copied()
     }
 
-    pub(crate) fn classify(&self, id: Option<TypeId>, sql: &str) -> Classified {
+    /// What a statement is. `id` names its type where that alone says what its text is.
+    #[must_use]
+    pub fn classify(&self, id: Option<TypeId>, sql: &str) -> Classified {
         let Some(id) = id else { return self.scan(sql) };
         if let Some(known) = self.types.load().get(&id) {
             return *known;
@@ -56,7 +55,7 @@ impl Classes {
     }
 
     /// A replica refused a statement that was taken for a read: it is a write from now on.
-    pub(crate) fn learn_write(&self, id: Option<TypeId>, sql: &str) {
+    pub fn learn_write(&self, id: Option<TypeId>, sql: &str) {
         tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
         if let Some(id) = id {
             let hint = self.types.load().get(&id).and_then(|known| known.hint);

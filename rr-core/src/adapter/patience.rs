@@ -10,26 +10,28 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Tries again until a deadline, with pauses that grow and vary. The clock is first looked at after a failure.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub struct Patience {
     limit: Duration,
     deadline: Option<Instant>,
     pause: Duration,
 }
 
 impl Patience {
-    pub(crate) const fn new(limit: Duration) -> Self {
+    /// Up to this long after the first failure.
+    #[must_use]
+    pub const fn new(limit: Duration) -> Self {
         Self { limit, deadline: None, pause: FIRST_PAUSE }
     }
 
     /// Whether there is time for another try at once.
-    pub(crate) fn has_time(&mut self) -> bool {
+    pub fn has_time(&mut self) -> bool {
         let limit = self.limit;
         let now = Instant::now();
         now < *self.deadline.get_or_insert_with(|| now + limit)
     }
 
     /// How long to pause before another try, if there is time for one.
-    pub(crate) fn next(&mut self) -> Option<Duration> {
+    pub fn next_pause(&mut self) -> Option<Duration> {
         if !self.has_time() {
             return None;
         }
@@ -39,8 +41,8 @@ impl Patience {
     }
 
     /// Pauses, and says whether there is time for another try.
-    pub(crate) async fn pause(&mut self) -> bool {
-        let Some(pause) = self.next() else { return false };
+    pub async fn pause(&mut self) -> bool {
+        let Some(pause) = self.next_pause() else { return false };
         tokio::time::sleep(pause).await;
         true
     }

@@ -1,0 +1,102 @@
+//! The search for a node that serves one read.
+
+use crate::adapter::{Ledger, Patience, Place, Wish};
+use crate::config::ReadPreference;
+use crate::connector::Connector;
+use crate::engine::Fault;
+use crate::requirement::Requirement;
+use crate::route::Request;
+use crate::router::Router;
+use crate::topology::{NodeId, Role};
+
+/// The search for a node that serves one read: which ones failed, and whether to go on.
+#[derive(Debug)]
+pub struct Search {
+    tried: Vec<NodeId>,
+    primary: bool,
+    wish: Wish,
+    patience: Patience,
+}
+
+impl Search {
+    /// The search for a read with this wish.
+    #[must_use]
+    pub fn new<C: Connector>(router: &Router<C>, wish: Wish) -> Self {
+        let patience = Patience::new(router.config().retries.within);
+        Self { tried: Vec::new(), primary: wish.place == Some(Place::Primary), wish, patience }
+    }
+
+    /// What to ask the router for.
+    #[must_use]
+    pub fn request<C: Connector>(&self, ledger: &Ledger<C>) -> Request<'_> {
+        let requirement = if self.primary { Requirement::PRIMARY } else { ledger.requirement() };
+        let mut request = Request::read(requirement).at_level(ledger.level()).avoiding(&self.tried);
+        if self.wish.place == Some(Place::Replica) {
+            request = request.prefer(ReadPreference::ReplicaPreferred);
+        }
+        if let Some(group) = &self.wish.group {
+            request = request.in_group(group);
+        }
+        request
+    }
+
+    /// Another node may do, this one did not.
+    pub fn failed(&mut self, node: impl Into<Option<NodeId>>) {
+        self.tried.extend(node.into());
+    }
+
+    /// Only the primary will do.
+    pub const fn insist_on_primary(&mut self) {
+        self.primary = true;
+    }
+
+    /// Whether no node has failed yet.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.tried.is_empty()
+    }
+
+    /// Begins again with all nodes, after a pause if there is time for one.
+    pub fn again(&mut self) -> &mut Patience {
+        self.tried.clear();
+        &mut self.patience
+    }
+
+    /// Whether there is time to go on where no connection was to be had, and nothing was sent.
+    pub fn has_time(&mut self) -> bool {
+        self.patience.has_time()
+    }
+
+    /// Whether to run the statement again after a node has failed it. That spends of the budget for retries, so that a
+    /// cluster in trouble does not get every statement several times.
+    pub fn may_replay<C: Connector>(&mut self, router: &Router<C>) -> bool {
+        self.patience.has_time() && router.spend_retry()
+    }
+}
+
+/// What to do after an error of a read, as long as no row was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Tell the application.
+    Tell,
+    /// The node is not able; another one may be.
+    Elsewhere(Fault),
+    /// Only the primary can tell.
+    Primary,
+    /// It is no read: the replica refused to write, and nothing has happened.
+    Misrouted,
+}
+
+impl Next {
+    /// What follows from a fault of a node of this role.
+    #[must_use]
+    pub const fn after(fault: Option<Fault>, role: Role) -> Self {
+        match (fault, role) {
+            (None, _) => Self::Tell,
+            (Some(Fault::NotThereYet), Role::Replica) => Self::Primary,
+            (Some(Fault::ReadOnly), Role::Replica) => Self::Misrouted,
+            (Some(Fault::NotThereYet | Fault::ReadOnly), Role::Primary) => Self::Tell,
+            (Some(fault), _) => Self::Elsewhere(fault),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Reads: on a replica that may serve them, and again elsewhere when that goes wrong.
+
+use rr_core::adapter::{Next, Search, Wish};
+use rr_core::engine::Fault;
+use rr_core::route::{Access, Outcome, Route};
+use sea_orm::{ConnAcquireErr, DbErr};
+
+use super::RoutedConnection;
+use super::checkout::{Checkout, within};
+use crate::connector::{NodePool, Use};
+use crate::error;
+use crate::job::Job;
+use crate::metric::Timing;
+
+impl RoutedConnection {
+    pub(super) async fn read<J: Job>(&self, wish: Wish, job: &J) -> Result<J::Out, DbErr> {
+        let mut search = Search::new(self.router(), wish);
+        loop {
+            let mut checkout = self.reader(&mut search).await?;
+            let timing = Timing::start(self.callback(), self.router());
+            let limit = self.deadline.or_else(|| checkout.route.pool().statement_timeout());
+            let result = within(limit, checkout.route.name(), job.run(&mut checkout.conn)).await;
+            timing.end(job.statement(), result.is_err());
+            let error = match result {
+                Ok(out) => {
+                    checkout.finish(Outcome::Answered);
+                    return Ok(out);
+                }
+                Err(error) => error,
+            };
+            match self.judge(&mut search, &error, checkout) {
+                Verdict::Again => {}
+                Verdict::Tell => return Err(error),
+                Verdict::Misrouted => {
+                    self.connector().classes().learn_write(None, job.sql());
+                    return Box::pin(self.write(Access::Write, job)).await;
+                }
+            }
+        }
+    }
+
+    /// What follows from an error of a read of which no row was delivered.
+    #[cold]
+    pub(crate) fn judge(&self, search: &mut Search, error: &DbErr, checkout: Checkout) -> Verdict {
+        let (role, node) = (checkout.role(), checkout.node());
+        match Next::after(error::fault(error, role), role) {
+            Next::Tell => {
+                checkout.finish(Outcome::Answered);
+                return Verdict::Tell;
+            }
+            Next::Misrouted => {
+                checkout.finish(Outcome::Answered);
+                return Verdict::Misrouted;
+            }
+            Next::Primary => {
+                checkout.finish(Outcome::Answered);
+                search.insist_on_primary();
+            }
+            Next::Elsewhere(fault) => {
+                match fault {
+                    // The server cancelled the statement alone.
+                    Fault::Conflict => checkout.finish(Outcome::Failed(fault)),
+                    fault => checkout.discard(Outcome::Failed(fault)),
+                }
+                search.failed(node);
+            }
+        }
+        tracing::debug!(target: "rr", %error, "a read is tried again");
+        if search.may_replay(self.router()) { Verdict::Again } else { Verdict::Tell }
+    }
+
+    /// A connection for a read.
+    pub(crate) async fn reader(&self, search: &mut Search) -> Result<Checkout, DbErr> {
+        let router = self.router();
+        loop {
+            let route = self.route_for(search).await?;
+            match Checkout::take(router, route).await {
+                Ok(checkout) => return Ok(checkout),
+                Err((error, route)) => self.missed(search, error, route)?,
+            }
+        }
+    }
+
+    /// A node for a read, as long as any is worth a try.
+    pub(crate) async fn route_for(&self, search: &mut Search) -> Result<Route<NodePool>, DbErr> {
+        let router = self.router();
+        loop {
+            if let Some(steady) = self.connector().steady()
+                && steady.is_lent()
+                && steady.used(|| self.ledger.wrote(None)) == Use::Now
+            {
+                search.insist_on_primary();
+            }
+            let request = search.request(&self.ledger);
+            match router.route_within(&request, router.config().causal_wait).await {
+                Ok(route) => return Ok(route),
+                // All nodes failed one after the other: begin again, but not at once.
+                Err(_) if !search.is_fresh() && search.again().pause().await => {}
+                Err(error) => return Err(error::no_route(error, self.connector().troubles())),
+            }
+        }
+    }
+
+    /// A node had no connection for a read.
+    #[cold]
+    pub(crate) fn missed(
+        &self,
+        search: &mut Search,
+        error: DbErr,
+        route: Route<NodePool>,
+    ) -> Result<(), DbErr> {
+        if self.is_closed_with(&error) {
+            return Err(error);
+        }
+        search.failed(route.node());
+        match error::fault(&error, route.role()) {
+            Some(fault) => route.finish(Outcome::Failed(fault)),
+            None => drop(route),
+        }
+        if search.has_time() { Ok(()) } else { Err(error) }
+    }
+
+    /// Whether this is what a connection says that was closed.
+    pub(crate) fn is_closed_with(&self, error: &DbErr) -> bool {
+        matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
+            && self.connector().is_closed()
+    }
+}
+
+/// What to do after an error of a read.
+pub(crate) enum Verdict {
+    /// Try again with what the search says now.
+    Again,
+    /// Tell the application.
+    Tell,
+    /// It is no read.
+    Misrouted,
+}

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// A point on this process's monotonic clock, in nanoseconds since the clock's origin.
@@ -80,6 +81,13 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn start() -> Self {
         Self { origin: Instant::now() }
+    }
+
+    /// The clock that all routers of this process read, so that they can tell one another when something was.
+    #[must_use]
+    pub fn of_process() -> Self {
+        static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
+        *CLOCK
     }
 
     /// The present moment.

@@ -27,7 +27,8 @@ pub(crate) fn reads(node: &Node) -> usize {
     let mut busy = HashSet::new();
     let mut reads = 0;
     for line in log.lines() {
-        let Some((process, entry)) = line.strip_prefix("app/").and_then(|line| line.split_once(" LOG:  ")) else {
+        let Some((process, entry)) = line.strip_prefix("app/").and_then(|line| line.split_once(" LOG:  "))
+        else {
             continue;
         };
         let Some((_, sql)) = entry.split_once(": ").filter(|(kind, _)| is_statement(kind)) else { continue };
@@ -48,9 +49,11 @@ fn is_statement(kind: &str) -> bool {
 
 /// What the monitor, the driver and the migrations ask on their own account, and reads that are writes.
 fn is_about_the_server(sql: &str) -> bool {
-    let theirs = ["pg_is_in_recovery()", "pg_current_wal", "pg_catalog", "information_schema", "seaql_migrations"];
-    let writes = ["FOR UPDATE", "nextval("];
-    theirs.iter().chain(&writes).any(|word| sql.contains(word))
+    let theirs =
+        ["pg_is_in_recovery()", "pg_current_wal", "pg_catalog", "information_schema", "seaql_migrations"];
+    let theirs = theirs.iter().chain(&["\"pg_index"]);
+    let writes = ["FOR UPDATE", "nextval(", "pg_try_advisory"];
+    theirs.chain(&writes).any(|word| sql.contains(word))
 }
 
 /// The reads of all standbys.

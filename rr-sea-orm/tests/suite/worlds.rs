@@ -1,5 +1,7 @@
 //! The same story in every kind of cluster: with one database, and with a handle that routes.
 
+use std::time::Duration;
+
 use rr_core::config::{ConfigBuilder, ReadPreference};
 use rr_seaorm::RoutedConnection;
 use rr_tests::cluster::{Builder, Cluster};
@@ -36,7 +38,10 @@ async fn told_twice(cluster: &Cluster, config: ConfigBuilder, pause: bool) -> Re
     assert_same(&record_shop_routed::shop::story(&db).await?, &expected);
     let primary = reads(cluster.primary()) - alone;
     let shares = Shares { alone, standbys: standby_reads(cluster) - before, primary };
-    println!("{} reads alone; routed, {} on standbys, {} on the primary", shares.alone, shares.standbys, shares.primary);
+    println!(
+        "{} reads alone; routed, {} on standbys, {} on the primary",
+        shares.alone, shares.standbys, shares.primary
+    );
     Ok(shares)
 }
 
@@ -47,7 +52,9 @@ async fn boot(builder: Builder) -> Result<Cluster> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_replica_is_the_primary() -> Result {
     let cluster = boot(logging(0)).await?;
-    let itself = config(&cluster).replica(cluster.primary().url()).with(|config| config.allow_primary_as_replica = true);
+    let itself = config(&cluster)
+        .replica(cluster.primary().url())
+        .with(|config| config.allow_primary_as_replica = true);
     let shares = told_twice(&cluster, itself, false).await?;
     assert_eq!(shares.primary, shares.alone, "every read was served, once");
     Ok(())
@@ -84,5 +91,21 @@ async fn standbys_alone_serve_all_reads() -> Result {
     let strict = config(&cluster).read_preference(ReadPreference::Replica).causal_wait(PATIENCE);
     let shares = told_twice(&cluster, strict, false).await?;
     assert!(shares.primary * 20 < shares.standbys, "what the primary still serves is not a read");
+    Ok(())
+}
+
+/// Each connection has a router of its own; what one of them writes, the other one reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_connections_of_one_process() -> Result {
+    let cluster = boot(logging(1)).await?;
+    alone(&cluster).await?;
+    let plain = record_shop::database::Database::connect(cluster.primary().url()).await?;
+    let expected = record_shop::crowd::two_connections(&plain, &plain).await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    cluster.replica(1)?.apply_delay(Duration::from_millis(300)).await?;
+    let one = RoutedConnection::start(config(&cluster).build()?).await?;
+    let two = RoutedConnection::start(config(&cluster).build()?).await?;
+    let told = record_shop_routed::crowd::two_connections(&one, &two).await?;
+    assert_same(&told, &expected);
     Ok(())
 }

@@ -9,8 +9,8 @@ use rr_core::{Config, Outcome, Request, Requirement, Route, Router};
 use rr_seaorm::{NodePool, SeaOrmConnector, fault};
 use rr_tests::cluster::Cluster;
 use rr_tests::wait::wait_until;
-use sea_orm::entity::prelude::*;
 use sea_orm::ActiveValue::Set;
+use sea_orm::entity::prelude::*;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 

@@ -18,7 +18,8 @@ pub async fn tasks(db: &DatabaseConnection) -> Result<Diary, DbErr> {
             let artist = artist::ActiveModel { name: Set(name), ..Default::default() }.insert(&one).await?;
             let mut right = 0;
             for born in 1..=10 {
-                let change = artist::ActiveModel { born: Set(Some(born)), ..artist.clone().into_active_model() };
+                let change =
+                    artist::ActiveModel { born: Set(Some(born)), ..artist.clone().into_active_model() };
                 change.update(&one).await?;
                 let read = artist::Entity::find_by_id(artist.id).one(&two).await?;
                 right += u32::from(read.and_then(|artist| artist.born) == Some(born));
@@ -29,7 +30,10 @@ pub async fn tasks(db: &DatabaseConnection) -> Result<Diary, DbErr> {
         async { busy.await.map_err(|error| DbErr::Custom(error.to_string()))? }
     });
     diary.note("right", try_join_all(tasks).await?);
-    diary.note("left", artist::Entity::find().filter(artist::Column::Name.starts_with("busy")).count(db).await?);
+    diary.note(
+        "left",
+        artist::Entity::find().filter(artist::Column::Name.starts_with("busy")).count(db).await?,
+    );
     Ok(diary)
 }
 
@@ -41,7 +45,8 @@ pub async fn sessions(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     txn.execute_unprepared("SET LOCAL application_name = 'teller'").await?;
     let name = txn.query_one_raw(Statement::from_string(backend, "SHOW application_name")).await?;
     diary.note("set", name.map(|row| row.try_get_by_index::<String>(0)));
-    txn.execute_unprepared("CREATE TEMP TABLE mine (n int) ON COMMIT DROP; INSERT INTO mine VALUES (1), (2)").await?;
+    txn.execute_unprepared("CREATE TEMP TABLE mine (n int) ON COMMIT DROP; INSERT INTO mine VALUES (1), (2)")
+        .await?;
     let mine = txn.query_all_raw(Statement::from_string(backend, "SELECT n FROM mine")).await?;
     diary.note("temporary", mine.len());
     txn.query_one_raw(Statement::from_string(backend, "SELECT pg_advisory_xact_lock(42)")).await?;
@@ -60,9 +65,13 @@ pub async fn sessions(db: &DatabaseConnection) -> Result<Diary, DbErr> {
 }
 
 /// Two connections of one process: what is written through one of them is read through the other.
-pub async fn two_connections(one: &DatabaseConnection, two: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+pub async fn two_connections(
+    one: &DatabaseConnection,
+    two: &DatabaseConnection,
+) -> Result<Vec<String>, DbErr> {
     let mut diary = Diary::chapter("two connections");
-    let artist = artist::ActiveModel { name: Set("Una".to_owned()), ..Default::default() }.insert(one).await?;
+    let artist =
+        artist::ActiveModel { name: Set("Una".to_owned()), ..Default::default() }.insert(one).await?;
     for (year, (writer, reader)) in (0..20).zip([(one, two), (two, one)].into_iter().cycle()) {
         let album = album::ActiveModel {
             artist_id: Set(artist.id),

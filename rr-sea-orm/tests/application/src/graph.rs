@@ -18,7 +18,11 @@ pub async fn nested(db: &DatabaseConnection) -> Result<Diary, DbErr> {
         .set_stock(1)
         .add_genre(jazz.clone().into_active_model())
         .add_genre(genre::ActiveModel::builder().set_name("blues"));
-    let greens = album::ActiveModel::builder().set_title("greens").set_year(2001).set_stock(2).add_genre(jazz.into_active_model());
+    let greens = album::ActiveModel::builder()
+        .set_title("greens")
+        .set_year(2001)
+        .set_stock(2)
+        .add_genre(jazz.into_active_model());
     let artist = artist::ActiveModel::builder()
         .set_name("Pia")
         .set_biography(biography::ActiveModel::builder().set_text("plays everything"))
@@ -40,12 +44,18 @@ pub async fn nested(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     artist.albums.replace_all([album::ActiveModel::builder().set_title("reds").set_year(2002).set_stock(3)]);
     let artist = artist.save(db).await?;
     diary.note("replaced", load().one(&other).await?);
-    diary.note("links", album_genre::Entity::find().order_by_asc(album_genre::Column::AlbumId).count(&other).await?);
+    diary.note(
+        "links",
+        album_genre::Entity::find().order_by_asc(album_genre::Column::AlbumId).count(&other).await?,
+    );
     let links = genre::Entity::find_by_name("blues").find_with_related(album::Entity).all(db).await?;
     diary.note("without albums", links);
     diary.note("deleted", artist.delete(&other).await?.rows_affected);
     diary.note("gone", load().one(db).await?);
-    diary.note("their biography", biography::Entity::find().filter(biography::Column::ArtistId.eq(id)).count(&other).await?);
+    diary.note(
+        "their biography",
+        biography::Entity::find().filter(biography::Column::ArtistId.eq(id)).count(&other).await?,
+    );
     Ok(diary)
 }
 
@@ -65,7 +75,8 @@ pub async fn cascades(db: &DatabaseConnection) -> Result<Diary, DbErr> {
         if round == 1 {
             diary.note("cascaded by its model", model.cascade_delete(&other).await?.rows_affected);
         } else if round % 2 == 0 {
-            let loaded = artist::Entity::load().filter_by_id(id).one(&other).await?.ok_or(DbErr::RecordNotInserted)?;
+            let loaded =
+                artist::Entity::load().filter_by_id(id).one(&other).await?.ok_or(DbErr::RecordNotInserted)?;
             diary.note("cascaded by SeaORM", loaded.delete(db).await?.rows_affected);
         } else {
             diary.note("cascaded by the server", ModelTrait::delete(model, db).await?.rows_affected);

@@ -2,8 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{
-    array, big_integer, binary, boolean, custom, date, decimal_len, double, integer, integer_null, json_binary, pk_auto,
-    string, string_uniq, text, time, timestamp_with_time_zone, uuid,
+    array, big_integer, binary, boolean, custom, date, decimal_len, double, integer, integer_null,
+    json_binary, pk_auto, string, string_uniq, text, time, timestamp_with_time_zone, uuid,
 };
 use sea_orm_migration::sea_orm::{EntityTrait, Set};
 
@@ -20,7 +20,10 @@ impl MigratorTrait for Migrator {
 
 fn cascade(from: (&'static str, &'static str), to: &'static str) -> ForeignKeyCreateStatement {
     let mut key = ForeignKey::create();
-    key.name(format!("fk-{}-{}", from.0, from.1)).from(from.0, from.1).to(to, "id").on_delete(ForeignKeyAction::Cascade);
+    key.name(format!("fk-{}-{}", from.0, from.1))
+        .from(from.0, from.1)
+        .to(to, "id")
+        .on_delete(ForeignKeyAction::Cascade);
     key
 }
 
@@ -139,7 +142,10 @@ impl MigrationName for Items {
 #[async_trait::async_trait]
 impl MigrationTrait for Items {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let medium = extension::postgres::Type::create().as_enum("medium").values(["vinyl", "tape", "disc"]).to_owned();
+        let medium = extension::postgres::Type::create()
+            .as_enum("medium")
+            .values(["vinyl", "tape", "disc"])
+            .to_owned();
         manager.create_type(medium).await?;
         let item = Table::create()
             .table("item")
@@ -182,8 +188,11 @@ impl MigrationName for Genres {
 impl MigrationTrait for Genres {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let named = |name: &str| genre::ActiveModel { name: Set(name.to_owned()), ..Default::default() };
-        genre::Entity::insert_many(["ambient", "folk", "jazz"].map(named)).exec(manager.get_connection()).await?;
-        let insert = Query::insert().into_table("genre").columns(["name"]).values_panic(["opera".into()]).to_owned();
+        genre::Entity::insert_many(["ambient", "folk", "jazz"].map(named))
+            .exec(manager.get_connection())
+            .await?;
+        let insert =
+            Query::insert().into_table("genre").columns(["name"]).values_panic(["opera".into()]).to_owned();
         manager.execute(insert).await
     }
 

@@ -28,7 +28,8 @@ pub async fn pages(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let mut diary = Diary::chapter("pages");
     let other = db.clone();
     let id = seed(db).await?;
-    let find = || track::Entity::find().filter(track::Column::LabelId.eq(id)).order_by_asc(track::Column::Number);
+    let find =
+        || track::Entity::find().filter(track::Column::LabelId.eq(id)).order_by_asc(track::Column::Number);
     let pages = find().paginate(&other, 5);
     let all = pages.num_items_and_pages().await?;
     diary.note("items and pages", (all.number_of_items, all.number_of_pages));
@@ -41,7 +42,8 @@ pub async fn pages(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     while let Some(page) = stream.try_next().await? {
         diary.note("streamed page", numbers(page));
     }
-    let cursor = || track::Entity::find().filter(track::Column::LabelId.eq(id)).cursor_by(track::Column::Number);
+    let cursor =
+        || track::Entity::find().filter(track::Column::LabelId.eq(id)).cursor_by(track::Column::Number);
     diary.note("first", numbers(cursor().first(4).all(&other).await?));
     diary.note("after", numbers(cursor().after(4).first(4).all(db).await?));
     diary.note("last before", numbers(cursor().before(20).last(3).all(&other).await?));
@@ -55,7 +57,8 @@ pub async fn pages(db: &DatabaseConnection) -> Result<Diary, DbErr> {
 
 pub async fn streams(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let mut diary = Diary::chapter("streams");
-    let find = || track::Entity::find().order_by_asc(track::Column::LabelId).order_by_asc(track::Column::Number);
+    let find =
+        || track::Entity::find().order_by_asc(track::Column::LabelId).order_by_asc(track::Column::Number);
     let other = db.clone();
     let streamed: Vec<track::Model> = find().stream(&other).await?.try_collect().await?;
     diary.note("all", numbers(streamed));

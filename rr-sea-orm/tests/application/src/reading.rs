@@ -32,7 +32,8 @@ pub struct Stock {
 
 async fn seed(db: &DatabaseConnection) -> Result<Vec<artist::Model>, DbErr> {
     let artists = ["Holly", "Ivy", "Joan"];
-    let artists = artists.map(|name| artist::ActiveModel { name: Set(name.to_owned()), ..Default::default() });
+    let artists =
+        artists.map(|name| artist::ActiveModel { name: Set(name.to_owned()), ..Default::default() });
     let artists = artist::Entity::insert_many(artists).exec_with_returning(db).await?;
     let text = Set("born by the sea".to_owned());
     biography::ActiveModel { text, artist_id: Set(artists[0].id), ..Default::default() }.insert(db).await?;
@@ -48,7 +49,8 @@ async fn seed(db: &DatabaseConnection) -> Result<Vec<artist::Model>, DbErr> {
         };
         let album = album.insert(db).await?;
         let links = genres[..=index].iter();
-        let links = links.map(|genre| album_genre::ActiveModel { album_id: Set(album.id), genre_id: Set(genre.id) });
+        let links =
+            links.map(|genre| album_genre::ActiveModel { album_id: Set(album.id), genre_id: Set(genre.id) });
         album_genre::Entity::insert_many(links).exec(db).await?;
     }
     Ok(artists)
@@ -60,9 +62,13 @@ pub async fn relations(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let artists = seed(db).await?;
     let ids = || artist::Column::Id.is_in(artists.iter().map(|artist| artist.id));
     let find = || artist::Entity::find().filter(ids()).order_by_asc(artist::Column::Id);
-    diary.note("albums of one", artists[0].find_related(album::Entity).order_by_asc(album::Column::Id).all(&other).await?);
+    diary.note(
+        "albums of one",
+        artists[0].find_related(album::Entity).order_by_asc(album::Column::Id).all(&other).await?,
+    );
     diary.note("also", find().find_also_related(biography::Entity).all(&other).await?);
-    diary.note("with", find().find_with_related(album::Entity).order_by_asc(album::Column::Id).all(db).await?);
+    diary
+        .note("with", find().find_with_related(album::Entity).order_by_asc(album::Column::Id).all(db).await?);
     let many = album::Entity::find().order_by_asc(album::Column::Id).find_with_related(genre::Entity);
     diary.note("many to many", many.order_by_asc(genre::Column::Id).all(&other).await?);
     let both = find().left_join(album::Entity).select_also(album::Entity).order_by_asc(album::Column::Id);
@@ -135,6 +141,9 @@ pub async fn links(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     diary.note("also linked", also);
     diary.note("by a key of two", track::Entity::find_by_id((owned.id, 2)).one(db).await?);
     label::Entity::delete_by_id(owned.id).exec(db).await?;
-    diary.note("cascaded", track::Entity::find().filter(track::Column::LabelId.eq(owned.id)).count(&other).await?);
+    diary.note(
+        "cascaded",
+        track::Entity::find().filter(track::Column::LabelId.eq(owned.id)).count(&other).await?,
+    );
     Ok(diary)
 }

@@ -92,7 +92,8 @@ pub async fn registry(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     diary.note("nothing", tables(&other).await?);
     db.get_schema_registry(REGISTRY).apply(db).await?;
     diary.note("registered", tables(&other).await?);
-    let artist = artist::ActiveModel { name: Set("Nico".to_owned()), ..Default::default() }.insert(db).await?;
+    let artist =
+        artist::ActiveModel { name: Set("Nico".to_owned()), ..Default::default() }.insert(db).await?;
     diary.note("an artist", artist::Entity::find_by_id(artist.id).one(&other).await?);
     db.get_schema_registry(REGISTRY).sync(db).await?;
     diary.note("artists are kept", artist::Entity::find().count(&other).await?);
@@ -106,11 +107,13 @@ pub async fn sync(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let other = db.clone();
     db.execute_unprepared("DROP TABLE IF EXISTS customer").await?;
     db.get_schema_builder().register(first::Entity).sync(db).await?;
-    let ann = first::ActiveModel { email: Set("ann@shop".to_owned()), ..Default::default() }.insert(db).await?;
+    let ann =
+        first::ActiveModel { email: Set("ann@shop".to_owned()), ..Default::default() }.insert(db).await?;
     diary.note("first", first::Entity::find_by_id(ann.id).one(&other).await?);
     db.get_schema_builder().register(second::Entity).sync(&other).await?;
     diary.note("second", second::Entity::find().all(db).await?);
-    let again = second::ActiveModel { email: Set("ann@shop".to_owned()), ..Default::default() }.insert(&other).await;
+    let again =
+        second::ActiveModel { email: Set("ann@shop".to_owned()), ..Default::default() }.insert(&other).await;
     diary.note("unique now", again.unwrap_err().sql_err());
     db.get_schema_builder().register(second::Entity).sync(db).await?;
     diary.note("once more", second::Entity::find().count(&other).await?);
@@ -122,16 +125,21 @@ pub async fn passing_tables(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let mut diary = Diary::chapter("passing tables");
     for round in 0..5 {
         let name = format!("passing_{round}");
-        db.execute_unprepared(&format!("CREATE TABLE {name} (name text); INSERT INTO {name} VALUES ('{round}')")).await?;
+        db.execute_unprepared(&format!(
+            "CREATE TABLE {name} (name text); INSERT INTO {name} VALUES ('{round}')"
+        ))
+        .await?;
         let other = db.clone();
         let all = Statement::from_string(db.get_database_backend(), format!("SELECT name FROM {name}"));
         let seen = tokio::spawn(async move { Name::find_by_statement(all).all(&other).await });
         diary.note("in another task", seen.await.map_err(|error| DbErr::Custom(error.to_string()))??);
         db.execute_unprepared(&format!("ALTER TABLE {name} RENAME COLUMN name TO title")).await?;
-        let titles = Statement::from_string(db.get_database_backend(), format!("SELECT title AS name FROM {name}"));
+        let titles =
+            Statement::from_string(db.get_database_backend(), format!("SELECT title AS name FROM {name}"));
         diary.note("renamed", Name::find_by_statement(titles).one(&db.clone()).await?);
         db.execute_unprepared(&format!("DROP TABLE {name}")).await?;
-        let gone = Statement::from_string(db.get_database_backend(), format!("SELECT title AS name FROM {name}"));
+        let gone =
+            Statement::from_string(db.get_database_backend(), format!("SELECT title AS name FROM {name}"));
         diary.note("gone", Name::find_by_statement(gone).one(&db.clone()).await.is_err());
     }
     Ok(diary)

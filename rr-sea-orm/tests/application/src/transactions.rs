@@ -18,7 +18,9 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>;
 async fn release(txn: &DatabaseTransaction, artist: &str, title: &str) -> Result<album::Model, DbErr> {
     let artist = match artist::Entity::find_by_name(artist).one(txn).await? {
         Some(artist) => artist,
-        None => artist::ActiveModel { name: Set(artist.to_owned()), ..Default::default() }.insert(txn).await?,
+        None => {
+            artist::ActiveModel { name: Set(artist.to_owned()), ..Default::default() }.insert(txn).await?
+        }
     };
     let album = album::ActiveModel {
         artist_id: Set(artist.id),
@@ -126,7 +128,8 @@ fn flat(error: TransactionError<DbErr>) -> DbErr {
 pub async fn options(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let mut diary = Diary::chapter("options");
     let other = db.clone();
-    let levels = [IsolationLevel::ReadCommitted, IsolationLevel::RepeatableRead, IsolationLevel::Serializable];
+    let levels =
+        [IsolationLevel::ReadCommitted, IsolationLevel::RepeatableRead, IsolationLevel::Serializable];
     for level in levels {
         let title = format!("level {level}");
         let txn = db.begin_with_config(Some(level), Some(AccessMode::ReadWrite)).await?;
@@ -134,8 +137,12 @@ pub async fn options(db: &DatabaseConnection) -> Result<Diary, DbErr> {
         txn.commit().await?;
         let txn = other.begin_with_config(Some(level), Some(AccessMode::ReadOnly)).await?;
         diary.note("read-only", titles(&txn).await?);
-        let streamed: Vec<album::Model> =
-            album::Entity::find().filter(album::Column::Title.eq(&title)).stream(&txn).await?.try_collect().await?;
+        let streamed: Vec<album::Model> = album::Entity::find()
+            .filter(album::Column::Title.eq(&title))
+            .stream(&txn)
+            .await?
+            .try_collect()
+            .await?;
         diary.note("streamed", streamed.len());
         let refused = release(&txn, "Nia", "never").await;
         diary.note("refused", refused.is_err());
@@ -156,7 +163,8 @@ pub async fn options(db: &DatabaseConnection) -> Result<Diary, DbErr> {
         diary.note("an async closure", all.await);
     }
     let txn = db.begin_with_options(TransactionOptions::default()).await?;
-    let deleted = album::Entity::delete_many().filter(album::Column::Title.starts_with("level")).exec(&txn).await?;
+    let deleted =
+        album::Entity::delete_many().filter(album::Column::Title.starts_with("level")).exec(&txn).await?;
     txn.commit().await?;
     diary.note("deleted", deleted.rows_affected);
     diary.note("left", titles(&other).await?);
@@ -166,7 +174,8 @@ pub async fn options(db: &DatabaseConnection) -> Result<Diary, DbErr> {
 /// Two handles write in turns, and each sees all of the other's.
 pub async fn in_turns(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let mut diary = Diary::chapter("in turns");
-    let album = db.transaction_async::<_, album::Model, DbErr>(async |txn| release(txn, "Ola", "turns").await);
+    let album =
+        db.transaction_async::<_, album::Model, DbErr>(async |txn| release(txn, "Ola", "turns").await);
     let id = album.await.map_err(flat)?.id;
     for turn in 0..20 {
         let (one, two) = (db.clone(), db.clone());

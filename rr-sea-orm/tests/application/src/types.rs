@@ -48,7 +48,8 @@ pub async fn round_trips(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let find = || Entity::find().order_by_asc(Column::Id);
     diary.note("by enum", find().filter(Column::Medium.eq(Medium::Vinyl)).count(db).await?);
     diary.note("by another", find().filter(Column::Other.eq(Medium::Tape)).count(&other).await?);
-    diary.note("in enums", find().filter(Column::Medium.is_in([Medium::Tape, Medium::Disc])).count(db).await?);
+    diary
+        .note("in enums", find().filter(Column::Medium.is_in([Medium::Tape, Medium::Disc])).count(db).await?);
     diary.note("by grade", find().filter(Column::Grade.eq(Grade::Good)).count(&other).await?);
     let words = Expr::col(Column::Words).contains(vec!["one".to_owned()]);
     diary.note("by array", find().filter(words).count(db).await?);

@@ -26,15 +26,20 @@ pub async fn one_by_one(db: &DatabaseConnection) -> Result<Diary, DbErr> {
         let changed = changing.update(&other).await?;
         diary.note("updated", &changed);
         diary.note("read", artist::Entity::find_by_id(made.id).one(db).await?);
-        let saved = artist::ActiveModel { born: Set(Some(number)), ..changed.into_active_model() }.save(db).await?;
+        let saved =
+            artist::ActiveModel { born: Set(Some(number)), ..changed.into_active_model() }.save(db).await?;
         diary.note("saved", &saved);
-        diary.note("found", artist::Entity::find().filter(artist::Column::Born.eq(number)).count(&other).await?);
+        diary.note(
+            "found",
+            artist::Entity::find().filter(artist::Column::Born.eq(number)).count(&other).await?,
+        );
         if number % 2 == 0 {
             diary.note("deleted", saved.delete(&other).await?.rows_affected);
             diary.note("gone", artist::Entity::find_by_id(made.id).one(db).await?);
         }
     }
-    let found = artist::Entity::find_by_name("artist 3").one(&other).await?.ok_or(DbErr::RecordNotInserted)?;
+    let found =
+        artist::Entity::find_by_name("artist 3").one(&other).await?.ok_or(DbErr::RecordNotInserted)?;
     diary.note("by its unique name", &found);
     diary.note("deleted", found.delete(db).await?.rows_affected);
     diary.note("by its id", artist::Entity::delete_by_id(2).exec(db).await?.rows_affected);
@@ -47,10 +52,16 @@ pub async fn many(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let other = db.clone();
     let result = artist::Entity::insert_many([artist("Ann", 1), artist("Bob", 2)]).exec(db).await?;
     diary.note("last id", result.last_insert_id);
-    diary.note("all", artist::Entity::find().filter(artist::Column::Name.is_in(["Ann", "Bob"])).all(&other).await?);
-    let models = artist::Entity::insert_many([artist("Cid", 3), artist("Dan", None)]).exec_with_returning(db).await?;
+    diary.note(
+        "all",
+        artist::Entity::find().filter(artist::Column::Name.is_in(["Ann", "Bob"])).all(&other).await?,
+    );
+    let models =
+        artist::Entity::insert_many([artist("Cid", 3), artist("Dan", None)]).exec_with_returning(db).await?;
     diary.note("returned", &models);
-    let keys = artist::Entity::insert_many([artist("Eve", 5), artist("Fay", 6)]).exec_with_returning_keys(&other).await?;
+    let keys = artist::Entity::insert_many([artist("Eve", 5), artist("Fay", 6)])
+        .exec_with_returning_keys(&other)
+        .await?;
     diary.note("keys", &keys);
     diary.note("by key", artist::Entity::find_by_id(keys[1]).one(db).await?);
     let none = artist::Entity::insert_many::<artist::ActiveModel, _>([]).exec_with_returning(db).await?;
@@ -68,13 +79,21 @@ pub async fn many(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     names.sort_by_key(|artist| artist.id);
     diary.note("returned", names);
     diary.note("upper", artist::Entity::find().filter(artist::Column::Name.eq("ANN")).one(&other).await?);
-    let gone = artist::Entity::delete_many().filter(artist::Column::Born.is_null()).exec_with_returning(&other).await?;
+    let gone = artist::Entity::delete_many()
+        .filter(artist::Column::Born.is_null())
+        .exec_with_returning(&other)
+        .await?;
     diary.note("deleted", gone);
     diary.note("left", artist::Entity::find().count(db).await?);
     let one = artist::Entity::delete(artist::ActiveModel { id: Unchanged(keys[0]), ..Default::default() });
     diary.note("one more", one.exec_with_returning(db).await?);
-    let left: Vec<String> =
-        artist::Entity::find().order_by_asc(artist::Column::Name).all(&other).await?.into_iter().map(|a| a.name).collect();
+    let left: Vec<String> = artist::Entity::find()
+        .order_by_asc(artist::Column::Name)
+        .all(&other)
+        .await?
+        .into_iter()
+        .map(|a| a.name)
+        .collect();
     diary.note("left", left);
     Ok(diary)
 }
@@ -86,9 +105,14 @@ pub async fn upserts(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let nothing = OnConflict::column(genre::Column::Name).do_nothing().to_owned();
     let twice = genre::Entity::insert(genre("jazz")).on_conflict(nothing.clone()).exec(db).await;
     diary.note("nothing to do", twice.err());
-    let tried = genre::Entity::insert(genre("jazz")).on_conflict_do_nothing_on([genre::Column::Name]).exec(db).await?;
+    let tried = genre::Entity::insert(genre("jazz"))
+        .on_conflict_do_nothing_on([genre::Column::Name])
+        .exec(db)
+        .await?;
     diary.note("tried", matches!(tried, TryInsertResult::Conflicted));
-    let tried = genre::Entity::insert_many([genre("jazz"), genre("punk")]).on_conflict(nothing).exec_without_returning(db);
+    let tried = genre::Entity::insert_many([genre("jazz"), genre("punk")])
+        .on_conflict(nothing)
+        .exec_without_returning(db);
     diary.note("one of two", tried.await?);
     diary.note("punk", genre::Entity::find_by_name("punk").count(&other).await?);
     let label = label::ActiveModel { name: Set("Blue".to_owned()), ..Default::default() }.insert(db).await?;
@@ -120,7 +144,8 @@ pub async fn refusals(db: &DatabaseConnection) -> Result<Diary, DbErr> {
     let other = db.clone();
     artist("Zoe", 1).insert(db).await?;
     diary.note("twice", artist("Zoe", 2).insert(&other).await.unwrap_err().sql_err());
-    let orphan = track::ActiveModel { label_id: Set(9999), number: Set(1), title: Set("x".to_owned()), plays: Set(0) };
+    let orphan =
+        track::ActiveModel { label_id: Set(9999), number: Set(1), title: Set("x".to_owned()), plays: Set(0) };
     diary.note("an orphan", orphan.insert(db).await.unwrap_err().sql_err());
     let nobody = artist::ActiveModel { id: Unchanged(9999), name: Set("x".to_owned()), ..Default::default() };
     diary.note("nobody", nobody.update(db).await);

@@ -22,7 +22,7 @@ mod twins;
 mod write;
 
 pub(crate) use checkout::{Checkout, while_there, within};
-pub(crate) use read::Verdict;
+pub(crate) use read::{Attempts, Verdict};
 pub(crate) use traits::BACKEND;
 pub(crate) use write::request;
 

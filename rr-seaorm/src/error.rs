@@ -194,6 +194,11 @@ pub(crate) fn is_lost(error: &DbErr) -> bool {
     }
 }
 
+/// Whether a statement was given up because it took too long.
+pub(crate) fn is_too_slow(error: &DbErr) -> bool {
+    matches!(routing_error(error), Some(RoutingError::TooSlow { .. }))
+}
+
 /// How a write ended.
 pub(crate) fn ended(error: Option<&DbErr>) -> Ended {
     match error {

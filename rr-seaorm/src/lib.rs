@@ -24,6 +24,7 @@
 mod connection;
 mod connector;
 mod error;
+mod hint;
 mod job;
 mod metric;
 #[cfg(feature = "schema-sync")]
@@ -34,5 +35,6 @@ mod transaction;
 pub use connection::RoutedConnection;
 pub use connector::{ConnectorError, NodePool, SeaOrmConnector};
 pub use error::{RoutingError, fault, routing_error};
+pub use hint::RouteHints;
 pub use stream::RoutedStream;
 pub use transaction::RoutedTransaction;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Stream, StreamExt};
-use rr_core::adapter::{Ledger, Search, Way, Wish};
+use rr_core::adapter::{Ledger, Way, Wish};
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::time::Moment;
 use rr_core::topology::Role;
@@ -14,7 +14,7 @@ use sea_orm::sqlx::Postgres;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::{DbErr, QueryResult, Statement};
 
-use crate::connection::{Checkout, Kind, RoutedConnection, Verdict, within};
+use crate::connection::{Attempts, Checkout, Kind, RoutedConnection, Verdict, within};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 use crate::job::prepared;
@@ -54,7 +54,7 @@ impl RoutedConnection {
     }
 
     async fn read_rows(&self, wish: Wish, statement: Statement) -> Result<RoutedStream, DbErr> {
-        let mut search = Search::new(self.router(), wish);
+        let mut search = Attempts::new(self.router(), wish);
         loop {
             let Checkout { conn, route } = self.reader(&mut search).await?;
             let limit = self.deadline().or_else(|| route.pool().statement_timeout());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rr_core::adapter::{Ledger, Next, Patience, Search};
+use rr_core::adapter::{Ledger, Next, Patience};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::sql::StatementClass;
@@ -17,7 +17,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use crate::connection::{Kind, RoutedConnection, request, while_there, within};
+use crate::connection::{Attempts, Kind, RoutedConnection, request, while_there, within};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 
@@ -61,7 +61,7 @@ impl RoutedConnection {
 
     /// Where a read would go. The check comes before the snapshot.
     async fn begin_reading(&self, options: TransactionOptions) -> Result<RoutedTransaction, DbErr> {
-        let mut search = Search::new(self.router(), self.wish().clone());
+        let mut search = Attempts::new(self.router(), self.wish().clone());
         loop {
             let route = self.route_for(&mut search).await?;
             match self.begin_on(route, options).await {

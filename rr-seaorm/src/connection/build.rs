@@ -34,6 +34,27 @@ impl RoutedConnection {
         Self::connected(connector, config, &options).await
     }
 
+    /// As [`connect`](Self::connect), with the replicas and everything else said in code: `configure` gets a
+    /// configuration that has the primary. The environment has no say.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(
+        options: impl Into<ConnectOptions>,
+        configure: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
+    ) -> Result<Self, DbErr> {
+        let options = options.into();
+        let template = Template::of(&options).await?;
+        let mut config = Config::default();
+        let sizes = template.overrides();
+        config.pool.primary = sizes.over(&config.pool.primary);
+        config.pool.replica = sizes.over(&config.pool.replica);
+        let config = ConfigBuilder::from(config).primary(options.get_url());
+        let config = configure(config).build().map_err(error::bad_settings)?;
+        Self::connected(SeaOrmConnector::with_templates(Some(template), BTreeMap::new()), config, &options)
+            .await
+    }
+
     /// Connects to nodes that each have options of their own: the primary, and the replicas. The environment has no say.
     ///
     /// # Errors
@@ -42,24 +63,23 @@ impl RoutedConnection {
         primary: impl Into<ConnectOptions>,
         replicas: impl IntoIterator<Item = O>,
     ) -> Result<Self, DbErr> {
-        Self::connect_with(primary, replicas, |config| config).await
+        Self::connect_nodes_with(primary, replicas, |config| config).await
     }
 
-    /// As [`connect_nodes`](Self::connect_nodes), with more settings: `configure` gets a configuration of these nodes.
+    /// As [`connect_nodes`](Self::connect_nodes), with more settings: `configure` gets a configuration of these nodes,
+    /// which are called `primary`, `replica-1`, `replica-2` and so on.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
-    pub async fn connect_with<O: Into<ConnectOptions>>(
+    pub async fn connect_nodes_with<O: Into<ConnectOptions>>(
         primary: impl Into<ConnectOptions>,
         replicas: impl IntoIterator<Item = O>,
         configure: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
     ) -> Result<Self, DbErr> {
         let options = primary.into();
         let template = Template::of(&options).await?;
-        let mut config = Config::default();
+        let mut config = Config::new(options.get_url()).map_err(error::bad_settings)?;
         config.pool.primary = template.overrides().over(&config.pool.primary);
-        config.primary =
-            NodeConfig::new(options.get_url()).map_err(error::bad_settings)?.with_name(config.primary.name);
         let mut templates = BTreeMap::new();
         for (number, replica) in (1..).zip(replicas) {
             let replica = replica.into();

@@ -1,5 +1,8 @@
 //! Reads: on a replica that may serve them, and again elsewhere when that goes wrong.
 
+use std::ops::{Deref, DerefMut};
+
+use rr_core::Router;
 use rr_core::adapter::{Next, Search, Wish};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
@@ -7,14 +10,14 @@ use sea_orm::{ConnAcquireErr, DbErr};
 
 use super::RoutedConnection;
 use super::checkout::{Checkout, within};
-use crate::connector::{NodePool, Use};
+use crate::connector::{NodePool, SeaOrmConnector, Use};
 use crate::error;
 use crate::job::Job;
 use crate::metric::Timing;
 
 impl RoutedConnection {
     pub(super) async fn read<J: Job>(&self, wish: Wish, job: &J) -> Result<J::Out, DbErr> {
-        let mut search = Search::new(self.router(), wish);
+        let mut search = Attempts::new(self.router(), wish);
         loop {
             let mut checkout = self.reader(&mut search).await?;
             let timing = Timing::start(self.callback(), self.router());
@@ -41,7 +44,7 @@ impl RoutedConnection {
 
     /// What follows from an error of a read of which no row was delivered.
     #[cold]
-    pub(crate) fn judge(&self, search: &mut Search, error: &DbErr, checkout: Checkout) -> Verdict {
+    pub(crate) fn judge(&self, search: &mut Attempts, error: &DbErr, checkout: Checkout) -> Verdict {
         let (role, node) = (checkout.role(), checkout.node());
         match Next::after(error::fault(error, role), role) {
             Next::Tell => {
@@ -65,12 +68,15 @@ impl RoutedConnection {
                 search.failed(node);
             }
         }
+        if error::is_too_slow(error) && search.is_slow_everywhere() {
+            return Verdict::Tell;
+        }
         tracing::debug!(target: "rr", %error, "a read is tried again");
         if search.may_replay(self.router()) { Verdict::Again } else { Verdict::Tell }
     }
 
     /// A connection for a read.
-    pub(crate) async fn reader(&self, search: &mut Search) -> Result<Checkout, DbErr> {
+    pub(crate) async fn reader(&self, search: &mut Attempts) -> Result<Checkout, DbErr> {
         let router = self.router();
         loop {
             let route = self.route_for(search).await?;
@@ -82,7 +88,7 @@ impl RoutedConnection {
     }
 
     /// A node for a read, as long as any is worth a try.
-    pub(crate) async fn route_for(&self, search: &mut Search) -> Result<Route<NodePool>, DbErr> {
+    pub(crate) async fn route_for(&self, search: &mut Attempts) -> Result<Route<NodePool>, DbErr> {
         let router = self.router();
         loop {
             if let Some(steady) = self.connector().steady()
@@ -105,7 +111,7 @@ impl RoutedConnection {
     #[cold]
     pub(crate) fn missed(
         &self,
-        search: &mut Search,
+        search: &mut Attempts,
         error: DbErr,
         route: Route<NodePool>,
     ) -> Result<(), DbErr> {
@@ -124,6 +130,40 @@ impl RoutedConnection {
     pub(crate) fn is_closed_with(&self, error: &DbErr) -> bool {
         matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
             && self.connector().is_closed()
+    }
+}
+
+/// The search for a node that serves a read, and how often it took too long.
+pub(crate) struct Attempts {
+    search: Search,
+    slow: u8,
+}
+
+/// A statement that took too long on this many nodes is slow itself.
+const SLOW: u8 = 2;
+
+impl Attempts {
+    pub(crate) fn new(router: &Router<SeaOrmConnector>, wish: Wish) -> Self {
+        Self { search: Search::new(router, wish), slow: 0 }
+    }
+
+    /// Counts one more.
+    const fn is_slow_everywhere(&mut self) -> bool {
+        self.slow += 1;
+        self.slow >= SLOW
+    }
+}
+
+impl Deref for Attempts {
+    type Target = Search;
+    fn deref(&self) -> &Search {
+        &self.search
+    }
+}
+
+impl DerefMut for Attempts {
+    fn deref_mut(&mut self) -> &mut Search {
+        &mut self.search
     }
 }
 

@@ -1,36 +1,16 @@
-//! Many reads and few writes: every read is right, and the standbys serve them.
+//! A thousand reads and one write in a second: every read is right, and the standbys serve them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rr_core::Config;
 use rr_seaorm::RoutedConnection;
-use rr_tests::cluster::{Cluster, Node};
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, QuerySelect};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-mod counter {
-    use sea_orm::entity::prelude::*;
-
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-    #[sea_orm(table_name = "counter")]
-    pub(crate) struct Model {
-        #[sea_orm(primary_key)]
-        pub id: i32,
-        pub n: i64,
-    }
-
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub(crate) enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
-}
+use crate::support::{Result, boot, connect, note};
 
 /// As many read at a time …
 const READERS: u64 = 8;
@@ -41,28 +21,25 @@ const PACE: Duration = Duration::from_millis(READERS);
 #[derive(Debug, Default)]
 struct Known {
     /// The highest value that was asked to be written.
-    asked: AtomicI64,
+    asked: AtomicI32,
     /// The highest value whose commit has returned.
-    written: AtomicI64,
+    written: AtomicI32,
     /// Reads that standbys have answered, as they say themselves.
     standbys: AtomicU64,
     /// Reads that the primary has answered.
     primary: AtomicU64,
 }
 
-async fn boot() -> Result<Cluster> {
-    let cluster = Cluster::builder().replicas(2).start().await?;
-    let setup = "CREATE TABLE counter (id int PRIMARY KEY, n bigint NOT NULL); INSERT INTO counter VALUES (1, 0); \
-                 CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'";
-    cluster.primary().sql(setup).await?;
-    cluster.wait_caught_up(PATIENCE).await?;
-    Ok(cluster)
-}
+impl Known {
+    fn reads(&self) -> u64 {
+        self.standbys.load(Ordering::Relaxed) + self.primary.load(Ordering::Relaxed)
+    }
 
-async fn connect(cluster: &Cluster) -> Result<RoutedConnection> {
-    let config = Config::builder().primary(cluster.primary().url());
-    let config = cluster.replicas().iter().map(Node::url).fold(config, |config, url| config.replica(url));
-    Ok(RoutedConnection::start(config.build()?).await?)
+    /// How many in a thousand reads were the standbys'.
+    fn share(&self) -> u64 {
+        println!("{self:?}");
+        self.standbys.load(Ordering::Relaxed) * 1000 / self.reads()
+    }
 }
 
 /// Reads `count` times at the pace, and is never told less than what was written before, nor less than it saw.
@@ -73,72 +50,64 @@ async fn read(db: RoutedConnection, known: Arc<Known>, count: u64) -> Result<(),
     for _ in 0..count {
         pace.tick().await;
         let least = known.written.load(Ordering::SeqCst).max(seen);
-        let row: Option<(i64, bool)> = counter::Entity::find_by_id(1)
+        let row: Option<(i32, bool)> = note::Entity::find_by_id(1)
             .select_only()
-            .column(counter::Column::N)
+            .column(note::Column::Stars)
             .column_as(Expr::cust("on_standby()"), "standby")
             .into_tuple()
             .one(&db)
             .await
             .map_err(|error| error.to_string())?;
         let most = known.asked.load(Ordering::SeqCst);
-        let (n, standby) = row.ok_or("the counter is gone")?;
-        if !(least..=most).contains(&n) {
-            return Err(format!("read {n}, which is not in {least}..={most} (on a standby: {standby})"));
+        let (stars, standby) = row.ok_or("the note is gone")?;
+        if !(least..=most).contains(&stars) {
+            return Err(format!("read {stars}, which is not in {least}..={most} (on a standby: {standby})"));
         }
-        seen = n;
+        seen = stars;
         let served = if standby { &known.standbys } else { &known.primary };
         served.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }
 
-/// Lets the readers read `count` times each, and writes once for every thousand of their reads.
-async fn run(db: &RoutedConnection, count: u64, writes: bool) -> Result<Arc<Known>> {
+/// Lets all readers together read `count` times, and writes `writes` times meanwhile.
+async fn run(count: u64, writes: i32) -> Result<Arc<Known>> {
+    let cluster = boot(2).await?;
+    let db = connect(&cluster).await?;
+    let first = note::ActiveModel { text: Set("counter".to_owned()), stars: Set(0), ..Default::default() };
+    assert_eq!(first.insert(&db).await?.id, 1);
     let known = Arc::<Known>::default();
-    let readers: Vec<_> = (0..READERS).map(|_| tokio::spawn(read(db.clone(), Arc::clone(&known), count))).collect();
-    let reads = || known.standbys.load(Ordering::Relaxed) + known.primary.load(Ordering::Relaxed);
+    let readers: Vec<JoinHandle<_>> =
+        (0..READERS).map(|_| tokio::spawn(read(db.clone(), Arc::clone(&known), count / READERS))).collect();
     let mut pace = interval(PACE);
-    let mut written = 0;
-    while writes && !readers.iter().any(tokio::task::JoinHandle::is_finished) {
-        pace.tick().await;
-        if reads() < 1000 * written.unsigned_abs() {
-            continue;
+    for written in 1..=writes {
+        // Spread evenly over the reads.
+        let due = count * u64::from(written.unsigned_abs() - 1) / u64::from(writes.unsigned_abs());
+        while known.reads() < due && !readers.iter().any(JoinHandle::is_finished) {
+            pace.tick().await;
         }
-        written += 1;
         known.asked.store(written, Ordering::SeqCst);
-        let next = counter::ActiveModel { id: Set(1), n: Set(written) };
-        next.update(db).await?;
+        let next = note::ActiveModel { id: Set(1), stars: Set(written), ..Default::default() };
+        next.update(&db).await?;
         known.written.store(written, Ordering::SeqCst);
     }
     for reader in readers {
         reader.await??;
     }
+    assert_eq!(known.reads(), count);
     Ok(known)
-}
-
-/// How many in a thousand reads were the standbys'.
-fn share(known: &Known) -> u64 {
-    let (standbys, primary) = (known.standbys.load(Ordering::Relaxed), known.primary.load(Ordering::Relaxed));
-    println!("{standbys} reads on standbys, {primary} on the primary, {} writes", known.written.load(Ordering::Relaxed));
-    standbys * 1000 / (standbys + primary)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_write_in_a_thousand_reads() -> Result {
-    let cluster = boot().await?;
-    let db = connect(&cluster).await?;
-    let known = run(&db, 5000 / READERS, true).await?;
-    assert!(known.written.load(Ordering::SeqCst) >= 5, "it wrote as it read");
-    assert!(share(&known) >= 950);
+    let known = run(6000, 6).await?;
+    assert!(known.share() >= 950, "{known:?}");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_reads() -> Result {
-    let cluster = boot().await?;
-    let db = connect(&cluster).await?;
-    let known = run(&db, 3000 / READERS, false).await?;
-    assert!(share(&known) >= 990);
+    let known = run(4000, 0).await?;
+    assert!(known.share() >= 990, "{known:?}");
     Ok(())
 }

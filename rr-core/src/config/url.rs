@@ -154,7 +154,13 @@ impl DatabaseUrl {
     /// As [`same_server`](Self::same_server), names are compared.
     #[must_use]
     pub fn same_database(&self, other: &Self) -> bool {
-        self.same_server(other) && self.database() == other.database()
+        self.same_server(other) && self.same_database_name(other)
+    }
+
+    /// Whether both name the same database, on whatever server.
+    #[must_use]
+    pub fn same_database_name(&self, other: &Self) -> bool {
+        self.database().is_some() && self.database() == other.database()
     }
 
     /// The name of the database, decoded; as in the drivers, it is the user's where there is none.

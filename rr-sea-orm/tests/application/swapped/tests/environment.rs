@@ -113,3 +113,20 @@ async fn standbys_alone() -> Result {
     assert!(standbys > 200);
     Ok(())
 }
+
+/// A server has many databases; the variable speaks of one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_of_another_database_are_left_alone() -> Result {
+    let cluster = logging(1).start().await?;
+    cluster.primary().admin_sql("CREATE DATABASE bank OWNER app").await?;
+    let expected = expected(&cluster).await?;
+    let bank = format!("{}bank", cluster.primary().url().trim_end_matches("app"));
+    let (shop, replicas) = (cluster.primary().url(), urls(cluster.replicas()));
+    for primary in [None, Some(("RR_PRIMARY_URL", shop.as_str()))] {
+        let variables = [("DATABASE_URL", bank.as_str()), ("RR_REPLICA_URLS", replicas.as_str())];
+        let variables: Vec<_> = variables.into_iter().chain(primary).collect();
+        assert_eq!(told(&cluster, &variables).await?, expected);
+        assert_eq!(standby_reads(&cluster), 0);
+    }
+    Ok(())
+}

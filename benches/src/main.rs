@@ -3,6 +3,7 @@
 
 mod classify;
 mod route;
+mod servers;
 #[cfg(feature = "blocking")]
 mod with_blocking;
 mod with_diesel;

@@ -11,18 +11,17 @@ use diesel::r2d2::{ConnectionManager, Pool};
 use diesel::sql_types::Integer;
 use rr_core::Config;
 use rr_diesel::blocking::RoutedPool;
-use rr_tests::cluster::Cluster;
 use stats_alloc::StatsAlloc;
 
-use crate::Error;
 use crate::with_diesel::{SETUP, author, book, compare};
+use crate::{Error, servers};
 
 fn plain_pool(url: &str) -> Result<Pool<ConnectionManager<PgConnection>>, Error> {
     Ok(Pool::builder().test_on_check_out(false).max_size(1).build(ConnectionManager::new(url))?)
 }
 
 pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Error> {
-    let cluster = Cluster::builder().replicas(1).start().await?;
+    let cluster = servers::boot().await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
     cluster.wait_caught_up(Duration::from_secs(20)).await?;

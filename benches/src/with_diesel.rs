@@ -17,10 +17,9 @@ use hdrhistogram::Histogram;
 use rr_core::Config;
 use rr_core::time::{Clock, Moment};
 use rr_diesel::RoutedPool;
-use rr_tests::cluster::Cluster;
 use stats_alloc::{Region, StatsAlloc};
 
-use crate::Error;
+use crate::{Error, servers};
 
 const ROUNDS: u32 = 20_000;
 const WARM_UP: u32 = 1_000;
@@ -111,7 +110,7 @@ async fn plain_pool(url: &str) -> Result<Pool<AsyncPgConnection>, Error> {
 }
 
 pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Error> {
-    let cluster = Cluster::builder().replicas(1).start().await?;
+    let cluster = servers::boot().await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
     cluster.wait_caught_up(Duration::from_secs(20)).await?;

@@ -305,8 +305,9 @@ impl<C: Connector> Router<C> {
 
     fn ask<'r>(&self, topology: &Topology, request: &'r Request<'_>) -> Ask<'r> {
         let shared = &self.inner.shared;
-        let timed = Ask::needs_time(&request.requirement, topology);
-        let now = if timed { shared.clock.now() } else { Moment::ORIGIN };
+        let soon = shared.clock.soon();
+        let timeless = Ask::is_timeless(&request.requirement, topology, soon);
+        let now = if timeless { soon } else { shared.clock.now() };
         let mut ask = Ask::new(&request.requirement, now);
         ask.preference = request.preference.unwrap_or(shared.config.read_preference);
         ask.group = request.group;

@@ -114,7 +114,7 @@ pub struct Ask<'a> {
     pub group: Option<&'a str>,
     /// Nodes that the caller has tried already.
     pub tried: &'a [NodeId],
-    /// The time of the request. Only looked at where a staleness limit applies: [`Ask::needs_time`].
+    /// The time of the request. Only looked at where a staleness limit applies: [`Ask::is_timeless`].
     pub now: Moment,
 }
 
@@ -140,11 +140,12 @@ impl<'a> Ask<'a> {
         Self { requirement, preference: ReadPreference::ReplicaPreferred, group: None, tried: &[], now }
     }
 
-    /// Whether this request needs to know the time on this topology.
+    /// Whether a request with this requirement is answered alike at all moments before `soon`, so that nobody has to
+    /// know the exact one: no replica in the rotation will have exceeded its limit by then.
     #[inline]
     #[must_use]
-    pub const fn needs_time(requirement: &Requirement, topology: &Topology) -> bool {
-        requirement.max_lag.is_some() || topology.timed()
+    pub fn is_timeless(requirement: &Requirement, topology: &Topology, soon: Moment) -> bool {
+        requirement.max_lag.is_none() && soon < topology.fresh_until()
     }
 
     /// Selects the nodes that may serve.

@@ -60,6 +60,7 @@
 //! it believes.
 
 mod bytes;
+mod calls;
 mod clauses;
 mod comments;
 mod functions;
@@ -77,6 +78,8 @@ mod verb;
 use std::fmt;
 
 use crate::engine::Engine;
+
+pub use calls::calls_unknown;
 
 /// Whose rules of quoting and whose statements a text follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -95,8 +95,8 @@ pub struct Topology {
     general: NodeSet,
     /// The nodes of each (tier, priority), in order of preference.
     ranks: Box<[Rank]>,
-    /// Some node has a staleness limit, so that every read needs the time.
-    timed: bool,
+    /// Before this moment no replica in the rotation exceeds its own staleness limit.
+    fresh_until: Moment,
     /// What selection looks at first, a few words per node instead of a few cache lines.
     hot: Box<[Hot]>,
 }
@@ -117,7 +117,7 @@ impl Hot {
             Some(_) | None => 0,
         };
         let fresh_until = match (node.max_lag, node.fresh_as_of) {
-            (None, _) => Moment::from_nanos(u64::MAX),
+            (None, _) => Moment::MAX,
             (Some(limit), Some(fresh)) => fresh + limit + Duration::from_nanos(1),
             (Some(_), None) => Moment::ORIGIN,
         };
@@ -157,7 +157,7 @@ impl Topology {
             serving: NodeSet::EMPTY,
             general: NodeSet::EMPTY,
             ranks: Box::default(),
-            timed: false,
+            fresh_until: Moment::MAX,
             hot: Box::default(),
         };
         topology.panicking = topology.is_panicking();
@@ -172,7 +172,8 @@ impl Topology {
         }
         topology.ranks = topology.ranked();
         topology.hot = topology.nodes.iter().map(Hot::of).collect();
-        topology.timed = topology.nodes.iter().any(|n| n.max_lag.is_some());
+        let serving = topology.serving.iter().map(|index| topology.hot[index].fresh_until);
+        topology.fresh_until = serving.min().unwrap_or(Moment::MAX);
         topology
     }
 
@@ -270,8 +271,8 @@ impl Topology {
     }
 
     #[inline]
-    pub(crate) const fn timed(&self) -> bool {
-        self.timed
+    pub(crate) const fn fresh_until(&self) -> Moment {
+        self.fresh_until
     }
 
     pub(crate) fn group(&self, name: &str) -> Option<(usize, &Group)> {

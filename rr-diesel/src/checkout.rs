@@ -100,7 +100,7 @@ impl Checkout {
     /// Runs something on the connection within the node's limit.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
         let Some(limit) = self.connection().node.statement_timeout else { return work.await };
-        let in_time = tokio::time::timeout(limit, work).await;
+        let in_time = Box::pin(tokio::time::timeout(limit, work)).await;
         in_time.unwrap_or_else(|_| Err(error::too_slow(self.route().name(), limit)))
     }
 

@@ -72,7 +72,7 @@ pub(crate) async fn batch(checkout: &Checkout, sql: &str, place: Place) -> Ran<(
     within(checkout, running).await
 }
 
-async fn one(connection: &Connection, lowered: &Lowered, want: Want) -> QueryResult<Got> {
+pub(crate) async fn one(connection: &Connection, lowered: &Lowered, want: Want) -> QueryResult<Got> {
     match want {
         Want::Rows => lowered.load(&connection.conn).await.map(Got::Rows),
         Want::Count => lowered.execute(&connection.conn).await.map(Got::Count),

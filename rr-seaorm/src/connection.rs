@@ -161,6 +161,9 @@ impl RoutedConnection {
 
     /// Where a statement asks to go, and what way that leads to.
     pub(crate) fn way(&self, kind: Kind, sql: &str) -> (Way, Wish) {
+        if kind == Kind::Write {
+            return (Way::Write, Wish::default());
+        }
         let classified = kind.classified(self.connector(), sql);
         let mut wish = Wish::at(None).or(None, &classified, self.wish.place);
         wish.group.clone_from(&self.wish.group);

@@ -31,6 +31,16 @@ pub enum RoutingError {
         /// The node.
         node: String,
     },
+    /// A connection to a node could not be opened in time.
+    #[error(
+        "`{node}` could not be connected to within {limit:?} (`connect_timeout`); check the server and the network"
+    )]
+    Unreached {
+        /// The node.
+        node: String,
+        /// The limit.
+        limit: Duration,
+    },
     /// A node did not answer in time, and the statement was given up.
     #[error("`{node}` did not answer within {limit:?} (`statement_timeout`); the statement was given up")]
     TooSlow {
@@ -91,6 +101,10 @@ pub(crate) fn gone(node: &str) -> DbErr {
     DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::Gone { node: node.to_owned() }))
 }
 
+pub(crate) fn unreached(node: &str, limit: Duration) -> DbErr {
+    DbErr::Conn(io(io::ErrorKind::TimedOut, RoutingError::Unreached { node: node.to_owned(), limit }))
+}
+
 pub(crate) fn too_slow(node: &str, limit: Duration) -> DbErr {
     DbErr::Query(io(io::ErrorKind::TimedOut, RoutingError::TooSlow { node: node.to_owned(), limit }))
 }
@@ -132,7 +146,8 @@ pub(crate) fn acquire(error: sqlx::Error) -> DbErr {
 #[must_use]
 pub fn fault(error: &DbErr, role: Role) -> Option<Fault> {
     match error {
-        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Some(Fault::Timeout),
+        // Its connections are all in use. Whether it can be connected to at all is the monitor's to find out.
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Some(Fault::Overloaded),
         DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Some(Fault::Lost),
         DbErr::Conn(error) => connect_fault(error, role),
         DbErr::Exec(error) | DbErr::Query(error) => driver_fault(error, role),
@@ -165,7 +180,7 @@ fn driver_fault(error: &RuntimeErr, role: Role) -> Option<Fault> {
             io::ErrorKind::TimedOut => Fault::Timeout,
             _ => Fault::Lost,
         }),
-        sqlx::Error::PoolTimedOut => Some(Fault::Timeout),
+        sqlx::Error::PoolTimedOut => Some(Fault::Overloaded),
         sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolClosed

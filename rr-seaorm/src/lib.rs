@@ -38,3 +38,8 @@ pub use error::{RoutingError, fault, routing_error};
 pub use hint::RouteHints;
 pub use stream::RoutedStream;
 pub use transaction::RoutedTransaction;
+
+/// The guide's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/seaorm.md")]
+struct Guide;

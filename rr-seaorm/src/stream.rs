@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::{Stream, StreamExt};
 use rr_core::adapter::{Ledger, Way, Wish};
 use rr_core::route::{Access, Outcome, Route};
+use rr_core::sql::calls_unknown;
 use rr_core::time::Moment;
 use rr_core::topology::Role;
 use sea_orm::metric::Info;
@@ -58,12 +59,19 @@ impl RoutedConnection {
         loop {
             let Checkout { conn, route } = self.reader(&mut search).await?;
             let limit = self.deadline().or_else(|| route.pool().statement_timeout());
+            // A replica would refuse what it should not do; the primary does it.
+            let writes = route.role() == Role::Primary && calls_unknown(&statement.sql);
+            let suspect = writes.then(|| self.ledger().suspect());
             let (mut rows, held) = open(conn, statement.clone());
             let first = within(limit, route.name(), async { rows.next().await.transpose() }).await;
             let error = match first {
                 Ok(first) => {
                     let mut stream = RoutedStream::new(rows, route);
                     stream.report = self.report(statement);
+                    if let Some(suspect) = suspect {
+                        stream.writes = Some(self.ledger().clone());
+                        suspect.cleared();
+                    }
                     match first {
                         Some(row) => stream.ahead = Some(Ok(row)),
                         None => stream.end(Outcome::Answered),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rr_core::adapter::{Ledger, Next, Patience};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
-use rr_core::sql::StatementClass;
+use rr_core::sql::{StatementClass, calls_unknown};
 use rr_core::topology::Role;
 use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionError,
@@ -137,7 +137,7 @@ impl Root {
             return;
         }
         let class = kind.classified(self.ledger.router.connector(), sql).class;
-        if class != StatementClass::Read {
+        if class != StatementClass::Read || calls_unknown(sql) {
             self.wrote.store(true, Ordering::Relaxed);
         }
         if class == StatementClass::Session {

@@ -15,6 +15,15 @@ use crate::topology::{NodeSet, Topology};
 const ABOUT_AS_FRESH: Duration = Duration::from_secs(1);
 
 impl<C: Connector> Router<C> {
+    /// As [`Router::route`], but `None` where only the position of the replicas stands in the way, so that it is worth
+    /// waiting ([`Router::route_within`]).
+    pub fn route_now(&self, request: &Request<'_>) -> Option<Result<Route<C::Pool>, RouteError>> {
+        let snapshot = self.inner.shared.snapshot.load();
+        let decision = self.decide(&snapshot, request);
+        let hopeful = self.may_improve(&snapshot, request, decision);
+        (!hopeful).then(|| self.conclude(&snapshot, request, decision))
+    }
+
     /// As [`Router::route`], but where only the position of the replicas stands in the way, waits up to `patience`
     /// for one of them to catch up before it falls back.
     ///

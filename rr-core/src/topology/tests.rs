@@ -136,11 +136,19 @@ fn panic_is_a_matter_of_the_share_that_is_left() {
 }
 
 #[test]
-fn the_time_matters_when_any_node_has_a_limit() {
-    let mut nodes = replicas(2);
-    assert!(!assemble(nodes.clone()).timed());
-    nodes[1].max_lag = Some(Duration::from_secs(1));
-    assert!(assemble(nodes).timed());
+fn all_are_fresh_until_the_first_in_the_rotation_is_not() {
+    let mut nodes = replicas(3);
+    assert_eq!(assemble(nodes.clone()).fresh_until(), Moment::MAX, "nobody has a limit");
+    for (index, limit) in [(1, 5), (2, 2)] {
+        nodes[index].max_lag = Some(Duration::from_secs(limit));
+        nodes[index].fresh_as_of = Some(Moment::from_millis(1_000));
+    }
+    let nanosecond = Duration::from_nanos(1);
+    assert_eq!(assemble(nodes.clone()).fresh_until(), Moment::from_millis(3_000) + nanosecond);
+    nodes[2].health = HealthState::Unhealthy;
+    assert_eq!(assemble(nodes.clone()).fresh_until(), Moment::from_millis(6_000) + nanosecond);
+    nodes[1].fresh_as_of = None;
+    assert_eq!(assemble(nodes).fresh_until(), Moment::ORIGIN, "it is not known how fresh it is");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::RoutedPgConnection;
 use crate::checkout::Checkout;
 use crate::error;
 use crate::lower::Lowered;
-use crate::run::{Got, Place, Want, run};
+use crate::run::{Got, Want, one};
 use crate::stream::RoutedStream;
 use crate::verdict::{Verdict, verdict};
 
@@ -38,7 +38,7 @@ impl RoutedPgConnection {
                 Ok(answer) => return Ok(answer),
                 Err((error, checkout)) => {
                     let next = match cancelled == self.running.cancelled() {
-                        true => next(&error, role, &checkout).await,
+                        true => Box::pin(next(&error, role, &checkout)).await,
                         false => Next::Tell,
                     };
                     match next {
@@ -60,7 +60,7 @@ impl RoutedPgConnection {
                         Next::Misrouted => {
                             checkout.finish(Outcome::Answered);
                             self.router().connector().classes().learn_write(lowered.id, &lowered.sql);
-                            return self.write(lowered, want).await;
+                            return Box::pin(self.write(lowered, want)).await;
                         }
                     }
                     error
@@ -78,13 +78,18 @@ impl RoutedPgConnection {
         let router = self.router();
         loop {
             let request = search.request(&self.ledger);
-            let error = match router.route_within(&request, router.config().causal_wait).await {
+            // What is rare is boxed here and below: a read's future is small enough to be allocated cheaply.
+            let routed = match router.route_now(&request) {
+                Some(routed) => routed,
+                None => Box::pin(router.route_within(&request, router.config().causal_wait)).await,
+            };
+            let error = match routed {
                 Err(error) if search.is_fresh() => {
                     return Err(error::no_route(&error, &router.connector().troubles()));
                 }
                 Err(error) => {
                     // All nodes failed one after the other: begin again, but not at once.
-                    if search.again().pause().await {
+                    if Box::pin(search.again().pause()).await {
                         continue;
                     }
                     return Err(error::no_route(&error, &router.connector().troubles()));
@@ -120,7 +125,7 @@ impl RoutedPgConnection {
     ) -> Result<Answer, (Error, Checkout)> {
         let statement = checkout.statement();
         let noted = self.running.note(checkout.connection());
-        let (got, _) = run(&checkout, lowered, want, Place::No).await;
+        let got = checkout.within(one(checkout.connection(), lowered, want)).await;
         let answer = match got {
             Ok(Got::Count(count)) => {
                 statement.done();

@@ -27,13 +27,16 @@ use crate::transaction::RoutedTransactionManager;
 
 impl RoutedPgConnection {
     fn start_load(&self, lowered: QueryResult<Lowered>) -> BoxFuture<'_, QueryResult<RoutedStream>> {
-        let running = async move {
-            match self.run(lowered, Want::Rows).await? {
-                Answer::Rows(rows) => Ok(rows),
-                Answer::Count(_) => unreachable!("rows were asked for"),
-            }
+        let rows = |answer| match answer {
+            Answer::Rows(rows) => rows,
+            Answer::Count(_) => unreachable!("rows were asked for"),
         };
-        running.boxed()
+        match lowered {
+            Ok(lowered) if self.is_free_read(&lowered) => {
+                async move { self.read(&lowered, Want::Rows).await.map(rows) }.boxed()
+            }
+            lowered => async move { self.run(lowered, Want::Rows).await.map(rows) }.boxed(),
+        }
     }
 
     fn start_execute(&self, lowered: QueryResult<Lowered>) -> BoxFuture<'_, QueryResult<usize>> {

@@ -21,10 +21,15 @@ impl RoutedPgConnection {
             return self.run_on(pin, &lowered, want).await;
         }
         match lowered.wish.way(&lowered.classified) {
-            Way::Keep => self.run_on(self.pinned().await?, &lowered, want).await,
-            Way::Read => self.read(&lowered, want).await,
+            Way::Keep => self.run_on(Box::pin(self.pinned()).await?, &lowered, want).await,
+            Way::Read => Box::pin(self.read(&lowered, want)).await,
             Way::Write => self.write(&lowered, want).await,
         }
+    }
+
+    /// Whether it is a read that may run on any node.
+    pub(super) fn is_free_read(&self, lowered: &Lowered) -> bool {
+        self.pin.get().is_none() && lowered.wish.way(&lowered.classified) == Way::Read
     }
 
     pub(super) async fn write(&self, lowered: &Lowered, want: Want) -> QueryResult<Answer> {

@@ -94,20 +94,23 @@ impl NodePool {
         if let Poll::Ready(got) = first {
             return got.map_err(exhausted);
         }
-        loop {
-            let mut told = pin!(failures.told.notified());
-            told.as_mut().enable();
-            if failures.count.load(Ordering::Acquire) != before
-                && let Some(error) = failures.last.load_full()
-            {
-                return Err(error);
+        let patient = async {
+            loop {
+                let mut told = pin!(failures.told.notified());
+                told.as_mut().enable();
+                if failures.count.load(Ordering::Acquire) != before
+                    && let Some(error) = failures.last.load_full()
+                {
+                    return Err(error);
+                }
+                tokio::select! {
+                    biased;
+                    got = &mut getting => return got.map_err(exhausted),
+                    () = told => {}
+                }
             }
-            tokio::select! {
-                biased;
-                got = &mut getting => return got.map_err(exhausted),
-                () = told => {}
-            }
-        }
+        };
+        Box::pin(patient).await
     }
 
     /// How many connections there are, and how many of them nobody uses.

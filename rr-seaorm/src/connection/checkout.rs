@@ -8,6 +8,7 @@ use rr_core::topology::{NodeId, Role};
 use sea_orm::DbErr;
 use sea_orm::sqlx::Postgres;
 use sea_orm::sqlx::pool::PoolConnection;
+use tokio::time::Instant;
 
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
@@ -59,22 +60,30 @@ impl Checkout {
     }
 }
 
-/// Waits for something that has not begun to do anything on a node, as long as the node is there.
+/// Waits for something that has not begun to do anything on a node, as long as the node is there and does not take longer
+/// than it should to open a connection.
 pub(crate) async fn while_there<T>(
     router: &Router<SeaOrmConnector>,
     route: &Route<NodePool>,
     work: impl Future<Output = T>,
 ) -> Result<T, DbErr> {
+    let patience = route.pool().patience();
     let mut work = std::pin::pin!(work);
     // Most often there is nothing to wait for.
     if let std::task::Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
         return Ok(done);
     }
+    let deadline = patience.map(|limit| (Instant::now() + limit, limit));
     loop {
         match tokio::time::timeout(LOOK, work.as_mut()).await {
             Ok(done) => return Ok(done),
-            Err(_) if is_there(router, route) => {}
-            Err(_) => return Err(error::gone(route.name())),
+            Err(_) if !is_there(router, route) => return Err(error::gone(route.name())),
+            Err(_) => match deadline {
+                Some((deadline, limit)) if Instant::now() >= deadline => {
+                    return Err(error::unreached(route.name(), limit));
+                }
+                _ => {}
+            },
         }
     }
 }

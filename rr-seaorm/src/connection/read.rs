@@ -6,6 +6,8 @@ use rr_core::Router;
 use rr_core::adapter::{Next, Search, Wish};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
+use rr_core::sql::calls_unknown;
+use rr_core::topology::Role;
 use sea_orm::{ConnAcquireErr, DbErr};
 
 use super::RoutedConnection;
@@ -22,7 +24,13 @@ impl RoutedConnection {
             let mut checkout = self.reader(&mut search).await?;
             let timing = Timing::start(self.callback(), self.router());
             let limit = self.deadline.or_else(|| checkout.route.pool().statement_timeout());
+            // A replica would refuse what it should not do; the primary does it.
+            let suspect =
+                (checkout.role() == Role::Primary && calls_unknown(job.sql())).then(|| self.ledger.suspect());
             let result = within(limit, checkout.route.name(), job.run(&mut checkout.conn)).await;
+            if let Some(suspect) = suspect {
+                suspect.settle(error::ended(result.as_ref().err()), None);
+            }
             timing.end(job.statement(), result.is_err());
             let error = match result {
                 Ok(out) => {

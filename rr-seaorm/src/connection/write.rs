@@ -60,8 +60,8 @@ impl RoutedConnection {
         match error::fault(&error, route.role()) {
             // It would be no different later.
             None => Err(error),
-            // Nor would more waiting help: its pool's own limit is over.
-            Some(fault @ (Fault::Overloaded | Fault::Timeout)) => {
+            // Nor would more waiting help: the time to wait for a connection is over.
+            Some(fault @ Fault::Overloaded) => {
                 route.finish(Outcome::Failed(fault));
                 Err(error)
             }

@@ -14,12 +14,14 @@ pub struct NodePool {
     pool: Arc<PgPool>,
     database: DatabaseConnection,
     statement_timeout: Option<Duration>,
+    connect_timeout: Duration,
 }
 
 impl NodePool {
     pub(super) fn new(pool: Arc<PgPool>, config: &PoolConfig) -> Self {
         let database = SqlxPostgresConnector::from_sqlx_postgres_pool(PgPool::clone(&pool));
-        Self { pool, database, statement_timeout: config.statement_timeout }
+        let PoolConfig { statement_timeout, connect_timeout, .. } = *config;
+        Self { pool, database, statement_timeout, connect_timeout }
     }
 
     /// The pool as SeaORM's connection. What is written through it is not known to the router.
@@ -36,6 +38,13 @@ impl NodePool {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// How long to wait for a connection, beside the pool's own limit: where the next one that asks does not have to queue,
+    /// it is opened or there already.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let used = (self.pool.size() as usize).saturating_sub(self.pool.num_idle());
+        (used < self.pool.options().get_max_connections() as usize).then_some(self.connect_timeout)
     }
 
     /// Limit for one statement, kept by us.

@@ -47,6 +47,9 @@ impl Template {
         pool.max = changed(set.get_max_connections(), default.get_max_connections());
         pool.min = changed(set.get_min_connections(), default.get_min_connections());
         pool.checkout_timeout = changed(set.get_acquire_timeout(), default.get_acquire_timeout());
+        // SeaORM has one limit for both.
+        pool.connect_timeout =
+            pool.checkout_timeout.map(|limit| limit.min(PoolConfig::default().connect_timeout));
         pool.idle_timeout = changed(set.get_idle_timeout(), default.get_idle_timeout()).map(limit);
         pool.max_lifetime = changed(set.get_max_lifetime(), default.get_max_lifetime()).map(limit);
         pool

@@ -8,7 +8,7 @@ use sea_orm::ActiveValue::{Set, Unchanged};
 use sea_orm::sea_query::{CommonTableExpression, Expr, ExprTrait, Query};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, ModelTrait,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, StreamTrait,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, StreamTrait, TransactionTrait,
 };
 
 use crate::support::{PATIENCE, Result, ask, boot, connect, note, notes, on_standby, raw, seen, until};
@@ -184,6 +184,7 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
     let db = &connect(&cluster).await?;
     let replica = cluster.replica(1)?;
     let refused = || replica.log_tail().matches("cannot execute INSERT in a read-only transaction").count();
+    until("the standby to serve", async || Ok(on_standby(db).await?)).await?;
     for round in 1..=3 {
         assert!(!ask::<bool>(db, "SELECT touch()").await?);
         assert_eq!(
@@ -196,10 +197,40 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
     let streamed = async |sql: &str| -> Result<usize> {
         Ok(db.stream_raw(raw(sql)).await?.try_collect::<Vec<_>>().await?.len())
     };
+    until("the standby to serve", async || Ok(on_standby(db).await?)).await?;
     assert_eq!(streamed("SELECT touch() AS streamed").await?, 1);
     assert_eq!(streamed("SELECT touch() AS streamed").await?, 1);
     assert_eq!(refused(), 2);
     assert_eq!(ask::<i64>(db, "SELECT count(*) FROM tally").await?, 5);
+    Ok(())
+}
+
+/// Nobody refuses it there, and nothing is learned: what it wrote must be read all the same.
+#[tokio::test]
+async fn a_misrouted_write_on_the_primary_is_read() -> Result {
+    let cluster = boot(1).await?;
+    cluster
+        .primary()
+        .sql(
+            "CREATE TABLE tally (n int); CREATE FUNCTION touch() RETURNS bool LANGUAGE sql VOLATILE AS \
+             $$ INSERT INTO tally VALUES (1); SELECT on_standby() $$",
+        )
+        .await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let db = &RoutedConnection::start(crate::support::replicas_only(&cluster).build()?).await?;
+    let primary = &db.use_primary();
+    let tally = async || ask::<i64>(db, "SELECT count(*) FROM tally").await;
+    for round in 0..20 {
+        assert!(!ask::<bool>(primary, "SELECT touch()").await?);
+        assert_eq!(tally().await?, 3 * round + 1);
+        let rows = primary.stream_raw(raw("SELECT touch()")).await?;
+        assert_eq!(rows.try_collect::<Vec<_>>().await?.len(), 1);
+        assert_eq!(tally().await?, 3 * round + 2);
+        let transaction = db.begin().await?;
+        transaction.query_one_raw(raw("SELECT touch()")).await?;
+        transaction.commit().await?;
+        assert_eq!(tally().await?, 3 * round + 3);
+    }
     Ok(())
 }
 

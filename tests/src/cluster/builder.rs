@@ -36,6 +36,7 @@ pub struct Builder {
     settings: Vec<(Option<String>, String)>,
     programs: Option<PathBuf>,
     own_identity: bool,
+    durable: bool,
 }
 
 impl Builder {
@@ -81,6 +82,12 @@ impl Builder {
     pub const fn own_identity(mut self) -> Self {
         self.own_identity = true;
         self
+    }
+
+    /// Lets a commit wait until it is on the disk, as in production; the servers live in the folder for temporary files.
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self.setting("fsync", "on")
     }
 
     /// Boots the servers and waits until each accepts connections and all standbys stream.
@@ -137,7 +144,7 @@ impl Builder {
     fn lay_out(self) -> Result<Cluster> {
         let programs = self.programs.as_ref().map_or_else(Programs::find, Programs::at)?;
         let names = self.names();
-        let base = base(names.len())?;
+        let base = base(names.len(), self.durable)?;
         let account = Account::choose(&programs, &base)?;
         let guardian = Guardian::watch(&account, &base)?;
         let folder = guardian.folder().to_path_buf();
@@ -179,12 +186,12 @@ impl Builder {
 
 /// What `RR_CLUSTER_DIR` names, else a memory file system if there is one with enough room, else the folder
 /// for temporary files.
-fn base(nodes: usize) -> Result<PathBuf> {
+fn base(nodes: usize, durable: bool) -> Result<PathBuf> {
     let memory = PathBuf::from("/dev/shm");
     let needed = ROOM + ROOM_PER_NODE * u64::try_from(nodes).unwrap_or(u64::MAX / ROOM);
     let base = match std::env::var_os("RR_CLUSTER_DIR") {
         Some(folder) => PathBuf::from(folder),
-        None if has_room(&memory, needed) => memory,
+        None if !durable && has_room(&memory, needed) => memory,
         None => std::env::temp_dir(),
     };
     fs::canonicalize(&base).map_err(ClusterError::io(base.display().to_string()))

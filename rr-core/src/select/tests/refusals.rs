@@ -104,10 +104,14 @@ fn a_stricter_or_a_looser_limit_of_the_request_replaces_the_nodes_own() {
 #[test]
 fn the_time_is_needed_only_where_something_depends_on_it() {
     let plain = Scene::new().topology();
-    let limited = Scene::new().with(1, |node| node.max_lag = Some(limit(10))).topology();
-    assert!(!Ask::needs_time(&Requirement::NONE, &plain));
-    assert!(Ask::needs_time(&Requirement::NONE, &limited));
-    assert!(Ask::needs_time(&Requirement::within(limit(1)), &plain));
+    let with_limit = |own| Scene::new().with(1, |node| node.max_lag = Some(limit(own))).topology();
+    assert!(Ask::is_timeless(&Requirement::NONE, &plain, NOW));
+    assert!(
+        Ask::is_timeless(&Requirement::NONE, &with_limit(60), NOW),
+        "fresh enough whatever the exact time"
+    );
+    assert!(!Ask::is_timeless(&Requirement::NONE, &with_limit(10), NOW));
+    assert!(!Ask::is_timeless(&Requirement::within(limit(1)), &plain, NOW));
 }
 
 #[test]

@@ -1,0 +1,31 @@
+//! The servers that a benchmark measures against.
+//!
+//! Where there are two processors the servers have one to themselves, and what is measured has another. Left to itself
+//! the scheduler puts client and server now on one, now on two of them; a round trip takes twice as long in one case
+//! as in the other, and that would be all that a comparison shows.
+
+use rr_tests::cluster::Cluster;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::Error;
+
+/// Boots a primary and a standby whose commits wait for the disk, as in production.
+pub(crate) async fn boot() -> Result<Cluster, Error> {
+    let processors = sched_getaffinity(None)?;
+    let mut usable = (0..CpuSet::MAX_CPU).filter(|&cpu| processors.is_set(cpu));
+    let (Some(ours), Some(theirs)) = (usable.next(), usable.next()) else {
+        println!("one processor: client and servers share it");
+        return Ok(Cluster::builder().replicas(1).durable().start().await?);
+    };
+    // Processes and threads inherit it from the thread that starts them.
+    stay_on(theirs)?;
+    let cluster = Cluster::builder().replicas(1).durable().start().await;
+    stay_on(ours)?;
+    Ok(cluster?)
+}
+
+fn stay_on(cpu: usize) -> Result<(), Error> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
+}

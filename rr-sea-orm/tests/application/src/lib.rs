@@ -6,6 +6,7 @@ pub mod diary;
 pub mod entity;
 pub mod graph;
 pub mod migration;
+pub mod names;
 pub mod paging;
 pub mod raw;
 pub mod reading;

@@ -1,7 +1,7 @@
 //! The record shop as a program: `DATABASE_URL` says where its database is.
 
 use record_shop_swapped::database::{Database, DatabaseConnection};
-use record_shop_swapped::{crowd, shop};
+use record_shop_swapped::{crowd, names, shop};
 use sea_orm::ConnectOptions;
 
 #[tokio::main]
@@ -18,5 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     other.close().await?;
     db.close().await?;
+    for line in names::names(&std::env::var("DATABASE_URL")?).await? {
+        println!("{line}");
+    }
     Ok(())
 }

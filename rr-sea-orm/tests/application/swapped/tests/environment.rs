@@ -22,6 +22,7 @@ async fn expected(cluster: &Cluster) -> Result<Vec<String>> {
     story.extend(record_shop::crowd::two_connections(&db, &other).await?);
     other.close().await?;
     db.close().await?;
+    story.extend(record_shop::names::names(&cluster.primary().url()).await?);
     cluster.wait_caught_up(PATIENCE).await?;
     Ok(story)
 }

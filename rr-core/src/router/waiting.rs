@@ -84,13 +84,15 @@ impl<C: Connector> Router<C> {
         }
     }
 
-    /// Has the replicas that are closest to what the read needs (and the primary, where a write has yet to be placed)
+    /// Has the replicas that are closest to what the read needs (and the primary, where a write or a read has yet to be placed)
     /// asked until the guards are dropped.
     fn wait_on(&self, request: &Request<'_>) -> Vec<Waiting> {
         let snapshot = self.inner.shared.snapshot.load();
         let topology = &*snapshot.topology;
         let promising = promising(topology, behind(topology, &self.ask(topology, request)));
-        let unplaced = request.requirement.after.and_then(|_| topology.primary_index().ok());
+        let needed = &request.requirement;
+        let unplaced = needed.after.is_some() || needed.seen.is_some();
+        let unplaced = topology.primary_index().ok().filter(|_| unplaced);
         let asked = promising.into_iter().chain(unplaced);
         asked.map(|index| Waiting::on(&snapshot.members[index].common)).collect()
     }

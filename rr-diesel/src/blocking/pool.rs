@@ -25,8 +25,16 @@ impl<C: Routable> RoutedPool<C> {
     /// # Errors
     /// When the settings are wrong.
     pub fn start(config: Config) -> Result<Self, PoolError> {
-        let runtime = runtime::handle().map_err(PoolError::Thread)?;
-        let builder = Router::builder(NodeConnector::new(runtime.clone())).config(config);
+        Self::start_with(NodeConnector::new()?, config)
+    }
+
+    /// Starts with a connector of one's own making; see [`NodeConnector::before_connect`].
+    ///
+    /// # Errors
+    /// When the settings are wrong.
+    pub fn start_with(connector: NodeConnector<C>, config: Config) -> Result<Self, PoolError> {
+        let runtime = connector.runtime().clone();
+        let builder = Router::builder(connector).config(config);
         Ok(Self { router: runtime::wait(&runtime, builder.start())? })
     }
 

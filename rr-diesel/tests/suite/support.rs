@@ -22,6 +22,26 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    mark (id) {
+        id -> Integer,
+        n -> BigInt,
+    }
+}
+
+/// Makes a table of a single number.
+pub(crate) const MARK: &str =
+    "CREATE TABLE mark (id int PRIMARY KEY, n bigint NOT NULL); INSERT INTO mark VALUES (1, 0)";
+
+/// The number, and whether a standby answered.
+#[derive(Debug, Clone, Copy, QueryableByName)]
+pub(crate) struct Seen {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    pub(crate) n: i64,
+    #[diesel(sql_type = Bool)]
+    pub(crate) standby: bool,
+}
+
 /// Whether a standby answered, and on which port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 pub(crate) struct Place {

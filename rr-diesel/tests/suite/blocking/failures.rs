@@ -1,7 +1,5 @@
 //! Servers that go away.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::pg::PgRowByRowLoadingMode;
@@ -165,45 +163,5 @@ async fn the_limit_for_a_statement_is_kept_by_the_server() -> Result {
     let stopped = sql_query("SELECT pg_sleep(600)").execute(&mut pool.get());
     assert!(stopped.unwrap_err().to_string().contains("statement timeout"));
     assert!(place(&mut pool.get())?.standby);
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn under_load_no_read_fails_whatever_dies() -> Result {
-    let cluster = boot(2).await?;
-    let pool = pool(&cluster)?;
-    let (stop, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let readers: Vec<_> = (0..4)
-        .map(|_| {
-            let (pool, stop, reads) = (pool.clone(), Arc::clone(&stop), Arc::clone(&reads));
-            std::thread::spawn(move || -> QueryResult<()> {
-                while !stop.load(Ordering::Relaxed) {
-                    place(&mut pool.get())?;
-                    reads.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(())
-            })
-        })
-        .collect();
-    let progress = async |more: u64| -> Result {
-        let goal = reads.load(Ordering::Relaxed) + more;
-        until("reads to go on", async || Ok(reads.load(Ordering::Relaxed) >= goal)).await
-    };
-    for _ in 0..3 {
-        for replica in cluster.replicas() {
-            replica.kill_client_connections().await?;
-            progress(50).await?;
-        }
-    }
-    cluster.replica(1)?.kill9().await?;
-    progress(100).await?;
-    cluster.replica(2)?.kill9().await?;
-    progress(100).await?;
-    cluster.replica(1)?.start().await?;
-    progress(100).await?;
-    stop.store(true, Ordering::Relaxed);
-    for reader in readers {
-        reader.join().map_err(|_| "panicked")??;
-    }
     Ok(())
 }

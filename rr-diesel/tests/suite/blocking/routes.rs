@@ -168,13 +168,19 @@ async fn test_transactions_leave_nothing() -> Result {
     diesel::insert_into(note::table).values(note::text.eq("a")).execute(conn)?;
     assert_eq!(note::table.count().get_result::<i64>(conn)?, 1);
     assert!(!place(conn)?.standby);
-    drop(pool.get());
     let conn = &mut pool.get();
     conn.test_transaction::<_, Error, _>(|conn| {
         diesel::insert_into(note::table).values(note::text.eq("b")).execute(conn)?;
         note::table.count().get_result::<i64>(conn)
     });
     assert_eq!(note::table.count().get_result::<i64>(&mut pool.get())?, 0);
+    let mut dropped = pool.get();
+    dropped.begin_test_transaction()?;
+    diesel::insert_into(note::table).values(note::text.eq("c")).execute(&mut dropped)?;
+    drop(dropped);
+    diesel::insert_into(note::table).values(note::text.eq("d")).execute(&mut pool.get())?;
+    let outside = cluster.primary().query_text("SELECT string_agg(text, '') FROM note").await?;
+    assert_eq!(outside, "d", "nobody writes in a transaction that somebody else has left open");
     Ok(())
 }
 

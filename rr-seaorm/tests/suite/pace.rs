@@ -37,7 +37,6 @@ impl Known {
 
     /// How many in a thousand reads were the standbys'.
     fn share(&self) -> u64 {
-        println!("{self:?}");
         self.standbys.load(Ordering::Relaxed) * 1000 / self.reads()
     }
 }

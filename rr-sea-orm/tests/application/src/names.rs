@@ -6,8 +6,8 @@ use std::time::Duration;
 use sea_orm::entity::prelude as entity_prelude;
 use sea_orm::{
     AccessMode, ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectOptions, ConnectionTrait, Database,
-    DatabaseBackend, DatabaseExecutor, DbErr, EntityTrait, IntoDatabaseExecutor, PaginatorTrait, QueryFilter, Statement,
-    StreamTrait, TransactionSession, TransactionTrait, prelude,
+    DatabaseBackend, DatabaseExecutor, DbErr, EntityTrait, IntoDatabaseExecutor, PaginatorTrait, QueryFilter,
+    Statement, StreamTrait, TransactionSession, TransactionTrait, prelude,
 };
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 

@@ -77,7 +77,7 @@ impl Kind {
 
 impl RoutedConnection {
     pub(crate) fn new(router: Router<SeaOrmConnector>) -> Self {
-        Self { ledger: Ledger::new(router), wish: Wish::default(), deadline: None, callback: None }
+        Self { ledger: Ledger::shared(router), wish: Wish::default(), deadline: None, callback: None }
     }
 
     /// The router.

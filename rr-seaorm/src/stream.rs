@@ -66,6 +66,7 @@ impl RoutedConnection {
             let first = within(limit, route.name(), async { rows.next().await.transpose() }).await;
             let error = match first {
                 Ok(first) => {
+                    self.ledger().served(&route);
                     let mut stream = RoutedStream::new(rows, route);
                     stream.report = self.report(statement);
                     if let Some(suspect) = suspect {

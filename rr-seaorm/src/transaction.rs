@@ -153,6 +153,7 @@ impl Root {
     fn finish(&self, outcome: Outcome) {
         let route = self.route.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(route) = route {
+            self.ledger.served(&route);
             route.finish(outcome);
         }
     }
@@ -160,10 +161,19 @@ impl Root {
     /// Runs a statement within the node's limit, and tells what it says about the node.
     async fn watch<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         let result = within(self.limit, &self.node, work).await;
-        if let Err(error) = &result {
-            self.met(error);
+        match &result {
+            Ok(_) if self.ledger.session.is_some() => self.served(),
+            Ok(_) => {}
+            Err(error) => self.met(error),
         }
         result
+    }
+
+    /// What was read within the transaction, the session has seen.
+    fn served(&self) {
+        if let Some(route) = &*self.route.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.ledger.served(route);
+        }
     }
 
     #[cold]
@@ -182,6 +192,7 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
+        self.served();
         // Rolled back, nothing was written; unless it was committed behind our back.
         if *self.unsure.get_mut() {
             self.ledger.wrote(None);

@@ -15,7 +15,8 @@ use crate::error;
 impl RoutedConnection {
     /// Connects as [`Database::connect`](sea_orm::Database::connect) does: to the primary that the URL or the options
     /// name, and to the replicas that the environment names (`RR_REPLICA_URLS`; see
-    /// [`Config::overlay_env`](rr_core::Config::overlay_env)). Without any, everything runs on the primary.
+    /// [`Config::overlay_env`](rr_core::Config::overlay_env)). Without any, everything runs on the primary. The URL may also
+    /// be a list, separated by commas: the primary, and all replicas.
     ///
     /// The options hold for the connections to all nodes; what the environment says goes before them. Unless they say
     /// `connect_lazy`, the primary has to be there; replicas need not.

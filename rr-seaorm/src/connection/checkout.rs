@@ -73,19 +73,22 @@ pub(crate) async fn while_there<T>(
     if let std::task::Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
         return Ok(done);
     }
-    let deadline = patience.map(|limit| (Instant::now() + limit, limit));
-    loop {
-        match tokio::time::timeout(LOOK, work.as_mut()).await {
-            Ok(done) => return Ok(done),
-            Err(_) if !is_there(router, route) => return Err(error::gone(route.name())),
-            Err(_) => match deadline {
-                Some((deadline, limit)) if Instant::now() >= deadline => {
-                    return Err(error::unreached(route.name(), limit));
-                }
-                _ => {}
-            },
+    let waiting = async {
+        let deadline = patience.map(|limit| (Instant::now() + limit, limit));
+        loop {
+            match tokio::time::timeout(LOOK, work.as_mut()).await {
+                Ok(done) => return Ok(done),
+                Err(_) if !is_there(router, route) => return Err(error::gone(route.name())),
+                Err(_) => match deadline {
+                    Some((deadline, limit)) if Instant::now() >= deadline => {
+                        return Err(error::unreached(route.name(), limit));
+                    }
+                    _ => {}
+                },
+            }
         }
-    }
+    };
+    Box::pin(waiting).await
 }
 
 /// Whether the node is still what it was chosen for, and answers.
@@ -105,5 +108,5 @@ pub(crate) async fn within<T>(
     work: impl Future<Output = Result<T, DbErr>>,
 ) -> Result<T, DbErr> {
     let Some(limit) = limit else { return work.await };
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(error::too_slow(node, limit)))
+    Box::pin(tokio::time::timeout(limit, work)).await.unwrap_or_else(|_| Err(error::too_slow(node, limit)))
 }

@@ -34,6 +34,7 @@ impl RoutedConnection {
             timing.end(job.statement(), result.is_err());
             let error = match result {
                 Ok(out) => {
+                    self.ledger.served(&checkout.route);
                     checkout.finish(Outcome::Answered);
                     return Ok(out);
                 }
@@ -106,10 +107,15 @@ impl RoutedConnection {
                 search.insist_on_primary();
             }
             let request = search.request(&self.ledger);
-            match router.route_within(&request, router.config().causal_wait).await {
+            // What is rare is boxed here and elsewhere: a statement's future is small enough to be allocated cheaply.
+            let routed = match router.route_now(&request) {
+                Some(routed) => routed,
+                None => Box::pin(router.route_within(&request, router.config().causal_wait)).await,
+            };
+            match routed {
                 Ok(route) => return Ok(route),
                 // All nodes failed one after the other: begin again, but not at once.
-                Err(_) if !search.is_fresh() && search.again().pause().await => {}
+                Err(_) if !search.is_fresh() && Box::pin(search.again().pause()).await => {}
                 Err(error) => return Err(error::no_route(error, self.connector().troubles())),
             }
         }

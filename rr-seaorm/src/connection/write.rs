@@ -45,7 +45,7 @@ impl RoutedConnection {
                     Err((error, route)) => self.shut_out(error, route)?,
                 },
             };
-            if !patience.pause().await {
+            if !Box::pin(patience.pause()).await {
                 return Err(error);
             }
         }

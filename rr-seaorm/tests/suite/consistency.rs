@@ -5,8 +5,8 @@ use rr_core::config::Unscoped;
 use rr_seaorm::RoutedConnection;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IsolationLevel, PaginatorTrait, StreamTrait,
-    TransactionTrait,
+    AccessMode, ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IsolationLevel, PaginatorTrait,
+    StreamTrait, TransactionTrait,
 };
 
 use futures_util::TryStreamExt;
@@ -83,7 +83,7 @@ async fn every_kind_of_write_is_seen_by_the_next_read() -> Result {
 #[tokio::test]
 async fn replicas_alone_give_the_same_answers() -> Result {
     let cluster = boot(1).await?;
-    let db = RoutedConnection::start(replicas_only(&cluster).build()?).await?;
+    let db = crate::support::started(replicas_only(&cluster)).await?;
     write_in_every_way(&db).await?;
     for round in 10..60 {
         text("more").insert(&db).await?;
@@ -103,7 +103,7 @@ async fn a_table_is_used_by_another_clone_as_soon_as_it_is_there() -> Result {
     }
     // Somebody else made it, and nothing says that the standby does not have it yet.
     let careless = config(&cluster).with(|config| config.unscoped = Unscoped::Eventual);
-    let careless = RoutedConnection::start(careless.build()?).await?;
+    let careless = crate::support::started(careless).await?;
     cluster.replica(1)?.pause_replay().await?;
     cluster.primary().sql("CREATE TABLE late AS SELECT 3 AS n").await?;
     assert_eq!(ask::<i32>(&careless, "SELECT n FROM late").await?, 3);
@@ -142,7 +142,7 @@ async fn a_database_is_used_as_soon_as_it_is_there() -> Result {
 async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result {
     let cluster = boot(1).await?;
     let careless = config(&cluster).with(|config| config.unscoped = Unscoped::Eventual);
-    let db = RoutedConnection::start(careless.build()?).await?;
+    let db = crate::support::started(careless).await?;
     cluster.replica(1)?.pause_replay().await?;
     let (mine, other) = (Session::new(), Session::new());
     text("mine").insert(&db.with_session(&mine)).await?;
@@ -167,10 +167,42 @@ async fn a_transaction_that_only_reads_or_is_rolled_back_demands_nothing() -> Re
     let transaction = db.begin().await?;
     text("gone").insert(&transaction).await?;
     drop(transaction);
-    let requirement = mine.requirement(rr_core::Consistency::Session);
-    assert_eq!((requirement.after, requirement.covers), (None, None));
+    let unplaced = || mine.requirement(rr_core::Consistency::Session).after;
+    assert_eq!((unplaced(), mine.last_write()), (None, None));
     assert!(db.execute_unprepared("INSERT INTO note (text) VALUES (NULL)").await.is_err());
-    assert_eq!(mine.requirement(rr_core::Consistency::Session).after, None, "it was refused");
+    assert_eq!((unplaced(), mine.last_write()), (None, None), "it was refused");
     assert_eq!(notes(&db).await?, 0);
+    Ok(())
+}
+
+/// Reads of a session through two handles that take turns, in transactions and streams too.
+#[tokio::test]
+async fn a_session_does_not_go_back_in_time_while_another_process_writes() -> Result {
+    let cluster = boot(2).await?;
+    let db = connect(&cluster).await?;
+    let session = Session::new();
+    let handles = [db.with_session(&session), db.with_session(&session)];
+    let mut newest = 0;
+    for round in 0..200 {
+        match round {
+            // From here on the two replicas differ, and one of them goes away in the middle.
+            30 => cluster.replica(1)?.pause_replay().await?,
+            100 => cluster.replica(2)?.kill9().await?,
+            150 => cluster.replica(1)?.resume_replay().await?,
+            _ => {}
+        }
+        cluster.primary().sql("INSERT INTO note (text) VALUES ('of another process')").await?;
+        let db = &handles[round % 2];
+        let count = match round % 3 {
+            0 => notes(db).await?,
+            1 => notes(&db.begin_with_config(None, Some(AccessMode::ReadOnly)).await?).await?,
+            _ => {
+                let rows = db.stream_raw(raw("SELECT count(*) AS n FROM note")).await?;
+                rows.try_collect::<Vec<_>>().await?[0].try_get("", "n")?
+            }
+        };
+        assert!(count >= newest, "round {round}: {count} after {newest}");
+        newest = count;
+    }
     Ok(())
 }

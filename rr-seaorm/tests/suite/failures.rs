@@ -92,7 +92,7 @@ async fn a_node_that_hangs_loses_the_statement_to_another() -> Result {
         config.monitor.interval = Duration::from_secs(60);
         config.max_lag = None;
     });
-    let db = RoutedConnection::start(settings.build()?).await?;
+    let db = crate::support::started(settings).await?;
     for _ in 0..20 {
         assert!(on_standby(&db).await?);
     }
@@ -128,7 +128,7 @@ async fn a_future_that_is_dropped_leaves_nothing_behind() -> Result {
         config.pool.replica.max = 1;
         config.pool.primary.max = 1;
     });
-    let db = RoutedConnection::start(settings.build()?).await?;
+    let db = crate::support::started(settings).await?;
     for sql in ["SELECT pg_sleep(0.3)", "SELECT pg_sleep(0.1), generate_series(1, 3)"] {
         drop(tokio::time::timeout(Duration::from_millis(50), db.query_one_raw(raw(sql))).await);
         assert_eq!(in_flight(&db), [Some(0); 2]);
@@ -152,7 +152,7 @@ async fn a_future_that_is_dropped_leaves_nothing_behind() -> Result {
 async fn writes_wait_for_a_new_primary_and_are_not_repeated() -> Result {
     let cluster = boot(2).await?;
     let settings = config(&cluster).with(|config| config.write_wait = PATIENCE);
-    let db = RoutedConnection::start(settings.build()?).await?;
+    let db = crate::support::started(settings).await?;
     db.execute_unprepared("INSERT INTO note (text) VALUES ('before')").await?;
     cluster.wait_caught_up(PATIENCE).await?;
     cluster.primary().kill9().await?;

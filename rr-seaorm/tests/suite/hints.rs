@@ -3,12 +3,14 @@
 use futures_util::TryStreamExt;
 use rr_core::Consistency;
 use rr_core::config::NodeConfig;
-use rr_seaorm::{RouteHints, RoutedConnection};
+use rr_seaorm::RouteHints;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, Database, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 
-use crate::support::{Result, boot, config, connect, on_port, on_standby, raw, seen, server_port};
+use crate::support::{
+    Result, boot, config, connect, on_port, on_standby, raw, seen, server_port, standby_serves,
+};
 
 #[tokio::test]
 async fn a_query_may_say_where_it_wants_to_go() -> Result {
@@ -64,6 +66,7 @@ async fn replicas_are_asked_for_what_does_not_look_like_a_read() -> Result {
     let db = connect(&cluster).await?;
     let described = "SELECT pg_is_in_recovery()";
     assert!(!crate::support::ask::<bool>(&db, described).await?);
+    standby_serves(&db).await?;
     assert!(crate::support::ask::<bool>(&db.use_replica(), described).await?);
     // What it refuses is run where it belongs.
     let done = db.use_replica().execute_unprepared("INSERT INTO note (text) VALUES ('x')").await?;
@@ -81,7 +84,7 @@ async fn a_group_serves_what_asks_for_it() -> Result {
         config.replicas.pop();
         config.replicas.push(analytics);
     });
-    let db = RoutedConnection::start(settings.build()?).await?.use_group("analytics");
+    let db = crate::support::started(settings).await?.use_group("analytics");
     for _ in 0..20 {
         assert_eq!(on_port(&db).await?, server_port(cluster.replica(2)?)?);
     }

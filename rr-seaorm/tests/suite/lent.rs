@@ -7,7 +7,7 @@ use rr_seaorm::{RoutedConnection, RoutedTransaction};
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    PaginatorTrait, TransactionTrait,
+    PaginatorTrait, TransactionTrait, sqlx,
 };
 
 use crate::support::{
@@ -44,6 +44,10 @@ async fn write_in_every_way(db: &RoutedConnection) -> Result {
         plain.execute_unprepared("INSERT INTO note (text) VALUES ('clone')").await?;
         expected += 1;
         assert_eq!(notes(db).await?, expected, "clone");
+        let insert = sqlx::query("INSERT INTO note (text) VALUES ('pool')");
+        insert.execute(db.get_postgres_connection_pool()).await?;
+        expected += 1;
+        assert_eq!(notes(db).await?, expected, "the pool itself");
         let transaction: RoutedTransaction = db.begin().await?;
         insert_within(&transaction).await?;
         transaction.commit().await?;
@@ -62,14 +66,14 @@ async fn what_is_written_through_a_plain_reference_is_read() -> Result {
     write_in_every_way(&db).await?;
     cluster.replica(1)?.resume_replay().await?;
     until("reads to return", async || Ok(on_standby(&db).await?)).await?;
-    assert_eq!(note::Entity::find().count(&*db).await?, 50, "reads of a plain reference are the primary's");
+    assert_eq!(note::Entity::find().count(&*db).await?, 60, "reads of a plain reference are the primary's");
     Ok(())
 }
 
 #[tokio::test]
 async fn replicas_alone_see_what_is_written_through_a_plain_reference() -> Result {
     let cluster = boot(1).await?;
-    let db = RoutedConnection::start(replicas_only(&cluster).build()?).await?;
+    let db = crate::support::started(replicas_only(&cluster)).await?;
     write_in_every_way(&db).await
 }
 
@@ -90,7 +94,7 @@ async fn a_transaction_that_is_out_keeps_reads_on_the_primary() -> Result {
 async fn a_plain_reference_follows_the_primary() -> Result {
     let cluster = boot(2).await?;
     let settings = config(&cluster).with(|config| config.write_wait = PATIENCE);
-    let db = RoutedConnection::start(settings.build()?).await?;
+    let db = crate::support::started(settings).await?;
     let plain: &DatabaseConnection = &db;
     insert(plain).await?;
     cluster.wait_caught_up(PATIENCE).await?;
@@ -117,7 +121,7 @@ async fn the_metric_callback_hears_of_every_statement() -> Result {
     let mut expected = 0;
     macro_rules! hears {
         ($($operation:expr),+ $(,)?) => {$(
-            drop($operation);
+            drop(Box::new($operation));
             expected += 1;
             assert_eq!(heard.load(Ordering::Relaxed), expected, "{}", stringify!($operation));
         )+};

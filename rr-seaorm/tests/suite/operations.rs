@@ -93,7 +93,7 @@ async fn every_kind_of_write_runs_on_the_primary_at_once() -> Result {
             let done = $operation;
             writes += 1;
             assert_eq!(written().await?, writes, "{}", stringify!($operation));
-            drop(done);
+            drop(Box::new(done));
         )+};
     }
     let first = text("insert").insert(db).await?;
@@ -217,7 +217,7 @@ async fn a_misrouted_write_on_the_primary_is_read() -> Result {
         )
         .await?;
     cluster.wait_caught_up(PATIENCE).await?;
-    let db = &RoutedConnection::start(crate::support::replicas_only(&cluster).build()?).await?;
+    let db = &crate::support::started(crate::support::replicas_only(&cluster)).await?;
     let primary = &db.use_primary();
     let tally = async || ask::<i64>(db, "SELECT count(*) FROM tally").await;
     for round in 0..20 {
@@ -238,7 +238,7 @@ async fn a_misrouted_write_on_the_primary_is_read() -> Result {
 async fn what_belongs_to_a_session_behaves_as_in_a_pool_of_one() -> Result {
     let cluster = boot(1).await?;
     let settings = crate::support::config(&cluster).with(|config| config.pool.primary.max = 1);
-    let db = &RoutedConnection::start(settings.build()?).await?;
+    let db = &crate::support::started(settings).await?;
     assert!(on_standby(db).await?);
     db.execute_unprepared("SET application_name = 'kept'").await?;
     db.execute_unprepared("CREATE TEMP TABLE mine (n int)").await?;

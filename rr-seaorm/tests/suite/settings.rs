@@ -6,7 +6,7 @@ use rr_core::config::Config;
 use rr_seaorm::{RoutedConnection, routing_error};
 use sea_orm::{ConnectOptions, ConnectionTrait};
 
-use crate::support::{PATIENCE, Result, ask, boot, on_standby};
+use crate::support::{PATIENCE, Result, ask, boot, on_standby, standby_serves, until};
 
 /// What a server's session says of its settings.
 async fn setting(db: &impl ConnectionTrait, name: &str) -> Result<String> {
@@ -28,7 +28,7 @@ async fn options_hold_for_all_nodes() -> Result {
     cluster.wait_caught_up(PATIENCE).await?;
     let replica = cluster.replica(1)?.url();
     let db = RoutedConnection::connect_with(options, |config| config.replica(replica.as_str())).await?;
-    assert!(ask::<bool>(&db, "SELECT public.on_standby()").await?);
+    until("the standby to serve", async || Ok(ask::<bool>(&db, "SELECT public.on_standby()").await?)).await?;
     for db in [db.clone(), db.use_primary()] {
         assert_eq!(setting(&db, "application_name").await?, "shop");
         assert_eq!(setting(&db, "statement_timeout").await?, "33s");
@@ -46,6 +46,17 @@ async fn options_hold_for_all_nodes() -> Result {
 }
 
 #[tokio::test]
+async fn a_list_of_urls_has_all_nodes() -> Result {
+    let cluster = boot(1).await?;
+    let urls = format!("{},{}", cluster.primary().url(), cluster.replica(1)?.url());
+    let db = RoutedConnection::connect(urls).await?;
+    standby_serves(&db).await?;
+    assert!(!on_standby(&db.use_primary()).await?);
+    assert!(!on_standby(&*db).await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn options_may_differ_from_node_to_node() -> Result {
     let cluster = boot(1).await?;
     let mut primary = ConnectOptions::new(cluster.primary().url());
@@ -53,9 +64,9 @@ async fn options_may_differ_from_node_to_node() -> Result {
     let mut replica = ConnectOptions::new(cluster.replica(1)?.url());
     replica.set_application_name("reads").max_connections(2).idle_timeout(None);
     let db = RoutedConnection::connect_nodes(primary, [replica]).await?;
+    standby_serves(&db).await?;
     assert_eq!(setting(&db, "application_name").await?, "reads");
     assert_eq!(setting(&db.use_primary(), "application_name").await?, "writes");
-    assert!(on_standby(&db).await?);
     let node = &db.router().config().replicas[0].pool;
     assert_eq!((node.max, node.idle_timeout), (Some(2), Some(Duration::MAX)));
     Ok(())

@@ -1,7 +1,6 @@
 //! Rows one by one.
 
 use futures_util::{StreamExt, TryStreamExt};
-use rr_seaorm::RoutedConnection;
 use sea_orm::{EntityTrait, StreamTrait};
 
 use crate::support::{Result, ask, boot, config, connect, in_flight, note, notes, raw, seen};
@@ -10,7 +9,7 @@ use crate::support::{Result, ask, boot, config, connect, in_flight, note, notes,
 async fn a_stream_owns_its_connection() -> Result {
     let cluster = boot(1).await?;
     let settings = config(&cluster).with(|config| config.pool.replica.max = 2);
-    let db = RoutedConnection::start(settings.build()?).await?;
+    let db = crate::support::started(settings).await?;
     let mut rows = {
         let gone = db.clone();
         gone.stream_raw(raw("SELECT generate_series(1, 3) AS n")).await?
@@ -35,7 +34,7 @@ async fn a_stream_owns_its_connection() -> Result {
 async fn a_stream_that_is_dropped_early_gives_its_connection_up() -> Result {
     let cluster = boot(1).await?;
     let settings = config(&cluster).with(|config| config.pool.replica.max = 1);
-    let db = RoutedConnection::start(settings.build()?).await?;
+    let db = crate::support::started(settings).await?;
     for _ in 0..5 {
         let mut rows = db.stream_raw(raw("SELECT generate_series(1, 100000) AS n")).await?;
         assert_eq!(rows.next().await.transpose()?.ok_or("a row")?.try_get::<i32>("", "n")?, 1);

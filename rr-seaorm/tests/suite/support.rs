@@ -73,7 +73,14 @@ pub(crate) fn replicas_only(cluster: &Cluster) -> ConfigBuilder {
 }
 
 pub(crate) async fn connect(cluster: &Cluster) -> Result<RoutedConnection> {
-    Ok(RoutedConnection::start(config(cluster).build()?).await?)
+    started(config(cluster)).await
+}
+
+/// A connection whose reads standbys serve.
+pub(crate) async fn started(config: ConfigBuilder) -> Result<RoutedConnection> {
+    let db = RoutedConnection::start(config.build()?).await?;
+    standby_serves(&db).await?;
+    Ok(db)
 }
 
 pub(crate) fn raw(sql: &str) -> Statement {
@@ -92,6 +99,11 @@ pub(crate) async fn ask<T: sea_orm::TryGetable>(
 /// Whether a standby answers a read of this connection.
 pub(crate) async fn on_standby(db: &impl ConnectionTrait) -> std::result::Result<bool, DbErr> {
     ask(db, "SELECT on_standby()").await
+}
+
+/// Waits until a standby serves this connection's reads: what was written before has arrived there.
+pub(crate) async fn standby_serves(db: &impl ConnectionTrait) -> Result {
+    until("a standby to serve", async || Ok(on_standby(db).await?)).await
 }
 
 /// The port of the server that answers a read of this connection.

@@ -163,7 +163,7 @@ async fn lose_the_commit(db: &RoutedConnection, cluster: &rr_tests::cluster::Clu
     };
     until("the commit to be done", committed).await?;
     link.cut().await?;
-    let error = committing.await?.unwrap_err();
+    let error = committing.await?.err().ok_or("the commit was not acknowledged")?;
     link.heal().await?;
     Ok(error)
 }
@@ -172,7 +172,7 @@ async fn lose_the_commit(db: &RoutedConnection, cluster: &rr_tests::cluster::Clu
 async fn a_commit_that_nobody_acknowledged_counts_and_is_not_repeated() -> Result {
     let cluster = boot(1).await?;
     let settings = config(&cluster).with(|config| config.write_wait = crate::support::PATIENCE);
-    let db = RoutedConnection::start(settings.build()?).await?;
+    let db = crate::support::started(settings).await?;
     assert!(on_standby(&db).await?);
     cluster.replica(1)?.pause_replay().await?;
     let error = lose_the_commit(&db, &cluster).await?;

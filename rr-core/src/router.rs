@@ -18,6 +18,7 @@ use crate::connector::Connector;
 use crate::consistency::Consistency;
 use crate::error::StartError;
 use crate::monitor::{self, Command, Shared, Worker};
+use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
@@ -157,10 +158,18 @@ impl<C: Connector> Router<C> {
         session.requirement(level)
     }
 
-    /// The register that holds what this process wrote through this router, in whatever session.
+    /// The register that holds what this process wrote through this router, in whatever session, and what other routers
+    /// of the same database [told](Self::wrote) it that they wrote.
     #[must_use]
     pub fn process_session(&self) -> &Session {
         &self.inner.shared.own
+    }
+
+    /// Notes a write, and where it ended if that is known, for all reads of this process: through this router, and
+    /// through others whose primary is the same database.
+    pub fn wrote(&self, position: Option<&Position>) {
+        let now = self.now();
+        self.inner.shared.circle.each(|session| session.note(position, now));
     }
 
     /// The time on the router's clock, for [`Session::wrote_unplaced`].

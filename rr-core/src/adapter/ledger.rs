@@ -87,12 +87,9 @@ impl<C: Connector> Ledger<C> {
 
     /// Notes a write, and where it ended if that is known.
     pub fn wrote(&self, position: Option<&Position>) {
-        let now = self.router.now();
-        for session in std::iter::once(self.router.process_session()).chain(&self.session) {
-            match position {
-                Some(position) => session.wrote(position),
-                None => session.wrote_unplaced(now),
-            }
+        self.router.wrote(position);
+        if let Some(session) = &self.session {
+            session.note(position, self.router.now());
         }
     }
 

@@ -27,6 +27,7 @@ use crate::time::Moment;
 use crate::topology::{NodeSet, Role, Topology};
 use crate::world::Notice;
 
+mod deposed;
 mod explain;
 mod nodes;
 mod waiting;

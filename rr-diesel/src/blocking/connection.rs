@@ -56,7 +56,7 @@ pub(super) struct Pin<C: Routable> {
 
 impl<C: Routable> Drop for Pin<C> {
     fn drop(&mut self) {
-        if *self.hold.altered.get_mut() {
+        if self.hold.unfit_for_others() {
             self.checkout.lease.discard();
         }
         if *self.hold.lent.get_mut() {
@@ -209,7 +209,8 @@ impl<C: Routable> RoutedConnection<C> {
     /// The connection to the primary that this handle keeps from now on.
     pub(super) fn pinned(&mut self) -> QueryResult<&mut Pin<C>> {
         if self.pin.is_none() {
-            let checkout = self.opener.writer(Access::Session, Care::Once)?;
+            let mut patience = self.opener.write_patience();
+            let checkout = self.opener.writer(Access::Session, Care::Once, &mut patience)?;
             self.keep(checkout);
         }
         match &mut self.pin {

@@ -178,6 +178,12 @@ impl Classified {
     pub const fn new(class: StatementClass, hint: Option<Hint>) -> Self {
         Self { class, hint }
     }
+
+    /// What the statement does to the session that it runs in: the hint `rr:session` knows more than the text shows.
+    #[must_use]
+    pub fn effect(&self) -> StatementClass {
+        if self.hint == Some(Hint::Session) { StatementClass::Session } else { self.class }
+    }
 }
 
 /// Says what `sql` is. Never panics, takes linear time, allocates nothing.

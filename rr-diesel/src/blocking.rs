@@ -18,7 +18,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let pool = RoutedPool::<PgConnection>::from_urls("postgres://primary/app", ["postgres://replica/app"])?;
-//! let conn = &mut pool.get();
+//! let conn = &mut pool.get()?;
 //! diesel::sql_query("UPDATE users SET seen = now()").execute(conn)?; // the primary
 //! diesel::sql_query("SELECT * FROM users").execute(conn)?; // a replica that has the update
 //! # Ok(())

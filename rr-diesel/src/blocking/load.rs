@@ -63,7 +63,7 @@ where
 {
     let Pin { checkout, ledger, hold } = pin;
     let (ledger, role) = (&*ledger, checkout.role());
-    let wrote = (hold.prepare(known.classified.class, &known.sql) == Place::Yes).then_some(ledger);
+    let wrote = (hold.prepare(known.classified.effect(), &known.sql) == Place::Yes).then_some(ledger);
     match RoutedCursor::attached(LoadConnection::<B>::load(checkout.conn(), source)) {
         Ok(rows) => Ok(rows.ending(End { route: None, wrote, outcome: Outcome::Answered })),
         Err(error) => {

@@ -5,7 +5,7 @@ use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
 use rr_core::adapter::{Ledger, Next, Search, Suspect, Way, Wish};
 use rr_core::route::{Access, Outcome};
-use rr_core::sql::{Classified, StatementClass, classify};
+use rr_core::sql::{Classified, StatementClass, scan};
 use rr_core::topology::Role;
 
 use super::backend::Routable;
@@ -70,7 +70,7 @@ impl<C: Routable> RoutedConnection<C> {
     ) -> QueryResult<R> {
         self.put_back();
         if self.pin.is_some() || known.way() == Way::Keep {
-            return run_on(self.pinned()?, known.classified.class, &known.sql, work);
+            return run_on(self.pinned()?, known.classified.effect(), &known.sql, work);
         }
         match known.way() {
             Way::Read => self.read(known, work),
@@ -156,7 +156,7 @@ impl<C: Routable> RoutedConnection<C> {
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) fn run_batch(&mut self, sql: &str) -> QueryResult<()> {
         self.put_back();
-        let class = classify(sql, C::DIALECT);
+        let class = scan(sql, C::DIALECT).effect();
         if self.pin.is_some() || class == StatementClass::Session {
             return run_on(self.pinned()?, class, sql, |conn| conn.batch_execute(sql));
         }

@@ -5,7 +5,7 @@ use diesel::result::Error;
 use rr_core::adapter::{Patience, Way};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request};
-use rr_core::sql::{Dialect, StatementClass, classify};
+use rr_core::sql::{Dialect, StatementClass, scan};
 use rr_core::topology::{Epoch, NodeId};
 
 use super::read::Answer;
@@ -114,7 +114,7 @@ impl RoutedPgConnection {
 
     /// Runs a statement on the connection that this handle keeps.
     async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let place = pin.hold.prepare(lowered.classified.class, &lowered.sql);
+        let place = pin.hold.prepare(lowered.classified.effect(), &lowered.sql);
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
         let noted = self.running.note(pin.checkout.connection());
@@ -145,7 +145,7 @@ impl RoutedPgConnection {
 
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) async fn run_batch(&self, sql: &str) -> QueryResult<()> {
-        let class = classify(sql, Dialect::Postgres);
+        let class = scan(sql, Dialect::Postgres).effect();
         let pin = match self.pin.get() {
             Some(pin) => Some(pin),
             None if class == StatementClass::Session => Some(self.pinned().await?),

@@ -11,6 +11,7 @@ use crate::support::{self, PLACE, Place, Result};
 mod consistency;
 mod failures;
 mod hints;
+mod kinds;
 mod load;
 mod outages;
 mod pools;
@@ -19,6 +20,7 @@ mod readers;
 mod routes;
 mod surface;
 mod tls;
+mod types;
 
 type RoutedPool = rr_diesel::blocking::RoutedPool<PgConnection>;
 type RoutedConnection = rr_diesel::blocking::RoutedConnection<PgConnection>;

@@ -7,6 +7,7 @@ mod consistency;
 mod failures;
 mod handle;
 mod hints;
+mod kinds;
 mod load;
 mod outages;
 mod pools;

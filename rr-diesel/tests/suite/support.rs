@@ -8,7 +8,7 @@ use diesel_async::{AsyncConnectionCore, RunQueryDsl};
 use rr_core::Config;
 use rr_core::config::ConfigBuilder;
 use rr_diesel::{RoutedPgConnection, RoutedPool};
-use rr_tests::cluster::{Cluster, Node};
+use rr_tests::cluster::{Builder, Cluster, Node};
 
 pub(crate) type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -73,7 +73,11 @@ where
 }
 
 pub(crate) async fn boot(replicas: usize) -> Result<Cluster> {
-    let cluster = Cluster::builder().replicas(replicas).start().await?;
+    boot_with(Cluster::builder().replicas(replicas)).await
+}
+
+pub(crate) async fn boot_with(builder: Builder) -> Result<Cluster> {
+    let cluster = builder.start().await?;
     cluster
         .primary()
         .sql(

@@ -21,7 +21,7 @@ async fn replicas_carry_a_load_of_reads() -> Result {
         let pool = pool.clone();
         readers.add(move |mut turns: Turns| {
             while turns.next() {
-                turns.served.count(place(&mut pool.get())?.standby);
+                turns.served.count(place(&mut pool.handle())?.standby);
             }
             Ok(())
         });
@@ -45,13 +45,13 @@ async fn a_write_per_second_leaves_the_load_on_replicas_and_is_seen_by_all() -> 
     for number in 0..6 {
         let (pool, newest) = (pool.clone(), newest.clone());
         readers.add(move |mut turns: Turns| {
-            let mut kept = pool.get();
+            let mut kept = pool.handle();
             while turns.next() {
                 let least = newest.get();
                 let query = sql_query("SELECT n, on_standby() AS standby FROM mark WHERE id = 1");
                 let seen: Seen = match number % 2 {
                     0 => query.get_result(&mut kept)?,
-                    _ => query.get_result(&mut pool.get())?,
+                    _ => query.get_result(&mut pool.handle())?,
                 };
                 assert!(seen.n >= least, "{} was read after {least} had been written", seen.n);
                 turns.served.count(seen.standby);
@@ -62,7 +62,7 @@ async fn a_write_per_second_leaves_the_load_on_replicas_and_is_seen_by_all() -> 
     let mut writes = tokio::time::interval(Duration::from_secs(1));
     for value in 1..=5 {
         writes.tick().await;
-        let conn = &mut pool.get();
+        let conn = &mut pool.handle();
         let update = diesel::update(mark::table).set(mark::n.eq(value));
         match value % 2 {
             0 => update.execute(conn)?,

@@ -25,9 +25,9 @@ async fn no_read_under_load_fails_whatever_happens_to_servers() -> Result {
         readers.add(move |mut turns: Turns| {
             while turns.next() {
                 let there = match number % 4 {
-                    0 | 1 => sql_query(SLOW).get_result(&mut pool.get())?,
-                    2 => place(&mut pool.get())?,
-                    _ => by_rows(&mut pool.get())?,
+                    0 | 1 => sql_query(SLOW).get_result(&mut pool.handle())?,
+                    2 => place(&mut pool.handle())?,
+                    _ => by_rows(&mut pool.handle())?,
                 };
                 turns.served.count(there.standby);
             }
@@ -55,7 +55,7 @@ async fn no_read_under_load_fails_whatever_happens_to_servers() -> Result {
 
 /// Many reads at once, each on a connection of its own.
 fn burst(pool: &RoutedPool, hint: &str) -> QueryResult<Vec<Place>> {
-    let read = || sql_query(format!("{hint}{SLOW}")).get_result::<Place>(&mut pool.get());
+    let read = || sql_query(format!("{hint}{SLOW}")).get_result::<Place>(&mut pool.handle());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(read)).collect();
         let joined = threads.into_iter().map(|thread| match thread.join() {

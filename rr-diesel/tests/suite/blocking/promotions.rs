@@ -13,7 +13,7 @@ use crate::promotions::{boot_with_touch, change_places, notes, refusals, unwatch
 use crate::support::{Result, note, until};
 
 fn write(pool: &RoutedPool, text: &str) -> QueryResult<usize> {
-    diesel::insert_into(note::table).values(note::text.eq(text)).execute(&mut pool.get())
+    diesel::insert_into(note::table).values(note::text.eq(text)).execute(&mut pool.handle())
 }
 
 #[derive(Clone, Copy, Identifiable, AsChangeset)]
@@ -32,7 +32,7 @@ async fn writes_refused_by_a_demoted_primary_reach_the_new_one_once() -> Result 
     let mut pools = Vec::new();
     for _ in 0..8 {
         let pool = RoutedPool::start(unwatched(&cluster)?)?;
-        place(&mut pool.get())?;
+        place(&mut pool.handle())?;
         pools.push(pool);
     }
     let [executed, loaded, by_rows, batch, saved, touched, begun, many] = &pools[..] else {
@@ -42,15 +42,15 @@ async fn writes_refused_by_a_demoted_primary_reach_the_new_one_once() -> Result 
     let insert = |text: &'static str| diesel::insert_into(note::table).values(note::text.eq(text));
 
     let before = refusals(&cluster, old)?;
-    assert_eq!(insert("executed").execute(&mut executed.get())?, 1);
-    insert("loaded").returning(note::id).get_result::<i32>(&mut loaded.get())?;
+    assert_eq!(insert("executed").execute(&mut executed.handle())?, 1);
+    insert("loaded").returning(note::id).get_result::<i32>(&mut loaded.handle())?;
     let rows = insert("by rows").returning(note::id);
-    assert_eq!(rows.load_iter::<i32, PgRowByRowLoadingMode>(&mut by_rows.get())?.count(), 1);
-    batch.get().batch_execute("INSERT INTO note (text) VALUES ('batch'), ('batch')")?;
-    let stars: (i32, String, i32) = Stars { id: -1, stars: 5 }.save_changes(&mut saved.get())?;
+    assert_eq!(rows.load_iter::<i32, PgRowByRowLoadingMode>(&mut by_rows.handle())?.count(), 1);
+    batch.handle().batch_execute("INSERT INTO note (text) VALUES ('batch'), ('batch')")?;
+    let stars: (i32, String, i32) = Stars { id: -1, stars: 5 }.save_changes(&mut saved.handle())?;
     assert_eq!(stars, (-1, "saved".to_owned(), 5));
-    sql_query("SELECT touch()").execute(touched.get().use_primary())?;
-    let mut handle = begun.get();
+    sql_query("SELECT touch()").execute(touched.handle().use_primary())?;
+    let mut handle = begun.handle();
     handle.build_transaction().serializable().run::<_, Error, _>(|conn| insert("begun").execute(conn))?;
     let told = refusals(&cluster, old)? - before;
     assert_eq!(told, 8, "each of them met it, and `touch` as a query and as a write");
@@ -75,7 +75,7 @@ async fn writes_refused_by_a_demoted_primary_reach_the_new_one_once() -> Result 
         assert_eq!(notes(new, text).await?, count, "{text}");
     }
     for pool in &pools {
-        assert_eq!(note::table.count().get_result::<i64>(&mut pool.get())?, 28);
+        assert_eq!(note::table.count().get_result::<i64>(&mut pool.handle())?, 28);
     }
     Ok(())
 }
@@ -86,7 +86,7 @@ async fn a_transaction_on_a_demoted_primary_fails_and_the_next_one_does_not() ->
     let pools = [RoutedPool::start(unwatched(&cluster)?)?, RoutedPool::start(unwatched(&cluster)?)?];
     change_places(&cluster).await?;
     for (pool, by_rows) in pools.iter().zip([false, true]) {
-        let conn = &mut pool.get();
+        let conn = &mut pool.handle();
         let mut write = || {
             conn.transaction::<_, Error, _>(|conn| {
                 let insert = diesel::insert_into(note::table).values(note::text.eq("inside"));

@@ -18,7 +18,7 @@ use crate::tls::{
 /// Whether the server says that a read is encrypted, and a write, on connections with these parameters.
 fn encrypted(cluster: &Cluster, host: &str, parameters: &str) -> Result<bool> {
     let pool = RoutedPool::start(crate::tls::config(cluster, host, parameters)?)?;
-    let ask = |hint: &str| sql_query(format!("/*rr:{hint}*/ {ENCRYPTED}")).get_result(&mut pool.get());
+    let ask = |hint: &str| sql_query(format!("/*rr:{hint}*/ {ENCRYPTED}")).get_result(&mut pool.handle());
     let (read, write): (Encrypted, Encrypted) = (ask("replica")?, ask("primary")?);
     assert_eq!(read.encrypted, write.encrypted);
     Ok(read.encrypted)
@@ -83,8 +83,8 @@ async fn servers_that_ask_for_a_certificate_get_one() -> Result {
     config.tls.client_cert = Some(authority.root().with_file_name("client.crt"));
     config.tls.client_key = Some(authority.root().with_file_name("client.key"));
     let pool = RoutedPool::start(config)?;
-    let read: Encrypted = sql_query(ENCRYPTED).get_result(&mut pool.get())?;
-    assert!(read.encrypted && place(&mut pool.get())?.standby);
+    let read: Encrypted = sql_query(ENCRYPTED).get_result(&mut pool.handle())?;
+    assert!(read.encrypted && place(&mut pool.handle())?.standby);
     Ok(())
 }
 
@@ -102,27 +102,33 @@ async fn passwords_may_rotate() -> Result {
     });
     set_password(&cluster, "first").await?;
     "first".clone_into(&mut current.lock().unwrap());
-    let pool = RoutedPool::start_with(connector, config(&cluster).build()?)?;
-    let insert = || diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.get());
+    // Each refusal is to be seen, and not only the last of five seconds.
+    let settings = config(&cluster).with(|config| config.retries.within = Duration::ZERO);
+    let pool = RoutedPool::start_with(connector, settings.build()?)?;
+    let insert = || diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.handle());
     for password in ["second/?&%=", "third"] {
-        assert!(place(&mut pool.get())?.standby);
+        until("the standby to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
         insert()?;
         password.clone_into(&mut current.lock().unwrap());
         set_password(&cluster, password).await?;
-        until("the standby to serve again", async || Ok(place(&mut pool.get())?.standby)).await?;
         // So long that nobody trusts the connections to the primary.
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
+    until("the standby to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
     insert()?;
     let named = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'hook-replica-1'";
-    let named: i64 = cluster.replica(1)?.admin_query_text(named).await?.parse()?;
-    assert!(named >= 2, "the monitor's own connection and one for reads, not {named}");
+    until("the monitor's own connection beside one for reads", async || {
+        place(&mut pool.handle())?;
+        Ok(cluster.replica(1)?.admin_query_text(named).await?.parse::<i64>()? >= 2)
+    })
+    .await?;
     "wrong".clone_into(&mut current.lock().unwrap());
-    for node in cluster.nodes() {
-        node.kill_client_connections().await?;
-    }
     let refused = async || {
-        let error = place(&mut pool.get()).map_or_else(|error| error.to_string(), |_| String::new());
+        // One that was being opened a moment ago still had the right one.
+        for node in cluster.nodes() {
+            node.kill_client_connections().await?;
+        }
+        let error = place(&mut pool.handle()).map_or_else(|error| error.to_string(), |_| String::new());
         Ok(error.contains("password authentication failed"))
     };
     until("the wrong password to be refused", refused).await
@@ -138,7 +144,7 @@ async fn what_the_hook_says_when_it_fails_is_told() -> Result {
         });
         let settings = config(&cluster).with(|config| config.retries.within = Duration::ZERO);
         let pool = RoutedPool::start_with(connector, settings.build()?)?;
-        let error = place(&mut pool.get()).unwrap_err().to_string();
+        let error = place(&mut pool.handle()).unwrap_err().to_string();
         let expected = if panics { "panicked" } else { "the vault is closed" };
         assert!(error.contains("hook") && error.contains(expected), "{error}");
     }

@@ -43,7 +43,7 @@ const fn is_part_of_word(byte: u8) -> bool {
 }
 
 /// Words that a parenthesis may follow without a call, and functions without effect that nearly everybody uses.
-const HARMLESS: [&str; 84] = [
+const HARMLESS: [&str; 85] = [
     "select",
     "distinct",
     "from",
@@ -115,6 +115,7 @@ const HARMLESS: [&str; 84] = [
     "date_part",
     "to_char",
     "now",
+    "pg_sleep",
     "row_number",
     "rank",
     "dense_rank",

@@ -47,7 +47,7 @@ impl Outage {
 }
 
 /// A read that takes a while, so that servers go away under it.
-pub(crate) const SLOW: &str = "SELECT on_standby() AS standby, on_port() AS port, pg_sleep(0.1)";
+pub(crate) const SLOW: &str = "SELECT standby, port, pg_sleep(0.1) FROM here";
 
 /// Waits until such a read runs there.
 pub(crate) async fn busy(node: &Node) -> Result {

@@ -86,14 +86,10 @@ async fn writes_refused_by_a_demoted_primary_reach_the_new_one_once() -> Result 
     let mut handle = begun.handle();
     let built = handle.build_transaction().read_write();
     { built }.run::<_, diesel::result::Error, _>(async |conn| text("begun").execute(conn).await).await?;
-    assert_eq!(
-        refusals(&cluster, old)? - before,
-        6,
-        "each of them met it, and `touch` as a query and as a write"
-    );
+    assert_eq!(refusals(&cluster, old)? - before, 5, "each of them met it");
     let write = async || text("many").execute(&mut many.handle()).await;
     assert_eq!(try_join_all((0..20).map(|_| write())).await?.len(), 20);
-    assert!(refusals(&cluster, old)? - before > 6);
+    assert!(refusals(&cluster, old)? - before > 5);
 
     for (text, count) in
         [("executed", "1"), ("loaded", "1"), ("batch", "2"), ("touched", "1"), ("begun", "1"), ("many", "20")]

@@ -51,7 +51,7 @@ pub(crate) struct Place {
     pub(crate) port: i32,
 }
 
-pub(crate) const PLACE: &str = "SELECT on_standby() AS standby, on_port() AS port";
+pub(crate) const PLACE: &str = "SELECT standby, port FROM here";
 
 /// Where a read of this handle goes.
 pub(crate) async fn place(conn: &mut RoutedPgConnection) -> diesel::QueryResult<Place> {
@@ -83,7 +83,8 @@ pub(crate) async fn boot_with(builder: Builder) -> Result<Cluster> {
         .sql(
             "CREATE TABLE note (id serial PRIMARY KEY, text text NOT NULL, stars int NOT NULL DEFAULT 0); \
              CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'; \
-             CREATE FUNCTION on_port() RETURNS int STABLE LANGUAGE sql AS 'SELECT current_setting(''port'')::int'",
+             CREATE FUNCTION on_port() RETURNS int STABLE LANGUAGE sql AS 'SELECT current_setting(''port'')::int'; \
+             CREATE VIEW here AS SELECT on_standby() AS standby, on_port() AS port",
         )
         .await?;
     cluster.wait_caught_up(PATIENCE).await?;

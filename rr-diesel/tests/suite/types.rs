@@ -1,7 +1,7 @@
 //! Types that a database defines itself: each database knows them by numbers of its own.
 //!
-//! A standby has the numbers of its primary. So that they differ between the nodes of one router, the replica's URL leads to
-//! another database here, with the same tables made in another order, and with other rows.
+//! A standby has the numbers of its primary, as of the moment that it has replayed. Here it stands still while the types and
+//! their tables are made anew on the primary, and its readers want any state.
 
 use std::io::Write;
 
@@ -14,8 +14,9 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{Array, Integer, Nullable, Oid};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use rr_core::Config;
+use rr_core::config::Unscoped;
 use rr_diesel::{RouteHints, RoutedPool};
-use rr_tests::cluster::{Cluster, Node};
+use rr_tests::cluster::Cluster;
 
 use crate::support::{PATIENCE, Result};
 
@@ -78,29 +79,28 @@ pub(crate) fn all_moods() -> Vec<Option<Mood>> {
 /// A cluster, and the settings of a router whose two nodes have different numbers for the same types.
 pub(crate) async fn nodes_with_different_numbers() -> Result<(Cluster, Config)> {
     let cluster = Cluster::builder().replicas(1).start().await?;
-    let primary = cluster.primary();
-    primary.admin_sql("CREATE DATABASE elsewhere OWNER app").await?;
-    let elsewhere = |node: &Node| match node.url().rsplit_once('/') {
-        Some((server, _)) => format!("{server}/elsewhere"),
-        None => unreachable!("a URL names a database"),
-    };
-    let mut here = AsyncPgConnection::establish(&primary.url()).await?;
-    let mut there = AsyncPgConnection::establish(&elsewhere(primary)).await?;
-    here.batch_execute("CREATE TYPE earlier AS ENUM ('a'); CREATE TYPE earlier_still AS ENUM ('b')").await?;
+    let (primary, replica) = (cluster.primary(), cluster.replica(1)?);
+    let mut conn = AsyncPgConnection::establish(&primary.url()).await?;
+    let fill = "INSERT INTO pet SELECT n + 100, 'wild', '{wild, NULL, calm}' FROM generate_series(0, 3) n";
+    conn.batch_execute(&format!("{TABLES}; {fill}")).await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    replica.pause_replay().await?;
+    conn.batch_execute(&format!("DROP SCHEMA public CASCADE; CREATE SCHEMA public; {TABLES}")).await?;
     let mut numbers = Vec::new();
-    for conn in [&mut here, &mut there] {
-        conn.batch_execute(TABLES).await?;
+    for node in [primary, replica] {
+        let mut conn = AsyncPgConnection::establish(&node.url()).await?;
         let number = |name| sql::<Oid>(&format!("'{name}'::regtype::oid"));
-        numbers
-            .push(diesel::select((number("mood"), number("mood[]"))).get_result::<(u32, u32)>(conn).await?);
+        numbers.push(
+            diesel::select((number("mood"), number("mood[]"))).get_result::<(u32, u32)>(&mut conn).await?,
+        );
     }
     assert!(numbers[0].0 != numbers[1].0 && numbers[0].1 != numbers[1].1, "{numbers:?}");
-    let fill = "INSERT INTO pet SELECT n + 100, 'wild', '{wild, NULL, calm}' FROM generate_series(0, 3) n";
-    there.batch_execute(fill).await?;
-    cluster.wait_caught_up(PATIENCE).await?;
-    let replica = elsewhere(cluster.replica(1)?);
-    let config = Config::builder().primary(primary.url().as_str()).replica(replica.as_str());
-    Ok((cluster, config.with(|config| config.causal_wait = PATIENCE).build()?))
+    let config = Config::builder().primary(primary.url().as_str()).replica(replica.url().as_str());
+    let config = config.with(|config| {
+        config.unscoped = Unscoped::Eventual;
+        config.max_lag = None;
+    });
+    Ok((cluster, config.build()?))
 }
 
 /// Queries with such types in every place where they can be sent.

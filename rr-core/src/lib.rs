@@ -126,6 +126,7 @@ pub mod position;
 pub mod requirement;
 pub mod route;
 pub mod router;
+pub mod scope;
 pub mod select;
 pub mod session;
 mod snapshot;

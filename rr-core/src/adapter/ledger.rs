@@ -7,14 +7,18 @@ use crate::consistency::Consistency;
 use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::router::Router;
+use crate::scope;
 use crate::session::Session;
 
 /// The registers that a handle reads and writes: the router's, and its session's.
+///
+/// Whose session that is: one that the handle was given; or else that of the [scope](crate::scope) in which it is used;
+/// or else none, and then `unscoped` says what its reads must see.
 #[non_exhaustive]
 pub struct Ledger<C: Connector> {
     /// The router.
     pub router: Router<C>,
-    /// The session that the handle works for.
+    /// The session that the handle was given.
     pub session: Option<Session>,
     /// The handle's own level, in place of the configured one.
     pub consistency: Option<Consistency>,
@@ -36,19 +40,52 @@ impl<C: Connector> Ledger<C> {
     /// What the handle's reads must see now.
     #[must_use]
     pub fn requirement(&self) -> Requirement {
-        self.router.requirement(self.session.as_ref(), self.consistency)
+        self.requirement_at(None)
+    }
+
+    /// As [`Ledger::requirement`], for a call that has a level of its own.
+    #[must_use]
+    pub fn requirement_at(&self, call: Option<Consistency>) -> Requirement {
+        let level = call.or(self.consistency);
+        scope::look(|scope| {
+            let session = self.session.as_ref().or_else(|| scope?.session.as_ref());
+            self.router.requirement(session, level.or_else(|| scope?.level))
+        })
     }
 
     /// The level of the handle's reads.
     #[must_use]
     pub fn level(&self) -> Consistency {
-        self.consistency.unwrap_or_else(|| self.router.config().consistency)
+        self.level_at(None)
+    }
+
+    /// The level of a read: the call's own, else the handle's, the scope's, the router's.
+    #[must_use]
+    pub fn level_at(&self, call: Option<Consistency>) -> Consistency {
+        let own = call.or(self.consistency).or_else(Consistency::current);
+        own.unwrap_or_else(|| self.router.config().consistency)
+    }
+
+    /// The session that the handle works for here: its own, or else that of the [scope](crate::scope).
+    #[must_use]
+    pub fn session(&self) -> Option<Session> {
+        self.session.clone().or_else(Session::current)
+    }
+
+    /// The same ledger for whatever goes on elsewhere: bound to the session that it works for here.
+    #[must_use]
+    pub fn bound(&self) -> Self {
+        Self { session: self.session(), ..self.clone() }
     }
 
     /// Notes a write, and where it ended if that is known.
     pub fn wrote(&self, position: Option<&Position>) {
+        self.wrote_in(self.session().as_ref(), position);
+    }
+
+    fn wrote_in(&self, session: Option<&Session>, position: Option<&Position>) {
         let now = self.router.now();
-        for session in std::iter::once(self.router.process_session()).chain(&self.session) {
+        for session in std::iter::once(self.router.process_session()).chain(session) {
             match position {
                 Some(position) => session.wrote(position),
                 None => session.wrote_unplaced(now),
@@ -58,8 +95,8 @@ impl<C: Connector> Ledger<C> {
 
     /// Notes a write, should it be given up before it is known how it ended.
     #[must_use = "a suspect that is dropped counts as a write"]
-    pub const fn suspect(&self) -> Suspect<'_, C> {
-        Suspect { ledger: self, open: true }
+    pub fn suspect(&self) -> Suspect<'_, C> {
+        Suspect { ledger: self, session: self.session(), open: true }
     }
 }
 
@@ -88,6 +125,8 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct Suspect<'a, C: Connector> {
     ledger: &'a Ledger<C>,
+    /// The one for which the write began: it may end in another task.
+    session: Option<Session>,
     open: bool,
 }
 
@@ -95,7 +134,7 @@ impl<C: Connector> Suspect<'_, C> {
     /// It wrote, up to this position or to one that is not known.
     pub fn wrote(mut self, position: Option<&Position>) {
         self.open = false;
-        self.ledger.wrote(position);
+        self.ledger.wrote_in(self.session.as_ref(), position);
     }
 
     /// How it ended, and where if it wrote and that is known.
@@ -116,7 +155,7 @@ impl<C: Connector> Suspect<'_, C> {
 impl<C: Connector> Drop for Suspect<'_, C> {
     fn drop(&mut self) {
         if self.open {
-            self.ledger.wrote(None);
+            self.ledger.wrote_in(self.session.as_ref(), None);
         }
     }
 }

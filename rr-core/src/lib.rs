@@ -132,6 +132,7 @@ pub mod session;
 mod snapshot;
 pub mod sql;
 pub mod time;
+pub mod token;
 pub mod topology;
 pub mod world;
 
@@ -143,3 +144,4 @@ pub use requirement::Requirement;
 pub use route::{Access, Outcome, Request, Route, RouteError, RouteReason};
 pub use router::Router;
 pub use session::Session;
+pub use token::{Token, TokenError};

@@ -131,6 +131,7 @@ pub mod select;
 pub mod session;
 mod snapshot;
 pub mod sql;
+pub mod tally;
 pub mod time;
 pub mod token;
 pub mod topology;

@@ -24,6 +24,7 @@ use crate::error::{NodeError, StartError};
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::snapshot::{Common, Member, Snapshot};
+use crate::tally::Tally;
 use crate::time::Clock;
 use crate::topology::{Epoch, NodeId, Role, Topology};
 use crate::world::{Effect, Event, NodeSpec, Notice, World};
@@ -54,6 +55,7 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) notices: broadcast::Sender<Notice>,
     /// What this process wrote outside of any session.
     pub(crate) own: Session,
+    pub(crate) tally: Tally,
     pub(crate) metrics: Metrics,
 }
 
@@ -131,6 +133,7 @@ impl<C: Connector> Worker<C> {
             published: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
             own: Session::new(),
+            tally: Tally::default(),
             metrics: Metrics::new(),
             config,
         });
@@ -242,6 +245,10 @@ impl<C: Connector> Worker<C> {
             && let (Some(at), Some(position)) = (node.sampled_at, &node.applied)
         {
             self.shared.own.settle(at, position);
+            // Nobody in particular can be told, and reads of everybody must not ask for what is gone.
+            if let Some(lost) = self.shared.own.give_up_lost(position) {
+                self.report(Notice::LostWrite(lost));
+            }
         }
         self.shared.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&topology), members)));
         self.shared.published.send_modify(|count| *count += 1);

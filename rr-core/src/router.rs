@@ -23,15 +23,22 @@ use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
+use crate::tally::Step;
 use crate::time::Moment;
+use crate::token::KeyRing;
 use crate::topology::{NodeSet, Role, Topology};
 use crate::world::Notice;
 
 mod explain;
+mod jobs;
 mod nodes;
+mod otherwise;
+mod tokens;
 mod waiting;
 
 pub use explain::{Explanation, Verdict};
+pub use jobs::{Else, Required};
+pub use tokens::Export;
 use waiting::behind;
 
 /// Routes statements to the nodes of one cluster. Cheap to clone; clones are the same router.
@@ -48,6 +55,8 @@ struct Inner<C: Connector> {
     budget: Budget,
     /// For reads that are run again.
     retries: Budget,
+    /// For tokens of sessions.
+    keys: KeyRing,
     commands: mpsc::Sender<Command>,
     stop: watch::Sender<()>,
     worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -104,6 +113,7 @@ impl<C: Connector> Builder<C> {
         let budget = Budget::new(reads.per_second, reads.burst);
         let retries = &self.config.retries;
         let retries = Budget::new(retries.per_second, retries.burst);
+        let keys = KeyRing::new(&self.config.session.keys);
         let patience = self.config.startup_wait;
         let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
         let worker = tokio::spawn(monitor::outlive(worker));
@@ -112,6 +122,7 @@ impl<C: Connector> Builder<C> {
             balancer,
             budget,
             retries,
+            keys,
             commands: ends.commands,
             stop: ends.stop,
             worker: tokio::sync::Mutex::new(Some(worker)),
@@ -152,12 +163,22 @@ impl<C: Connector> Router<C> {
                 Unscoped::Primary => Requirement::PRIMARY,
             };
         };
-        if let Ok(primary) = self.inner.shared.snapshot.load().topology.primary()
-            && let (Some(at), Some(position)) = (primary.sampled_at, &primary.applied)
+        self.settle(&self.inner.shared.snapshot.load().topology, session);
+        let mut requirement = session.requirement(level);
+        if level == Consistency::ReadAfterWrite
+            && let Some(at) = requirement.after
+            && self.now().since(at) >= config.read_after_write_window
         {
-            session.settle(at, position);
+            // Where the write ended cannot be learned: the primary does not answer.
+            requirement.after = None;
         }
-        session.requirement(level)
+        requirement
+    }
+
+    /// How often reads that must see something came to this step.
+    #[must_use]
+    pub fn counted(&self, step: Step) -> u64 {
+        self.inner.shared.tally.get(step)
     }
 
     /// The register that holds what this process wrote through this router, in whatever session.
@@ -240,8 +261,12 @@ impl<C: Connector> Router<C> {
                 let index = match set.len() {
                     1 => set.nth(0).unwrap_or_default(),
                     _ => {
-                        let candidates = Candidates::new(topology, &snapshot.loads, set);
-                        candidates.index(self.inner.balancer.choose(&candidates, fastrand::u64(..)))
+                        if let Some(index) = self.sticky(topology, request, set) {
+                            index
+                        } else {
+                            let candidates = Candidates::new(topology, &snapshot.loads, set);
+                            candidates.index(self.inner.balancer.choose(&candidates, fastrand::u64(..)))
+                        }
                     }
                 };
                 Decision::Node(index, replica_reason(topology, &ask, set))
@@ -250,6 +275,13 @@ impl<C: Connector> Router<C> {
             Selected::Fallback(index) => Decision::Fallback(index, fallback_reason(topology, &ask)),
             Selected::Nowhere => Decision::Nowhere,
         }
+    }
+
+    /// The node that the request's session stays on, if it is among these.
+    fn sticky(&self, topology: &Topology, request: &Request<'_>, set: NodeSet) -> Option<usize> {
+        let within = self.inner.shared.config.session.affinity?;
+        let node = request.session.as_ref()?.sticks_to(within, self.now())?;
+        set.iter().find(|&index| topology.nodes()[index].id == node)
     }
 
     /// Makes a decision final: a fallback spends of the budget, and nowhere is an error.
@@ -263,6 +295,11 @@ impl<C: Connector> Router<C> {
         match decision {
             Decision::Node(index, reason) => Ok(self.enter(snapshot, index, reason, request)),
             Decision::Fallback(index, reason) => {
+                if reason == RouteReason::ReplicasBehind
+                    && let Some(route) = self.otherwise(snapshot, request)?
+                {
+                    return Ok(route);
+                }
                 let budget = &self.inner.budget;
                 if !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now()) {
                     return Ok(self.enter(snapshot, index, reason, request));
@@ -273,7 +310,10 @@ impl<C: Connector> Router<C> {
                 Err(why) if request.access != Access::Read => {
                     Err(RouteError::NoPrimary { epoch: topology.epoch(), why: why.clone() })
                 }
-                _ => Err(nowhere(topology, &self.ask(topology, request))),
+                _ => match self.otherwise(snapshot, request)? {
+                    Some(route) => Ok(route),
+                    None => Err(nowhere(topology, &self.ask(topology, request))),
+                },
             },
         }
     }
@@ -291,6 +331,11 @@ impl<C: Connector> Router<C> {
             target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
             reason = reason.as_str(), level = request.level.map(tracing::field::display), epoch = epoch.number(), "routed"
         );
+        if let Some(session) = &request.session
+            && self.inner.shared.config.session.affinity.is_some()
+        {
+            session.stick(member.common.id, self.now());
+        }
         Route::enter(member, reason, request, epoch)
     }
 

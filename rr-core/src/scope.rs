@@ -149,8 +149,7 @@ mod tests {
         session.wrote(&at(1));
         let inside = session.scope_at(Consistency::Strong, async {
             assert_eq!((written(), Consistency::current()), (Some(at(1)), Some(Consistency::Strong)));
-            let eventual =
-                Consistency::Eventual.scope(async { (written(), Consistency::current()) }).await;
+            let eventual = Consistency::Eventual.scope(async { (written(), Consistency::current()) }).await;
             assert_eq!(eventual, (Some(at(1)), Some(Consistency::Eventual)));
             Session::new().scope(async { (written(), Consistency::current()) }).await
         });

@@ -6,13 +6,15 @@
 //! cannot lose each other's writes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::consistency::Consistency;
 use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::time::Moment;
 
+mod affinity;
+mod losses;
 mod register;
 
 use register::Register;
@@ -29,6 +31,10 @@ struct Registers {
     saw: Register,
     /// Nanoseconds + 1 of the newest write whose position is not known yet; 0 when there is none.
     unplaced: AtomicU64,
+    /// Nothing but the primary will do: what it must see could not be said otherwise.
+    primary: AtomicBool,
+    /// The node that served it last, and when.
+    node: AtomicU64,
 }
 
 impl Session {
@@ -70,6 +76,23 @@ impl Session {
         let _ = self.registers.unplaced.compare_exchange(unplaced, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    /// Nothing but the primary can prove to hold what this session wrote and saw, from now on.
+    pub fn demand_primary(&self) {
+        self.registers.primary.store(true, Ordering::Release);
+    }
+
+    /// Whether [only the primary will do](Session::demand_primary).
+    #[must_use]
+    pub fn demands_primary(&self) -> bool {
+        self.registers.primary.load(Ordering::Acquire)
+    }
+
+    /// When it last wrote something whose position is still unknown.
+    #[must_use]
+    pub fn unplaced_since(&self) -> Option<Moment> {
+        self.registers.unplaced.load(Ordering::Acquire).checked_sub(1).map(Moment::from_nanos)
+    }
+
     /// What a read of this session at `level` requires of a node.
     #[inline]
     #[must_use]
@@ -92,6 +115,9 @@ impl Session {
         self.registers.unplaced.fetch_max(unplaced, Ordering::AcqRel);
         self.registers.wrote.absorb(&other.registers.wrote);
         self.registers.saw.absorb(&other.registers.saw);
+        if other.demands_primary() {
+            self.demand_primary();
+        }
     }
 
     /// The end of the last write of known position (register **W**).
@@ -114,6 +140,7 @@ impl Session {
             requirement.after = Some(Moment::from_nanos(nanos));
         }
         self.registers.wrote.demand(requirement);
+        requirement.primary |= self.demands_primary();
     }
 }
 

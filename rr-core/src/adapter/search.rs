@@ -32,6 +32,7 @@ impl Search {
         let call = self.wish.level;
         let requirement = if self.primary { Requirement::PRIMARY } else { ledger.requirement_at(call) };
         let mut request = Request::read(requirement).at_level(ledger.level_at(call)).avoiding(&self.tried);
+        request.session = ledger.session();
         if self.wish.place == Some(Place::Replica) {
             request = request.prefer(ReadPreference::ReplicaPreferred);
         }

@@ -103,7 +103,9 @@ pub enum ConfigError {
         key: String,
     },
     /// A key that can be guessed.
-    #[error("{key}: is too short; use at least {least} random characters, such as `openssl rand -base64 32` prints")]
+    #[error(
+        "{key}: is too short; use at least {least} random characters, such as `openssl rand -base64 32` prints"
+    )]
     WeakKey {
         /// Where it stands.
         key: String,

@@ -23,6 +23,13 @@ impl PgPosition {
         kept.fold(Self::new(Timeline::FIRST, Lsn::ZERO), |all, point| all.join(&point))
     }
 
+    /// This position with at most so much of one timeline.
+    pub(crate) fn capped(&self, timeline: Timeline, at: Lsn) -> Self {
+        let points =
+            self.points().map(|(own, lsn)| Self::new(own, if own == timeline { lsn.min(at) } else { lsn }));
+        points.fold(Self::new(Timeline::FIRST, Lsn::ZERO), |all, point| all.join(&point))
+    }
+
     /// This position without the points that follow from its head, given `history`: whoever is on that timeline has them.
     pub(crate) fn without_implied(&self, history: &Self) -> Self {
         let (head, reached) = self.head();

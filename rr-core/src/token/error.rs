@@ -39,7 +39,9 @@ pub enum TokenError {
     #[error("it is of version {0}, which is not known here; are all processes up to date?")]
     Version(u8),
     /// It was signed with a key that is not among ours.
-    #[error("it was signed with a key that is not in `session.keys`; a key is retired only when its tokens have expired")]
+    #[error(
+        "it was signed with a key that is not in `session.keys`; a key is retired only when its tokens have expired"
+    )]
     UnknownKey,
     /// Its signature is wrong.
     #[error("its signature is wrong")]

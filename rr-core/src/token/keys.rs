@@ -69,16 +69,14 @@ impl KeyRing {
             return Err(TokenError::TooLong { length: text.len() });
         }
         let mut room = [0; ROOM];
-        let length =
-            URL_SAFE_NO_PAD.decode_slice(text, &mut room).map_err(|_| TokenError::Malformed)?;
+        let length = URL_SAFE_NO_PAD.decode_slice(text, &mut room).map_err(|_| TokenError::Malformed)?;
         let bytes = room.get(..length).unwrap_or_default();
         match bytes.first() {
             None => return Err(TokenError::Malformed),
             Some(&VERSION) => {}
             Some(&version) => return Err(TokenError::Version(version)),
         }
-        let (body, signature) =
-            bytes.split_last_chunk::<SIGNATURE>().ok_or(TokenError::Malformed)?;
+        let (body, signature) = bytes.split_last_chunk::<SIGNATURE>().ok_or(TokenError::Malformed)?;
         let id = body.get(1..HEADER).ok_or(TokenError::Malformed)?;
         // Two keys may have the same id, once in 65 536 pairs.
         let mut candidates = self.keys.iter().filter(|key| key.id == id).peekable();

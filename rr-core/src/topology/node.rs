@@ -164,6 +164,8 @@ pub struct Node {
     pub ceiling: Option<Position>,
     /// When the sample in `applied` and `ceiling` was asked for.
     pub sampled_at: Option<Moment>,
+    /// Probes that it did not answer since the last one that it did.
+    pub failures: u32,
     /// Its data was current at this moment.
     pub fresh_as_of: Option<Moment>,
     /// How far its log is behind the primary's.
@@ -196,6 +198,7 @@ impl Node {
             applied: None,
             ceiling: None,
             sampled_at: None,
+            failures: 0,
             fresh_as_of: None,
             lag_bytes: None,
             weight: 100,

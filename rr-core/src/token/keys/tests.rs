@@ -114,7 +114,8 @@ fn three_of_the_largest_points_fit() {
 fn positions() -> impl Strategy<Value = Option<Position>> {
     let points = prop::collection::vec((1..=u32::MAX, 1..=u64::MAX), 1..8);
     prop::option::of(points.prop_map(|points| {
-        let points = points.iter().map(|(t, l)| PgPosition::new(Timeline::new(*t).unwrap(), Lsn::from_u64(*l)));
+        let points =
+            points.iter().map(|(t, l)| PgPosition::new(Timeline::new(*t).unwrap(), Lsn::from_u64(*l)));
         points.reduce(|all, point| all.join(&point)).unwrap().into()
     }))
 }

@@ -1,0 +1,68 @@
+//! Reads that no replica can serve as they should be served: what is tried instead of the primary, and who is told.
+
+use super::{Decision, Router, named};
+use crate::config::{CausalElse, LostWrites};
+use crate::connector::Connector;
+use crate::requirement::Requirement;
+use crate::route::{Access, Request, Route, RouteError, RouteReason};
+use crate::snapshot::Snapshot;
+use crate::tally::Step;
+use crate::topology::Topology;
+
+impl<C: Connector> Router<C> {
+    /// What becomes of a read for which all replicas are behind; `Ok(None)` leaves it to the primary.
+    ///
+    /// # Errors
+    /// As the configuration wants it.
+    #[cold]
+    pub(super) fn otherwise(
+        &self,
+        snapshot: &Snapshot<C::Pool>,
+        request: &Request<'_>,
+    ) -> Result<Option<Route<C::Pool>>, RouteError> {
+        let (topology, shared) = (&*snapshot.topology, &self.inner.shared);
+        if request.access != Access::Read || !request.requirement.admits_replicas() {
+            return Ok(None);
+        }
+        self.tell_of_loss(topology, request)?;
+        match shared.config.causal_else {
+            CausalElse::Primary => Ok(None),
+            CausalElse::Stale => Ok(self.stale(snapshot, request)),
+            CausalElse::Error => {
+                shared.tally.count(Step::Refused);
+                Err(RouteError::NotCaughtUp { rejected: named(topology, &self.ask(topology, request)) })
+            }
+        }
+    }
+
+    /// A replica that would serve, were it not for positions. Limits of staleness hold.
+    fn stale(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> Option<Route<C::Pool>> {
+        let requirement = Requirement { covers: None, after: None, ..request.requirement.clone() };
+        let eased = Request { requirement, ..request.clone() };
+        let Decision::Node(index, _) = self.decide(snapshot, &eased) else { return None };
+        if snapshot.topology.primary_index() == Ok(index) {
+            return None;
+        }
+        self.inner.shared.tally.count(Step::Stale);
+        Some(self.enter(snapshot, index, RouteReason::Stale, request))
+    }
+
+    /// A session whose write a failover has lost finds no node that has it, ever: its caller is told why.
+    fn tell_of_loss(&self, topology: &Topology, request: &Request<'_>) -> Result<(), RouteError> {
+        let (Some(session), Ok(primary)) = (&request.session, topology.primary()) else { return Ok(()) };
+        let Some(history) = &primary.applied else { return Ok(()) };
+        match session.lost(history) {
+            // What was merely seen is gone as well, and nobody can do anything about it.
+            None => drop(session.give_up_lost(history)),
+            Some(lost) => {
+                self.inner.shared.tally.count(Step::LostWrite);
+                if self.inner.shared.config.lost_writes == LostWrites::Error {
+                    return Err(lost.into());
+                }
+                tracing::warn!(target: "rr", "{lost}");
+                session.give_up_lost(history);
+            }
+        }
+        Ok(())
+    }
+}

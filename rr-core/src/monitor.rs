@@ -277,8 +277,9 @@ impl<C: Connector> Worker<C> {
         role: Role,
         epoch: Epoch,
     ) -> Result<Arc<Member<C::Pool>>, C::Error> {
-        let pool = self.shared.connector.pool(&self.target(config, role, epoch))?;
-        Ok(Arc::new(Member { common: Arc::clone(common), role, epoch, pool }))
+        let target = self.target(config, role, epoch);
+        let pool = self.shared.connector.pool(&target)?;
+        Ok(Arc::new(Member { common: Arc::clone(common), role, epoch, max: target.pool.max, pool }))
     }
 
     fn probe(&mut self, config: &NodeConfig, common: &Arc<Common>) -> Id {

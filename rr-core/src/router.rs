@@ -30,6 +30,7 @@ use crate::topology::{NodeSet, Role, Topology};
 use crate::world::Notice;
 
 mod explain;
+mod health;
 mod jobs;
 mod nodes;
 mod otherwise;
@@ -37,6 +38,7 @@ mod tokens;
 mod waiting;
 
 pub use explain::{Explanation, Verdict};
+pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
 pub use jobs::{Else, Required};
 pub use tokens::Export;
 use waiting::behind;
@@ -310,10 +312,12 @@ impl<C: Connector> Router<C> {
                 Err(why) if request.access != Access::Read => {
                     Err(RouteError::NoPrimary { epoch: topology.epoch(), why: why.clone() })
                 }
-                _ => match self.otherwise(snapshot, request)? {
-                    Some(route) => Ok(route),
-                    None => Err(nowhere(topology, &self.ask(topology, request))),
-                },
+                _ => {
+                    let ask = self.ask(topology, request);
+                    let late = !behind(topology, &ask).is_empty();
+                    let other = if late { self.otherwise(snapshot, request)? } else { None };
+                    other.ok_or_else(|| nowhere(topology, &ask))
+                }
             },
         }
     }

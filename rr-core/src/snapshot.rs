@@ -40,6 +40,8 @@ pub(crate) struct Member<P> {
     pub(crate) common: Arc<Common>,
     pub(crate) role: Role,
     pub(crate) epoch: Epoch,
+    /// Connections of the pool at most.
+    pub(crate) max: u32,
     pub(crate) pool: P,
 }
 

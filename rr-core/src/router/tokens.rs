@@ -10,7 +10,7 @@ use crate::position::Position;
 use crate::session::Session;
 use crate::tally::Step;
 use crate::time::{Moment, Wall};
-use crate::token::{Claims, Token, TokenError};
+use crate::token::{Claims, LostWrite, Token, TokenError};
 use crate::topology::{HealthState, Topology};
 
 /// A session as a token, and whether it says exactly what the session wrote.
@@ -106,12 +106,26 @@ impl<C: Connector> Router<C> {
     /// # Errors
     /// As [`Router::resume`].
     pub async fn resume_at(&self, token: &str, now: Wall) -> Result<Session, TokenError> {
-        let session = self.read_token(token, now).await;
-        self.inner.shared.tally.brought(&session);
-        session
+        let opened = match self.read_token(token, now).await {
+            Ok((_, Some(lost))) if self.inner.shared.config.lost_writes == LostWrites::Error => {
+                Err(lost.into())
+            }
+            Ok((session, _)) => Ok(session),
+            Err(refused) => Err(refused),
+        };
+        self.inner.shared.tally.brought(&opened);
+        opened
     }
 
-    async fn read_token(&self, token: &str, now: Wall) -> Result<Session, TokenError> {
+    /// As [`Router::resume`], with what was kept of a session whose write is lost.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn open_token(&self, token: &str) -> Result<(Session, Option<LostWrite>), TokenError> {
+        let opened = self.read_token(token, Wall::now()).await;
+        self.inner.shared.tally.brought(&opened);
+        opened
+    }
+
+    async fn read_token(&self, token: &str, now: Wall) -> Result<(Session, Option<LostWrite>), TokenError> {
         let shared = &self.inner.shared;
         let topology = self.topology();
         let claims = self.inner.keys.open(token, topology.system(), now)?;
@@ -141,27 +155,18 @@ impl<C: Connector> Router<C> {
         if claims.primary {
             session.demand_primary();
         }
-        self.strike_losses(&session)?;
-        Ok(session)
+        let lost = self.strike_losses(&session);
+        Ok((session, lost))
     }
 
-    /// Refuses a session whose write is lost, or lets it go on with what was kept, as the configuration wants it.
-    fn strike_losses(&self, session: &Session) -> Result<(), TokenError> {
-        let shared = &self.inner.shared;
-        let snapshot = shared.snapshot.load();
-        let Some(history) = snapshot.topology.primary().ok().and_then(|primary| primary.applied.as_ref())
-        else {
-            return Ok(());
-        };
-        if let Some(lost) = session.lost(history) {
-            shared.tally.count(Step::LostWrite);
-            if shared.config.lost_writes == LostWrites::Error {
-                return Err(lost.into());
-            }
-            tracing::warn!(target: "rr", "{lost}");
-        }
-        session.give_up_lost(history);
-        Ok(())
+    /// Leaves of a session what a failover has kept, and says which write it has not.
+    fn strike_losses(&self, session: &Session) -> Option<LostWrite> {
+        let snapshot = self.inner.shared.snapshot.load();
+        let history = snapshot.topology.primary().ok()?.applied.as_ref()?;
+        let lost = session.give_up_lost(history)?;
+        self.inner.shared.tally.count(Step::LostWrite);
+        tracing::warn!(target: "rr", "{lost}");
+        Some(lost)
     }
 
     /// Tells a session the newest sample of the primary.

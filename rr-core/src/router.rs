@@ -294,6 +294,11 @@ impl<C: Connector> Router<C> {
         decision: Decision,
     ) -> Result<Route<C::Pool>, RouteError> {
         let topology = &*snapshot.topology;
+        let on_replica =
+            matches!(decision, Decision::Node(index, _) if topology.primary_index() != Ok(index));
+        if request.session.is_some() && !on_replica {
+            self.tell_of_loss(topology, request)?;
+        }
         match decision {
             Decision::Node(index, reason) => Ok(self.enter(snapshot, index, reason, request)),
             Decision::Fallback(index, reason) => {

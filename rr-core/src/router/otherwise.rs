@@ -24,7 +24,6 @@ impl<C: Connector> Router<C> {
         if request.access != Access::Read || !request.requirement.admits_replicas() {
             return Ok(None);
         }
-        self.tell_of_loss(topology, request)?;
         match shared.config.causal_else {
             CausalElse::Primary => Ok(None),
             CausalElse::Stale => Ok(self.stale(snapshot, request)),
@@ -47,10 +46,21 @@ impl<C: Connector> Router<C> {
         Some(self.enter(snapshot, index, RouteReason::Stale, request))
     }
 
-    /// A session whose write a failover has lost finds no node that has it, ever: its caller is told why.
-    fn tell_of_loss(&self, topology: &Topology, request: &Request<'_>) -> Result<(), RouteError> {
-        let (Some(session), Ok(primary)) = (&request.session, topology.primary()) else { return Ok(()) };
-        let Some(history) = &primary.applied else { return Ok(()) };
+    /// A session whose write a failover has lost finds no node that has it, ever: its caller is told why, before a read
+    /// that asks for the write goes to the primary.
+    ///
+    /// # Errors
+    /// When the configuration wants it to be one.
+    pub(super) fn tell_of_loss(&self, topology: &Topology, request: &Request<'_>) -> Result<(), RouteError> {
+        let (Some(session), Some(needed)) = (&request.session, &request.requirement.covers) else {
+            return Ok(());
+        };
+        let Some(history) = topology.primary().ok().and_then(|primary| primary.applied.as_ref()) else {
+            return Ok(());
+        };
+        if history.covers(needed) {
+            return Ok(());
+        }
         match session.lost(history) {
             // What was merely seen is gone as well, and nobody can do anything about it.
             None => drop(session.give_up_lost(history)),

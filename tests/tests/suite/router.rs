@@ -98,7 +98,11 @@ pub(crate) async fn write(router: &Router<Plain>, text: &str) -> Result<Position
 }
 
 /// Waits until the router knows something.
-pub(crate) async fn until(router: &Router<Plain>, what: &str, mut check: impl FnMut(&Router<Plain>) -> bool) -> Result {
+pub(crate) async fn until(
+    router: &Router<Plain>,
+    what: &str,
+    mut check: impl FnMut(&Router<Plain>) -> bool,
+) -> Result {
     let looked = || std::future::ready(Ok::<_, std::convert::Infallible>(check(router)));
     Ok(wait_until(PATIENCE, what, looked)
         .await

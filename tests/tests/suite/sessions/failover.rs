@@ -93,7 +93,11 @@ async fn sessions_go_on_over_several_promotions_and_their_tokens_stay_short() ->
     }
     followed(other.router()).await?;
     let token = one.router().token(&session)?;
-    assert!(token.as_str().len() < 70, "the first timeline follows from the second: {}", token.as_str().len());
+    assert!(
+        token.as_str().len() < 70,
+        "the first timeline follows from the second: {}",
+        token.as_str().len()
+    );
     let resumed = other.router().resume(token.as_str()).await?;
     for text in ["on 1", "on 2"] {
         assert!(other.of(&resumed).sees(text).await?, "{text}");

@@ -182,7 +182,8 @@ async fn hostile_cookies_change_nothing() -> Result {
 async fn a_lost_write_is_told_once_and_the_client_goes_on() -> Result {
     let (cluster, one, other) = two(1).await?;
     let settings = CookieSettings::default().named("__Host-s");
-    let app = |db: &Handle| application_with(db, SessionLayer::new(db.router()).with_cookie(settings.clone()));
+    let app =
+        |db: &Handle| application_with(db, SessionLayer::new(db.router()).with_cookie(settings.clone()));
     let (one, app) = (app(&one), app(&other));
     cluster.wait_caught_up(PATIENCE).await?;
     cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
@@ -235,7 +236,10 @@ async fn health_routes_say_what_is_wrong() -> Result {
         Ok((status, serde_json::from_str(&body)?))
     };
     let database = "/health/database";
-    until(db.router(), "all to be well", |r| r.health().replicas.iter().all(|node| node.healthy)).await?;
+    until(db.router(), "all to be well and measured", |r| {
+        r.health().replicas.iter().all(|node| node.healthy && node.response_time_ms.is_some())
+    })
+    .await?;
     let (status, json) = ask(HealthPolicy::Strict, database).await?;
     assert_eq!((status, &json["status"]), (StatusCode::OK, &serde_json::json!("healthy")), "{json:#}");
     assert_eq!(json["primary"]["name"], "primary");
@@ -256,7 +260,8 @@ async fn health_routes_say_what_is_wrong() -> Result {
     }
 
     cluster.replica(1)?.kill9().await?;
-    until(db.router(), "the loss of a replica", |r| r.health().replicas.iter().any(|node| !node.healthy)).await?;
+    until(db.router(), "the loss of a replica", |r| r.health().replicas.iter().any(|node| !node.healthy))
+        .await?;
     let (status, json) = ask(HealthPolicy::Writes, database).await?;
     assert_eq!((status, &json["status"]), (StatusCode::OK, &serde_json::json!("degraded")), "{json:#}");
     let lost = json["replicas"].as_array().into_iter().flatten().find(|node| node["healthy"] == false);

@@ -7,6 +7,7 @@ mod servers;
 #[cfg(feature = "blocking")]
 mod with_blocking;
 mod with_diesel;
+mod with_seaorm;
 
 use std::alloc::System;
 use std::env;
@@ -25,7 +26,8 @@ const USAGE: &str = "usage: rr-bench <benchmark>
   blocking   what routing costs under Diesel's own connections (build with `--features blocking`)
   classify   nanoseconds to classify a statement's text
   diesel     what routing costs under diesel-async, on real servers
-  route      nanoseconds for a routing decision";
+  route      nanoseconds for a routing decision
+  seaorm     what routing costs under SeaORM, on real servers";
 
 fn main() -> ExitCode {
     let measured = match env::args().nth(1).as_deref() {
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         }
         Some("diesel") => runtime().and_then(|runtime| runtime.block_on(with_diesel::run(ALLOCATOR))),
         Some("route") => route::run(ALLOCATOR),
+        Some("seaorm") => runtime().and_then(|runtime| runtime.block_on(with_seaorm::run(ALLOCATOR))),
         _ => Err(USAGE.into()),
     };
     match measured {

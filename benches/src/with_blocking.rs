@@ -28,7 +28,7 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Er
     let config =
         Config::builder().primary(primary.direct_url().as_str()).replica(standby.direct_url().as_str());
     let routed = RoutedPool::<PgConnection>::start(config.build()?)?;
-    let routed = || Ok::<_, Error>(routed.get());
+    let routed = || Ok::<_, Error>(routed.get()?);
     let (reads, writes) = (plain_pool(&standby.direct_url())?, plain_pool(&primary.direct_url())?);
     let reads = || Ok::<_, Error>(reads.get()?);
     let writes = || Ok::<_, Error>(writes.get()?);

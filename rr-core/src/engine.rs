@@ -145,6 +145,12 @@ impl Fault {
         matches!(self, Self::Refused | Self::Lost | Self::Timeout | Self::ShuttingDown)
     }
 
+    /// Whether the server may have been restarted.
+    #[must_use]
+    pub const fn breaks_connections(self) -> bool {
+        matches!(self, Self::Refused | Self::Lost | Self::ShuttingDown)
+    }
+
     /// Whether it calls for a look at all nodes at once, because roles may have changed.
     #[must_use]
     pub const fn is_alarming(self) -> bool {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::consistency::Consistency;
 use crate::position::Position;
 use crate::time::Moment;
+use crate::topology::NodeId;
 
 /// What a node must fulfil to serve one statement.
 ///
@@ -23,13 +24,35 @@ pub struct Requirement {
     /// The node must cover a position of the primary that was sampled at or after this moment: what is
     /// left to demand when something was written and the driver could not say where it ended.
     pub after: Option<Moment>,
+    /// The node must have what was read last, of which no position is known yet.
+    pub seen: Option<Seen>,
     /// The node's data must have been current at most this long ago.
     pub max_lag: Option<Duration>,
 }
 
+/// The last read of somebody who must not go back in time.
+///
+/// What it saw is in every later sample of the node that served it, and of the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Seen {
+    /// Who served it; `None` when several nodes served reads at once.
+    pub node: Option<NodeId>,
+    /// It saw nothing later than this.
+    pub at: Moment,
+}
+
+impl Seen {
+    /// A read that this node had served by then.
+    #[must_use]
+    pub const fn on(node: NodeId, at: Moment) -> Self {
+        Self { node: Some(node), at }
+    }
+}
+
 impl Requirement {
     /// Nothing is required.
-    pub const NONE: Self = Self { primary: false, covers: None, after: None, max_lag: None };
+    pub const NONE: Self = Self { primary: false, covers: None, after: None, seen: None, max_lag: None };
 
     /// Only the primary will do.
     pub const PRIMARY: Self = Self { primary: true, ..Self::NONE };

@@ -8,7 +8,7 @@ use crate::consistency::Consistency;
 use crate::engine::Fault;
 use crate::requirement::Requirement;
 use crate::select::Rejection;
-use crate::session::Session;
+use crate::session::{Follows, Session};
 use crate::snapshot::Member;
 pub use crate::sql::StatementClass as Access;
 use crate::time::Moment;
@@ -269,6 +269,8 @@ pub struct Route<P> {
     level: Option<Consistency>,
     /// The epoch of the decision.
     epoch: Epoch,
+    /// What the node was known to have when it was chosen.
+    under: Follows,
     /// Set for the few routes whose latency is taken.
     started: Option<Moment>,
 }
@@ -283,7 +285,8 @@ impl<P> Route<P> {
         member.common.load.enter();
         let nth = member.common.counters.count(reason);
         let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| member.common.clock.now());
-        Self { member, reason, access: request.access, level: request.level, epoch, started }
+        let under = Follows::of(request.requirement.seen);
+        Self { member, reason, access: request.access, level: request.level, epoch, under, started }
     }
 
     /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
@@ -328,6 +331,16 @@ impl<P> Route<P> {
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The level of the read, as far as its request told.
+    pub(crate) const fn level(&self) -> Option<Consistency> {
+        self.level
+    }
+
+    /// The last read that this node was known to be able to follow when it was chosen.
+    pub(crate) const fn under(&self) -> Follows {
+        self.under
     }
 
     /// Why this node was chosen.

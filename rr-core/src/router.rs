@@ -29,6 +29,7 @@ use crate::token::KeyRing;
 use crate::topology::{NodeSet, Role, Topology};
 use crate::world::Notice;
 
+mod deposed;
 mod explain;
 mod health;
 mod jobs;
@@ -165,7 +166,7 @@ impl<C: Connector> Router<C> {
                 Unscoped::Primary => Requirement::PRIMARY,
             };
         };
-        self.settle(&self.inner.shared.snapshot.load().topology, session);
+        settle(session, &self.inner.shared.snapshot.load().topology);
         let mut requirement = session.requirement(level);
         if level == Consistency::ReadAfterWrite
             && let Some(at) = requirement.after
@@ -358,6 +359,29 @@ impl<C: Connector> Router<C> {
         ask.group = request.group;
         ask.tried = request.tried;
         ask
+    }
+}
+
+/// Tells a session the positions that are known by now of what it wrote and read.
+fn settle(session: &Session, topology: &Topology) {
+    let primary = topology.primary().ok();
+    let sample = primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref()));
+    if let Some((at, position)) = sample {
+        session.settle(at, position);
+    }
+    let Some(seen) = session.follows() else { return };
+    let server = seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
+    let bound = match server {
+        // What it may have shown and what it certainly has are one position, save for a while after a failover. Then
+        // nobody but the node itself could fulfil what would be demanded.
+        Some(server) if server.ceiling == server.applied => {
+            server.sampled_at.zip(server.applied.as_ref()).filter(|(at, _)| *at >= seen.at)
+        }
+        Some(_) => None,
+        None => sample.filter(|(at, _)| *at >= seen.at),
+    };
+    if let Some((_, position)) = bound {
+        session.settle_read(seen, position);
     }
 }
 

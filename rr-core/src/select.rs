@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::config::{GroupFallback, ReadPreference, Spill};
 use crate::position::{PgPosition, Position};
-use crate::requirement::Requirement;
+use crate::requirement::{Requirement, Seen};
 use crate::time::Moment;
-use crate::topology::{HealthState, NodeId, NodeSet, Quarantine, Topology};
+use crate::topology::{HealthState, Node, NodeId, NodeSet, Quarantine, Topology};
 
 /// Why a node may not serve a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub enum Rejection {
         /// What is allowed.
         limit: Duration,
     },
+    /// Something was read elsewhere, and nothing proves yet that this node has it.
+    ReadUnplaced,
     /// Nothing is known about the age of its data.
     StalenessUnknown,
     /// A node that is nearer, or comes first by priority, serves.
@@ -69,6 +71,7 @@ impl Rejection {
             Self::Behind { .. }
                 | Self::PositionUnknown
                 | Self::WriteUnplaced
+                | Self::ReadUnplaced
                 | Self::TooStale { .. }
                 | Self::StalenessUnknown
         )
@@ -92,6 +95,7 @@ impl fmt::Display for Rejection {
             Self::Behind { bytes: None } => f.write_str("behind"),
             Self::PositionUnknown => f.write_str("position unknown"),
             Self::WriteUnplaced => f.write_str("a write whose position is not known yet"),
+            Self::ReadUnplaced => f.write_str("a read on another node, of which no position is known yet"),
             Self::TooStale { staleness, limit } => {
                 write!(f, "data may be {staleness:.1?} old, allowed are {limit:?}")
             }
@@ -253,6 +257,9 @@ impl<'a> Ask<'a> {
                 _ => return Err(Rejection::WriteUnplaced),
             }
         }
+        if let Some(seen) = self.requirement.seen {
+            has_seen(topology, node, seen)?;
+        }
         // A limit of the request replaces the node's own: it says more precisely what is wanted.
         if let Some(limit) = self.requirement.max_lag.or(node.max_lag) {
             let staleness = node.staleness(self.now).ok_or(Rejection::StalenessUnknown)?;
@@ -331,6 +338,29 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// Whether a node has what was read last: it served the read itself, or covers a later sample of whoever did, or one of
+/// the primary.
+fn has_seen(topology: &Topology, node: &Node, seen: Seen) -> Result<(), Rejection> {
+    let server = seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
+    if server.is_some_and(|server| server.id == node.id) {
+        return Ok(());
+    }
+    let mut why = Rejection::ReadUnplaced;
+    let primary = topology.primary().ok();
+    let samples = [
+        server.and_then(|server| server.sampled_at.zip(server.ceiling.as_ref())),
+        primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref())),
+    ];
+    for (_, sample) in samples.into_iter().flatten().filter(|(at, _)| *at >= seen.at) {
+        match &node.applied {
+            Some(applied) if applied.covers(sample) => return Ok(()),
+            Some(applied) => why = Rejection::Behind { bytes: sample.lag_bytes(applied) },
+            None => return Err(Rejection::PositionUnknown),
+        }
+    }
+    Err(why)
+}
+
 /// The short way to accept nodes. Whatever it does not accept gets the full verdict, which it never contradicts.
 #[derive(Clone, Copy)]
 struct Glance {
@@ -343,7 +373,7 @@ struct Glance {
 impl Glance {
     /// `None` for a requirement that a glance cannot judge.
     fn at(requirement: &Requirement) -> Option<Self> {
-        if requirement.after.is_some() || requirement.max_lag.is_some() {
+        if requirement.after.is_some() || requirement.seen.is_some() || requirement.max_lag.is_some() {
             return None;
         }
         match &requirement.covers {

@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::consistency::Consistency;
 use crate::position::Position;
-use crate::requirement::Requirement;
+use crate::requirement::{Requirement, Seen};
 use crate::time::Moment;
+use crate::topology::NodeId;
 
 mod affinity;
+mod last_read;
 mod losses;
 mod register;
 
+pub(crate) use last_read::{Follows, LastRead};
 use register::Register;
 
 /// What one user wrote and saw. Clones share the same registers.
@@ -29,6 +32,7 @@ pub struct Session {
 struct Registers {
     wrote: Register,
     saw: Register,
+    last_read: LastRead,
     /// Nanoseconds + 1 of the newest write whose position is not known yet; 0 when there is none.
     unplaced: AtomicU64,
     /// Nothing but the primary will do: what it must see could not be said otherwise.
@@ -61,6 +65,37 @@ impl Session {
     /// served it, *after* the read).
     pub fn saw(&self, position: &Position) {
         self.registers.saw.raise(position);
+    }
+
+    /// Notes a read that `node` had served by `at`, after it was chosen under the requirement to follow the read `under`.
+    ///
+    /// What it saw has no position yet. Until one is known reads stay on this node, or go to one that covers a later
+    /// sample.
+    pub(crate) fn read_on(&self, node: NodeId, at: Moment, under: Follows) {
+        self.registers.last_read.note(node, at, under);
+    }
+
+    /// Notes a read that was served by `at`, nobody knows where.
+    pub(crate) fn read_somewhere(&self, at: Moment) {
+        self.registers.last_read.note_nowhere(at);
+    }
+
+    /// The last read, as long as no position bounds what it saw.
+    #[must_use]
+    pub fn follows(&self) -> Option<Seen> {
+        self.registers.last_read.get()
+    }
+
+    /// Puts what the last reads saw into register **R**, now that a sample is known that was taken after them.
+    pub(crate) fn settle_read(&self, seen: Seen, sample: &Position) {
+        // Raise first, as in `settle`.
+        self.registers.saw.raise(sample);
+        self.registers.last_read.settle(seen);
+    }
+
+    /// What that read saw is within register **W** by now.
+    pub(crate) fn settle_by_write(&self, seen: Seen) {
+        self.registers.last_read.settle(seen);
     }
 
     /// Tells the session a sample of the primary: writes that ended before `sampled_at` end at or before
@@ -103,6 +138,8 @@ impl Session {
             Consistency::ReadAfterWrite => self.demand_writes(&mut requirement),
             Consistency::Session => {
                 self.demand_writes(&mut requirement);
+                // The order matters here as well.
+                requirement.seen = self.registers.last_read.get();
                 self.registers.saw.demand(&mut requirement);
             }
         }
@@ -114,6 +151,7 @@ impl Session {
         let unplaced = other.registers.unplaced.load(Ordering::Acquire);
         self.registers.unplaced.fetch_max(unplaced, Ordering::AcqRel);
         self.registers.wrote.absorb(&other.registers.wrote);
+        self.registers.last_read.absorb(&other.registers.last_read);
         self.registers.saw.absorb(&other.registers.saw);
         if other.demands_primary() {
             self.demand_primary();

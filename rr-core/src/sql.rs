@@ -60,6 +60,7 @@
 //! it believes.
 
 mod bytes;
+mod calls;
 mod clauses;
 mod comments;
 mod functions;
@@ -77,6 +78,8 @@ mod verb;
 use std::fmt;
 
 use crate::engine::Engine;
+
+pub use calls::calls_unknown;
 
 /// Whose rules of quoting and whose statements a text follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,6 +177,12 @@ impl Classified {
     #[must_use]
     pub const fn new(class: StatementClass, hint: Option<Hint>) -> Self {
         Self { class, hint }
+    }
+
+    /// What the statement does to the session that it runs in: the hint `rr:session` knows more than the text shows.
+    #[must_use]
+    pub fn effect(&self) -> StatementClass {
+        if self.hint == Some(Hint::Session) { StatementClass::Session } else { self.class }
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Claims {
     pub saw: Option<Position>,
     /// It also wrote something that ended at a position nobody knew, before the token was issued.
     pub unplaced: bool,
+    /// It also saw something of which no position was known then.
+    pub unplaced_read: bool,
     /// Only the primary will do: its positions did not fit.
     pub primary: bool,
 }
@@ -88,12 +90,21 @@ impl Claims {
     /// Nothing written or seen, issued at this time.
     #[must_use]
     pub const fn new(cluster: u64, issued_at: Wall, lifetime: Duration) -> Self {
-        Self { cluster, issued_at, lifetime, wrote: None, saw: None, unplaced: false, primary: false }
+        Self {
+            cluster,
+            issued_at,
+            lifetime,
+            wrote: None,
+            saw: None,
+            unplaced: false,
+            unplaced_read: false,
+            primary: false,
+        }
     }
 
     /// Whether there is nothing that a reader would have to see.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.wrote.is_none() && self.saw.is_none() && !self.unplaced && !self.primary
+        self.wrote.is_none() && self.saw.is_none() && !(self.unplaced || self.unplaced_read || self.primary)
     }
 }

@@ -141,7 +141,7 @@ impl World {
                 self.answered(node, asked_at, seen, now, &mut effects)
             }
             Event::Silent { node } => {
-                self.silent(node);
+                self.silent(node, now);
                 self.signal(node, Signal::ProbeFailed, now, &mut effects);
             }
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
@@ -200,6 +200,7 @@ impl World {
             ceiling: None,
             came_from: None,
             standby_at: None,
+            steady_since: Moment::ORIGIN,
             lag: ReplicaLag::new(&self.config.lag),
             draining: false,
             claim_quarantine: None,
@@ -244,6 +245,7 @@ impl World {
             node.lag.reset(&self.config.lag);
             node.applied = None;
             node.ceiling = None;
+            node.steady_since = now;
             node.health.start_slowly(now);
             effects.push(Effect::ProbeAll);
         }
@@ -261,10 +263,11 @@ impl World {
 
     /// What answers next under this name may be another server, or have other data: what it was as a replica tells
     /// nothing about where a primary comes from that turns up there.
-    fn silent(&mut self, id: NodeId) {
+    fn silent(&mut self, id: NodeId, now: Moment) {
         if let Some(node) = self.nodes.iter_mut().find(|n| n.id == id) {
             node.came_from = None;
             node.standby_at = None;
+            node.steady_since = now;
         }
     }
 
@@ -297,6 +300,7 @@ impl World {
         // A node that has less than before, or may have, was rebuilt or rewound: what was known of its past is void.
         let shrank = |old: &Position| applied.as_ref().is_none_or(|new| !new.covers(old));
         if node.applied.as_ref().is_some_and(shrank) {
+            node.steady_since = now;
             node.lag.reset(&self.config.lag);
         }
         node.applied.clone_from(&applied);
@@ -321,6 +325,11 @@ impl World {
     fn faulted(&mut self, id: NodeId, fault: Fault, run: u32, now: Moment, effects: &mut Vec<Effect>) {
         if fault.is_alarming() {
             effects.push(Effect::ProbeAll);
+        }
+        if fault.breaks_connections()
+            && let Some(node) = self.nodes.iter_mut().find(|n| n.id == id)
+        {
+            node.steady_since = now;
         }
         if fault.counts() {
             self.signal(id, Signal::Faults(run), now, effects);

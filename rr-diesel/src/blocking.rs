@@ -18,7 +18,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let pool = RoutedPool::<PgConnection>::from_urls("postgres://primary/app", ["postgres://replica/app"])?;
-//! let conn = &mut pool.get();
+//! let conn = &mut pool.get()?;
 //! diesel::sql_query("UPDATE users SET seen = now()").execute(conn)?; // the primary
 //! diesel::sql_query("SELECT * FROM users").execute(conn)?; // a replica that has the update
 //! # Ok(())
@@ -33,6 +33,7 @@ mod copy;
 mod cursor;
 mod establish;
 mod load;
+mod login;
 mod node;
 mod opener;
 mod pool;
@@ -46,6 +47,7 @@ pub use builder::TransactionBuilder;
 pub use connection::{OnPrimary, RoutedConnection};
 pub use connector::NodeConnector;
 pub use cursor::RoutedCursor;
+pub use login::Login;
 pub use node::NodePool;
 pub use pool::{RoutedManager, RoutedPool};
 pub use transaction::RoutedTransactionManager;

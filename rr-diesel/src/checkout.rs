@@ -4,13 +4,19 @@
 //! that was given up half-way is not given back: the server is asked to stop, and the connection is closed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::QueryResult;
+use diesel::result::Error;
+use diesel_async::SimpleAsyncConnection;
+use rr_core::adapter::Ledger;
+use rr_core::engine::Fault;
 use rr_core::route::{Outcome, Route};
+use rr_core::topology::{Epoch, NodeId, Role};
 
-use crate::connector::{Connection, NodePool, PooledConnection};
+use crate::capture::MARK;
+use crate::connector::{Connection, DieselConnector, NodePool, PooledConnection};
 use crate::error;
 
 /// For a message to a server that may be gone.
@@ -28,6 +34,8 @@ pub(crate) struct Checkout {
 pub(crate) struct Work {
     begun: AtomicU64,
     ended: AtomicU64,
+    /// The server refused to write.
+    refused: AtomicBool,
 }
 
 impl Work {
@@ -49,12 +57,29 @@ impl Statement {
     pub(crate) fn done(&self) {
         self.work.ended.fetch_max(self.number, Ordering::Relaxed);
     }
+
+    /// The server has answered with this error, or was lost.
+    pub(crate) fn failed(&self, error: &Error) {
+        if error::is_lost(error) {
+            return;
+        }
+        if error::refuses_to_write(error) {
+            self.work.refused.store(true, Ordering::Relaxed);
+        }
+        self.done();
+    }
 }
 
 impl Checkout {
     pub(crate) fn new(connection: PooledConnection, mut route: Route<NodePool>) -> Self {
         route.begin();
         Self { connection: Some(connection), route: Some(route) }
+    }
+
+    /// For statements that write on behalf of this ledger.
+    pub(crate) fn writing(mut self, ledger: &Ledger<DieselConnector>) -> Self {
+        self.connection_mut().writes = Some(ledger.clone());
+        self
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -78,6 +103,11 @@ impl Checkout {
         }
     }
 
+    /// Which node was chosen, and when.
+    pub(crate) fn chosen(&self) -> (NodeId, Epoch) {
+        (self.route().node(), self.route().epoch())
+    }
+
     /// Announces a statement.
     pub(crate) fn statement(&self) -> Statement {
         let work = &self.connection().work;
@@ -92,9 +122,14 @@ impl Checkout {
 
     /// Says how the node did; the connection goes back when this is dropped.
     pub(crate) fn report(&mut self, outcome: Outcome) {
-        if let Some(route) = self.route.take() {
-            route.finish(outcome);
+        let refused = self.connection().work.refused.load(Ordering::Relaxed);
+        let Some(route) = self.route.take() else { return };
+        if refused {
+            self.connection().work.refused.store(false, Ordering::Relaxed);
         }
+        // Told at the end of a transaction: the primary may be none any more.
+        let was_deposed = refused && outcome == Outcome::Answered && route.role() == Role::Primary;
+        route.finish(if was_deposed { Outcome::Failed(Fault::ReadOnly) } else { outcome });
     }
 
     /// Runs something on the connection within the node's limit.
@@ -113,21 +148,29 @@ impl Checkout {
 impl Drop for Checkout {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        if connection.work.is_under_way() {
-            stop(&connection);
-        }
         connection.tell(None);
+        let writes = connection.writes.take();
+        if connection.work.is_under_way() {
+            stop(connection, writes);
+        }
     }
 }
 
-/// Closes the connection, and asks its server to stop working for it.
-fn stop(connection: &Connection) {
+/// Asks the server to stop working for the connection, and closes it.
+fn stop(connection: PooledConnection, writes: Option<Ledger<DieselConnector>>) {
     connection.discard();
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     let (token, tls) = (connection.conn.cancel_token(), connection.tls.clone());
+    let writing = writes.map(|ledger| (ledger, connection));
     drop(runtime.spawn(async move {
         if !matches!(tokio::time::timeout(CANCEL_LIMIT, tls.cancel(&token)).await, Ok(Ok(()))) {
             tracing::debug!(target: "rr", "a statement that nobody waits for could not be cancelled");
+        }
+        if let Some((ledger, connection)) = writing {
+            // It may have come too late. The answer to this comes behind the end of the write.
+            let mut conn = &connection.conn;
+            drop(tokio::time::timeout(CANCEL_LIMIT, conn.batch_execute(MARK)).await);
+            ledger.wrote(None);
         }
     }));
 }

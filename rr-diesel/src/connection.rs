@@ -74,7 +74,7 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        if self.hold.altered.load(Ordering::Relaxed) {
+        if self.hold.unfit_for_others() {
             self.checkout.discard();
         }
         if self.hold.lent.load(Ordering::Relaxed) {
@@ -245,7 +245,10 @@ impl RoutedPgConnection {
 
     /// The connection to the primary that this handle keeps from now on.
     async fn pinned(&self) -> QueryResult<&Pin> {
-        let pin = async || Ok(Pin::new(self.writer(Access::Session).await?, self.ledger.clone()));
+        let pin = async || {
+            let checkout = self.writer(Access::Session, &mut self.write_patience()).await?;
+            Ok(Pin::new(checkout, self.ledger.clone()))
+        };
         self.pin.get_or_try_init(pin).await
     }
 

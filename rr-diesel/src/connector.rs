@@ -25,7 +25,7 @@ pub(crate) use node::{Connection, PooledConnection};
 pub(crate) use settings::without_tls;
 pub(crate) use tls::Tls;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BeforeConnect = dyn Fn(NodeConfig, Config) -> BoxFuture<'static, Result<Config, BoxError>> + Send + Sync;
 
 /// Opens diesel-async connections to the nodes of a PostgreSQL cluster.

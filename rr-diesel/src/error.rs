@@ -54,9 +54,22 @@ pub(crate) const fn outcome(error: &Error) -> Outcome {
 }
 
 /// What an error of a write says about its node: a primary that refuses to write may be none any more.
-pub(crate) const fn write_outcome(error: &Error) -> Outcome {
+pub(crate) fn write_outcome(error: &Error) -> Outcome {
+    if refuses_to_write(error) { Outcome::Failed(Fault::ReadOnly) } else { outcome(error) }
+}
+
+/// Whether the server refused to write, as a standby does. Nothing has happened.
+pub(crate) fn refuses_to_write(error: &Error) -> bool {
     match error {
-        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => Outcome::Failed(Fault::ReadOnly),
-        error => outcome(error),
+        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => true,
+        Error::DatabaseError(DatabaseErrorKind::Unknown, information) => {
+            is_of_a_standby(information.message())
+        }
+        _ => false,
     }
+}
+
+/// Whether this is about what a standby does not have, such as serializable transactions and unlogged tables.
+pub(crate) fn is_of_a_standby(text: &str) -> bool {
+    text.contains("hot standby") || text.contains("during recovery")
 }

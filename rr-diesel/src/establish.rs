@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use diesel::{ConnectionError, ConnectionResult};
-use rr_core::config::{Config, ConfigBuilder, ConfigErrors, DatabaseUrl};
+use rr_core::config::{Config, ConfigErrors};
 use tokio::runtime::{Handle, Id};
 
 use crate::connection::RoutedPgConnection;
@@ -47,18 +47,7 @@ fn place(urls: &str) -> Place {
     Arc::clone(pools.entry(key).or_default())
 }
 
-/// The environment's settings, with these nodes. A list has all nodes; a single URL may have replicas in the environment,
-/// unless the environment speaks of another database.
+/// The environment's settings, with these nodes.
 pub(crate) fn config(urls: &str) -> Result<Config, ConfigErrors> {
-    let mut each = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
-    let primary = each.next().unwrap_or_default();
-    let mut config = Config::from_env()?;
-    let replicas: Vec<&str> = each.collect();
-    let is_other = DatabaseUrl::parse(primary)
-        .is_ok_and(|url| !config.primary.url.is_unset() && !url.same_server(&config.primary.url));
-    if is_other || !replicas.is_empty() {
-        config.replicas.clear();
-    }
-    let builder = ConfigBuilder::from(config).primary(primary);
-    replicas.into_iter().fold(builder, ConfigBuilder::replica).build()
+    Config::default().overlay_process_env_for(urls)
 }

@@ -60,6 +60,12 @@ impl Hold {
         Place::Yes
     }
 
+    /// Whether the connection must not go back to its pool: its session is not as it was, or a transaction is still open
+    /// (which pools let pass where it is a test's).
+    pub(crate) fn unfit_for_others(&self) -> bool {
+        self.altered.load(Ordering::Relaxed) || self.in_transaction.load(Ordering::Relaxed)
+    }
+
     /// Notes whether a transaction is open.
     pub(crate) fn note_transaction(&self, open: bool) {
         self.in_transaction.store(open, Ordering::Relaxed);

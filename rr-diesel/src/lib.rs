@@ -33,7 +33,7 @@ pub use pool::{PoolError, RoutedPool};
 pub use stream::RoutedStream;
 pub use transaction::{AsyncBody, RoutedTransactionManager, TransactionBuilder};
 
-/// The guide's code, compiled.
-#[cfg(doctest)]
+/// The guide's code, compiled. It has a section about `blocking`.
+#[cfg(all(doctest, feature = "blocking"))]
 #[doc = include_str!("../../docs/guide/diesel.md")]
 struct Guide;

@@ -46,6 +46,7 @@ impl RoutedStream {
             Some(Err(error)) => {
                 // The caller decides what the error says about the node.
                 self.rows = None;
+                self.statement.failed(&error);
                 self.statement.done();
                 return Err(error);
             }
@@ -71,6 +72,7 @@ impl RoutedStream {
 
     fn fail(&mut self, error: &diesel::result::Error) {
         self.rows = None;
+        self.statement.failed(error);
         self.statement.done();
         if let Some(checkout) = self.checkout.take() {
             if error::is_lost(error) {

@@ -15,7 +15,6 @@ use diesel_async::{
     TransactionManager,
 };
 use futures_util::future::join;
-use rr_core::adapter::Patience;
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome};
 
@@ -135,10 +134,16 @@ fn note_depth(conn: &mut RoutedPgConnection) {
 /// Begins a transaction on a connection to the primary, and keeps it. A connection that turns out to be dead is replaced:
 /// nothing has happened on it.
 async fn begin_on_primary(conn: &mut RoutedPgConnection, sql: Option<&str>) -> QueryResult<()> {
-    let mut patience = Patience::new(conn.router().config().write_wait);
+    let mut patience = conn.write_patience();
     loop {
-        let mut checkout = conn.writer(Access::Write).await?;
+        let mut checkout = conn.writer(Access::Write, &mut patience).await?;
+        let chosen = checkout.chosen();
         match begin(&mut checkout, sql).await {
+            Ok(()) => {
+                conn.keep(checkout);
+                note_depth(conn);
+                return Ok(());
+            }
             Err(error) if error::is_lost(&error) => {
                 checkout.discard();
                 checkout.finish(Outcome::Failed(Fault::Lost));
@@ -146,11 +151,11 @@ async fn begin_on_primary(conn: &mut RoutedPgConnection, sql: Option<&str>) -> Q
                     return Err(error);
                 }
             }
-            begun => {
-                begun?;
-                conn.keep(checkout);
-                note_depth(conn);
-                return Ok(());
+            Err(error) => {
+                checkout.finish(error::write_outcome(&error));
+                if !conn.is_deposed(chosen, &error, &mut patience).await {
+                    return Err(error);
+                }
             }
         }
     }

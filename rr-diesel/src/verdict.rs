@@ -21,9 +21,8 @@ pub(crate) fn verdict(error: &Error, role: Role) -> Verdict {
     let on_replica = role == Role::Replica;
     match error {
         error if error::is_lost(error) => Verdict::Clear(Next::Elsewhere(Fault::Lost)),
-        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) if on_replica => {
-            Verdict::Clear(Next::Misrouted)
-        }
+        // A primary that does not write either may be none any more: the way of writes finds out.
+        Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => Verdict::Clear(Next::Misrouted),
         Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) if on_replica => {
             Verdict::Clear(Next::Elsewhere(Fault::Conflict))
         }
@@ -31,7 +30,7 @@ pub(crate) fn verdict(error: &Error, role: Role) -> Verdict {
             let text = information.message();
             Verdict::IfAlive(if !on_replica || text.starts_with("canceling statement due to") {
                 Next::Tell
-            } else if text.contains("hot standby") || text.contains("during recovery") {
+            } else if error::is_of_a_standby(text) {
                 Next::Misrouted
             } else {
                 // A table that is not there yet, or simply an error: the primary has the last word.

@@ -1,25 +1,66 @@
-//! Opens SeaORM's pools, and says what SeaORM's errors mean for a node.
+//! Opens SeaORM's pools, one for each node, and the monitor's connections beside them.
 
-use std::str::FromStr;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rr_core::Connector;
-use rr_core::config::{PoolConfig, SslMode};
+use rr_core::adapter::Classes;
 use rr_core::connector::Target;
-use rr_core::engine::{Fault, TextRow, postgres};
+use rr_core::engine::{Fault, TextRow};
+use rr_core::sql::Dialect;
 use rr_core::topology::Role;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sea_orm::sqlx::{self};
-use sea_orm::{
-    ConnAcquireErr, ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector,
-};
+use sea_orm::sqlx::postgres::{PgPool, PgPoolOptions};
+use sea_orm::sqlx::{self, ConnectOptions as _};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector};
+
+use crate::error;
+
+mod node;
+mod settings;
+mod steady;
+
+pub use node::NodePool;
+pub(crate) use settings::Template;
+pub(crate) use steady::{Steady, Use};
 
 /// Opens the pools of a router with SeaORM's PostgreSQL driver.
 ///
 /// Each node has a pool of its own, which connects when it is first used. Connections are not asked whether they live
 /// before each use: that is a round trip per statement, and the monitor watches the node.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct SeaOrmConnector;
+#[derive(Clone, Default)]
+pub struct SeaOrmConnector {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Settings of SeaORM for nodes that have their own, by name, and for all others.
+    templates: BTreeMap<String, Template>,
+    template: Option<Template>,
+    classes: Classes,
+    /// All pools that are open.
+    pools: Mutex<Vec<Weak<PgPool>>>,
+    /// The pool behind references to a plain `DatabaseConnection`.
+    steady: OnceLock<Steady>,
+    closed: AtomicBool,
+    /// Why the monitor cannot connect, by node.
+    troubles: Mutex<BTreeMap<String, String>>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            templates: BTreeMap::new(),
+            template: None,
+            classes: Classes::new(Dialect::Postgres),
+            pools: Mutex::default(),
+            steady: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            troubles: Mutex::default(),
+        }
+    }
+}
 
 /// Why a node cannot be connected to or watched.
 #[derive(Debug, thiserror::Error)]
@@ -39,22 +80,61 @@ pub enum ConnectorError {
 impl SeaOrmConnector {
     /// A connector.
     #[must_use]
-    pub const fn new() -> Self {
-        Self
-    }
-}
-
-impl Connector for SeaOrmConnector {
-    type Pool = DatabaseConnection;
-    type Control = DatabaseConnection;
-    type Error = ConnectorError;
-
-    fn pool(&self, target: &Target) -> Result<DatabaseConnection, ConnectorError> {
-        let pool = pool_options(&target.pool).connect_lazy_with(options(target)?);
-        Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    async fn control(&self, target: &Target) -> Result<DatabaseConnection, ConnectorError> {
+    pub(crate) fn with_templates(template: Option<Template>, templates: BTreeMap<String, Template>) -> Self {
+        Self { inner: Arc::new(Inner { template, templates, ..Inner::default() }) }
+    }
+
+    /// What is known about statements.
+    pub(crate) fn classes(&self) -> &Classes {
+        &self.inner.classes
+    }
+
+    /// The pool behind references to a plain `DatabaseConnection`; there is one as soon as the router has started.
+    pub(crate) fn steady(&self) -> Option<&Steady> {
+        self.inner.steady.get()
+    }
+
+    /// Why nodes cannot be connected to; empty when all can.
+    pub(crate) fn troubles(&self) -> String {
+        let troubles = self.inner.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let each: Vec<String> = troubles.iter().map(|(node, why)| format!("`{node}`: {why}")).collect();
+        each.join("; ")
+    }
+
+    fn note_trouble<T>(&self, node: &str, opened: &Result<T, ConnectorError>) {
+        let mut troubles = self.inner.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        match opened {
+            Ok(_) => drop(troubles.remove(node)),
+            Err(error) => drop(troubles.insert(node.to_owned(), error.to_string())),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::Relaxed)
+    }
+
+    /// Closes all pools, and waits until their connections are closed.
+    pub(crate) async fn close(&self) {
+        self.inner.closed.store(true, Ordering::Relaxed);
+        let mut pools: Vec<PgPool> = {
+            let mut open = self.inner.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            open.drain(..).filter_map(|pool| pool.upgrade()).map(|pool| PgPool::clone(&pool)).collect()
+        };
+        pools.extend(self.steady().map(|steady| steady.pool().clone()));
+        for pool in pools {
+            pool.close().await;
+        }
+    }
+
+    fn template_of(&self, node: &str) -> Option<&Template> {
+        self.inner.templates.get(node).or(self.inner.template.as_ref())
+    }
+
+    async fn open_control(&self, target: &Target) -> Result<DatabaseConnection, ConnectorError> {
         // One connection that is never replaced behind the monitor's back: when it is gone, that is a finding.
         let pool = PgPoolOptions::new()
             .max_connections(1)
@@ -62,8 +142,38 @@ impl Connector for SeaOrmConnector {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false);
-        let pool: PgPool = pool.connect_with(options(target)?).await.map_err(connect_error)?;
+        let settings = settings::connect(self.template_of(&target.node.name), target)?;
+        let pool: PgPool =
+            pool.connect_with(settings.disable_statement_logging()).await.map_err(connect_error)?;
         Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+    }
+}
+
+impl Connector for SeaOrmConnector {
+    type Pool = NodePool;
+    type Control = DatabaseConnection;
+    type Error = ConnectorError;
+
+    fn pool(&self, target: &Target) -> Result<NodePool, ConnectorError> {
+        let template = self.template_of(&target.node.name);
+        let connect = settings::connect(template, target)?;
+        let options = settings::pool(template, &target.pool);
+        if target.role == Role::Primary {
+            let steady =
+                self.inner.steady.get_or_init(|| Steady::open(&target.node.name, &connect, &options));
+            steady.follow(&target.node.name, &connect);
+        }
+        let pool = Arc::new(options.connect_lazy_with(connect));
+        let mut pools = self.inner.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        Ok(NodePool::new(pool, &target.pool))
+    }
+
+    async fn control(&self, target: &Target) -> Result<DatabaseConnection, ConnectorError> {
+        let opened = self.open_control(target).await;
+        self.note_trouble(&target.node.name, &opened);
+        opened
     }
 
     async fn run(&self, control: &mut DatabaseConnection, sql: &str) -> Result<TextRow, ConnectorError> {
@@ -76,39 +186,8 @@ impl Connector for SeaOrmConnector {
     fn fault(&self, error: &ConnectorError, role: Role) -> Option<Fault> {
         match error {
             ConnectorError::Url | ConnectorError::NoRow => None,
-            ConnectorError::Database(error) => fault(error, role),
+            ConnectorError::Database(error) => error::fault(error, role),
         }
-    }
-}
-
-/// What an error of SeaORM says about the node that it came from; `None` when it says nothing about it.
-#[must_use]
-pub fn fault(error: &DbErr, role: Role) -> Option<Fault> {
-    match error {
-        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Some(Fault::Timeout),
-        DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Some(Fault::Lost),
-        DbErr::Conn(error) => Some(driver_fault(error, role).unwrap_or(Fault::Refused)),
-        DbErr::Exec(error) | DbErr::Query(error) => driver_fault(error, role),
-        _ => None,
-    }
-}
-
-fn driver_fault(error: &RuntimeErr, role: Role) -> Option<Fault> {
-    let RuntimeErr::SqlxError(error) = error else { return None };
-    match &**error {
-        sqlx::Error::Database(error) => {
-            error.code().and_then(|code| postgres::fault_of_sqlstate(&code, role == Role::Replica))
-        }
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            Some(Fault::Refused)
-        }
-        sqlx::Error::PoolTimedOut => Some(Fault::Timeout),
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => Some(Fault::Lost),
-        _ => None,
     }
 }
 
@@ -116,41 +195,8 @@ fn connect_error(error: sqlx::Error) -> ConnectorError {
     DbErr::Conn(RuntimeErr::SqlxError(error.into())).into()
 }
 
-fn pool_options(pool: &PoolConfig) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .min_connections(pool.min)
-        .max_connections(pool.max)
-        .acquire_timeout(pool.checkout_timeout)
-        .idle_timeout(pool.idle_timeout)
-        .max_lifetime(pool.max_lifetime)
-        .test_before_acquire(false)
-}
-
-fn options(target: &Target) -> Result<PgConnectOptions, ConnectorError> {
-    let mut options =
-        PgConnectOptions::from_str(target.node.url.expose()).map_err(|_| ConnectorError::Url)?;
-    options = options.ssl_mode(ssl_mode(target.tls.mode));
-    if let Some(file) = &target.tls.root_cert {
-        options = options.ssl_root_cert(file);
-    }
-    if let Some(file) = &target.tls.client_cert {
-        options = options.ssl_client_cert(file);
-    }
-    if let Some(file) = &target.tls.client_key {
-        options = options.ssl_client_key(file);
-    }
-    if target.role == Role::Replica {
-        options = options.options([("default_transaction_read_only", "on")]);
-    }
-    Ok(options)
-}
-
-const fn ssl_mode(mode: SslMode) -> PgSslMode {
-    match mode {
-        SslMode::Disable => PgSslMode::Disable,
-        SslMode::Require => PgSslMode::Require,
-        SslMode::VerifyCa => PgSslMode::VerifyCa,
-        SslMode::VerifyFull => PgSslMode::VerifyFull,
-        _ => PgSslMode::Prefer,
+impl fmt::Debug for SeaOrmConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeaOrmConnector").field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }

@@ -1,25 +1,45 @@
-//! SeaORM over rr's router: a pool of SeaORM's own for every node.
+//! SeaORM connections that read from replicas and write to the primary.
 //!
-//! This version holds the [`SeaOrmConnector`]: with it a [`Router`](rr_core::Router) watches a cluster over SeaORM's
-//! driver and hands out [`DatabaseConnection`](sea_orm::DatabaseConnection)s of the node that a statement belongs to. The
-//! connection that is used like a `DatabaseConnection` and routes by itself stands on top of it, and is not here yet.
+//! An application connects with [`RoutedConnection::connect`] instead of `Database::connect`, and names
+//! [`RoutedConnection`] where it named `DatabaseConnection`. Nothing else changes: each statement goes to the node that it
+//! belongs to, at the moment when it runs.
 //!
 //! ```no_run
-//! use rr_core::{Config, Outcome, Request, Router};
-//! use rr_seaorm::SeaOrmConnector;
-//! use sea_orm::ConnectionTrait;
+//! use rr_seaorm::RoutedConnection;
+//! use sea_orm::{ConnectionTrait, Statement};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let config = Config::builder().primary("postgres://app@db-1/app").replica("postgres://app@db-2/app").build()?;
-//! let router = Router::builder(SeaOrmConnector::new()).config(config).start().await?;
+//! # async fn example() -> Result<(), sea_orm::DbErr> {
+//! // The replicas are in the environment: RR_REPLICA_URLS=postgres://app@db-2/app,postgres://app@db-3/app
+//! let db = RoutedConnection::connect("postgres://app@db-1/app").await?;
 //!
-//! let route = router.route(&Request::read(router.requirement(None, None)))?;
-//! route.pool().execute_unprepared("SELECT 1").await?;
-//! route.finish(Outcome::Answered);
+//! let question = Statement::from_string(db.get_database_backend(), "SELECT 1");
+//! db.query_one_raw(question).await?; // a replica
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Behind it there is a pool of SeaORM's own for every node, opened by the [`SeaOrmConnector`]. What a statement is, its
+//! type says where SeaORM has one for it, and its text otherwise.
 
+mod connection;
 mod connector;
+mod error;
+mod hint;
+mod job;
+mod metric;
+#[cfg(feature = "schema-sync")]
+mod schema;
+mod stream;
+mod transaction;
 
-pub use connector::{ConnectorError, SeaOrmConnector, fault};
+pub use connection::RoutedConnection;
+pub use connector::{ConnectorError, NodePool, SeaOrmConnector};
+pub use error::{RoutingError, fault, routing_error};
+pub use hint::RouteHints;
+pub use stream::RoutedStream;
+pub use transaction::RoutedTransaction;
+
+/// The guide's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/seaorm.md")]
+struct Guide;

@@ -1,14 +1,17 @@
 //! What a handle's reads must see, and what its writes have made others see.
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::config::Unscoped;
 use crate::connector::Connector;
 use crate::consistency::Consistency;
 use crate::position::Position;
-use crate::requirement::Requirement;
+use crate::requirement::{Requirement, Seen};
+use crate::route::Route;
 use crate::router::Router;
 use crate::scope;
-use crate::session::Session;
+use crate::session::{LastRead, Session};
 
 /// The registers that a handle reads and writes: the router's, and its session's.
 ///
@@ -22,19 +25,32 @@ pub struct Ledger<C: Connector> {
     pub session: Option<Session>,
     /// The handle's own level, in place of the configured one.
     pub consistency: Option<Consistency>,
+    /// What a handle without a session read last; `None` for a handle that many use at once.
+    last_read: Option<Arc<LastRead>>,
 }
 
 impl<C: Connector> Clone for Ledger<C> {
     fn clone(&self) -> Self {
-        Self { router: self.router.clone(), session: self.session.clone(), consistency: self.consistency }
+        Self {
+            router: self.router.clone(),
+            session: self.session.clone(),
+            consistency: self.consistency,
+            last_read: self.last_read.clone(),
+        }
     }
 }
 
 impl<C: Connector> Ledger<C> {
-    /// That of a handle without a session.
+    /// That of a handle without a session, which one task uses at a time: its reads do not go back in time.
     #[must_use]
-    pub const fn new(router: Router<C>) -> Self {
-        Self { router, session: None, consistency: None }
+    pub fn new(router: Router<C>) -> Self {
+        Self { last_read: Some(Arc::default()), ..Self::shared(router) }
+    }
+
+    /// That of a handle without a session that is shared by many tasks. What one of them has seen binds no other.
+    #[must_use]
+    pub const fn shared(router: Router<C>) -> Self {
+        Self { router, session: None, consistency: None, last_read: None }
     }
 
     /// What the handle's reads must see now.
@@ -46,11 +62,39 @@ impl<C: Connector> Ledger<C> {
     /// As [`Ledger::requirement`], for a call that has a level of its own.
     #[must_use]
     pub fn requirement_at(&self, call: Option<Consistency>) -> Requirement {
-        let level = call.or(self.consistency);
         scope::look(|scope| {
+            let level = call.or(self.consistency).or_else(|| scope?.level);
             let session = self.session.as_ref().or_else(|| scope?.session.as_ref());
-            self.router.requirement(session, level.or_else(|| scope?.level))
+            let mut requirement = self.router.requirement(session, level);
+            if session.is_none()
+                && let Some(last_read) = self.own_reads(level)
+            {
+                requirement.seen = last_read.get();
+            }
+            requirement
         })
+    }
+
+    /// Notes that a read has been served: later reads of its session, or else of the handle, see no earlier state.
+    ///
+    /// To be called when the statement has taken its snapshot: with its first row, or its end.
+    pub fn served<P>(&self, route: &Route<P>) {
+        let level = self.level_at(route.level());
+        match (self.session(), self.own_reads(Some(level))) {
+            (Some(session), _) if level == Consistency::Session => {
+                session.read_on(route.node(), self.router.now(), route.under());
+            }
+            (None, Some(last_read)) => last_read.note(route.node(), self.router.now(), route.under()),
+            (Some(_), _) | (None, None) => {}
+        }
+    }
+
+    /// Where this handle remembers its reads by itself, while it works for no session.
+    fn own_reads(&self, level: Option<Consistency>) -> Option<&LastRead> {
+        let config = self.router.config();
+        let wanted = level.unwrap_or(config.consistency) == Consistency::Session
+            && config.unscoped == Unscoped::Router;
+        self.last_read.as_deref().filter(|_| wanted)
     }
 
     /// The level of the handle's reads.
@@ -96,7 +140,12 @@ impl<C: Connector> Ledger<C> {
     /// Notes a write, should it be given up before it is known how it ended.
     #[must_use = "a suspect that is dropped counts as a write"]
     pub fn suspect(&self) -> Suspect<'_, C> {
-        Suspect { ledger: self, session: self.session(), open: true }
+        let session = self.session();
+        let follows = match &session {
+            Some(session) => session.follows(),
+            None => self.last_read.as_ref().and_then(|last_read| last_read.get()),
+        };
+        Suspect { ledger: self, session, open: true, follows }
     }
 }
 
@@ -128,6 +177,8 @@ pub struct Suspect<'a, C: Connector> {
     /// The one for which the write began: it may end in another task.
     session: Option<Session>,
     open: bool,
+    /// The last read before it.
+    follows: Option<Seen>,
 }
 
 impl<C: Connector> Suspect<'_, C> {
@@ -135,6 +186,13 @@ impl<C: Connector> Suspect<'_, C> {
     pub fn wrote(mut self, position: Option<&Position>) {
         self.open = false;
         self.ledger.wrote_in(self.session.as_ref(), position);
+        // Whatever was read before, on whatever node, is in a position of the primary that was asked for afterwards.
+        let Some(seen) = self.follows.filter(|_| position.is_some()) else { return };
+        match (&self.session, &self.ledger.last_read) {
+            (Some(session), _) => session.settle_by_write(seen),
+            (None, Some(last_read)) => last_read.settle(seen),
+            (None, None) => {}
+        }
     }
 
     /// How it ended, and where if it wrote and that is known.

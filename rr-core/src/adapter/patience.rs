@@ -30,6 +30,13 @@ impl Patience {
         now < *self.deadline.get_or_insert_with(|| now + limit)
     }
 
+    /// How much time is left.
+    pub fn left(&mut self) -> Duration {
+        let limit = self.limit;
+        let now = Instant::now();
+        self.deadline.get_or_insert_with(|| now + limit).saturating_duration_since(now)
+    }
+
     /// How long to pause before another try, if there is time for one.
     pub fn next_pause(&mut self) -> Option<Duration> {
         if !self.has_time() {

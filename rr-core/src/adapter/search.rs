@@ -85,7 +85,7 @@ pub enum Next {
     Elsewhere(Fault),
     /// Only the primary can tell.
     Primary,
-    /// It is no read: the replica refused to write, and nothing has happened.
+    /// It is no read: the node refused to write, and nothing has happened.
     Misrouted,
 }
 
@@ -96,8 +96,9 @@ impl Next {
         match (fault, role) {
             (None, _) => Self::Tell,
             (Some(Fault::NotThereYet), Role::Replica) => Self::Primary,
-            (Some(Fault::ReadOnly), Role::Replica) => Self::Misrouted,
-            (Some(Fault::NotThereYet | Fault::ReadOnly), Role::Primary) => Self::Tell,
+            // A primary that does not write either may be none any more: whoever runs writes finds out.
+            (Some(Fault::ReadOnly), _) => Self::Misrouted,
+            (Some(Fault::NotThereYet), Role::Primary) => Self::Tell,
             (Some(fault), _) => Self::Elsewhere(fault),
         }
     }

@@ -60,9 +60,8 @@ impl Wish {
     /// How a statement with this wish is run.
     #[must_use]
     pub fn way(&self, classified: &Classified) -> Way {
-        match classified.class {
+        match classified.effect() {
             StatementClass::Session => Way::Keep,
-            _ if classified.hint == Some(Hint::Session) => Way::Keep,
             // A replica that is asked to write refuses, and nothing has happened: no harm in believing the author.
             StatementClass::Write if self.place == Some(Place::Replica) => Way::Read,
             StatementClass::Read => Way::Read,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::builder::ConfigBuilder;
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::{
     GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, SESSION_KEYS, Target, variable_form,
@@ -53,6 +54,28 @@ impl Config {
             }
         }
         self.overlay_env(variables)
+    }
+
+    /// This configuration with this process's environment over it and these nodes: what an application gets that connects
+    /// to `urls`, the primary and perhaps, after commas, replicas.
+    ///
+    /// A list has all nodes. A single URL may have replicas in the environment, unless the environment speaks of another
+    /// database.
+    ///
+    /// # Errors
+    /// As [`Config::overlay_env`], and when the configuration is wrong.
+    pub fn overlay_process_env_for(self, urls: &str) -> Result<Self, ConfigErrors> {
+        let mut each = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
+        let primary = each.next().unwrap_or_default();
+        let replicas: Vec<&str> = each.collect();
+        let mut config = self.overlay_process_env()?;
+        let is_other = DatabaseUrl::parse(primary)
+            .is_ok_and(|url| !config.primary.url.is_unset() && !url.same_server(&config.primary.url));
+        if is_other || !replicas.is_empty() {
+            config.replicas.clear();
+        }
+        let builder = ConfigBuilder::from(config).primary(primary);
+        replicas.into_iter().fold(builder, ConfigBuilder::replica).build()
     }
 
     /// This configuration with these environment variables over it.

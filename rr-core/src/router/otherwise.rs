@@ -36,7 +36,8 @@ impl<C: Connector> Router<C> {
 
     /// A replica that would serve, were it not for positions. Limits of staleness hold.
     fn stale(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> Option<Route<C::Pool>> {
-        let requirement = Requirement { covers: None, after: None, ..request.requirement.clone() };
+        let requirement =
+            Requirement { covers: None, after: None, seen: None, ..request.requirement.clone() };
         let eased = Request { requirement, ..request.clone() };
         let Decision::Node(index, _) = self.decide(snapshot, &eased) else { return None };
         if snapshot.topology.primary_index() == Ok(index) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Router;
 use super::waiting::Waiting;
+use super::{Router, settle};
 use crate::config::LostWrites;
 use crate::connector::Connector;
 use crate::position::Position;
@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::tally::Step;
 use crate::time::{Moment, Wall};
 use crate::token::{Claims, LostWrite, Token, TokenError};
-use crate::topology::{HealthState, Topology};
+use crate::topology::{HealthState, NodeId, Topology};
 
 /// A session as a token, and whether it says exactly what the session wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ use crate::topology::{HealthState, Topology};
 pub struct Export {
     /// The token.
     pub token: Token,
-    /// Whether every write has its position in it. If not, whoever resumes it asks the primary where its log ends, and
-    /// reads until then from the primary: nothing is lost, and it costs one more question.
+    /// Whether everything that was written and seen has its position in it. If not, whoever resumes it asks the primary
+    /// where its log ends, and reads until then from the primary: nothing is lost, and it costs one more question.
     pub exact: bool,
 }
 
@@ -51,9 +51,9 @@ impl<C: Connector> Router<C> {
         let shared = &self.inner.shared;
         let snapshot = shared.snapshot.load();
         let topology = &*snapshot.topology;
-        self.settle(topology, session);
-        // Whether something is unplaced is looked at before the position: a write in between is in the position.
-        let unplaced = session.unplaced_since().is_some();
+        settle(session, topology);
+        // Whether something is unplaced is looked at before the positions: what is placed in between is in them.
+        let (unplaced, follows) = (session.unplaced_since().is_some(), session.follows().is_some());
         let cluster = topology.system().ok_or(TokenError::ClusterUnknown)?;
         let mut claims = Claims::new(cluster, now, shared.config.session.token_lifetime);
         let history = topology.primary().ok().and_then(|primary| primary.applied.as_ref());
@@ -64,6 +64,7 @@ impl<C: Connector> Router<C> {
             _ => position,
         };
         claims.unplaced = unplaced;
+        claims.unplaced_read = follows;
         claims.primary = session.demands_primary();
         let (wrote, saw) = (session.last_write(), session.last_read());
         claims.saw = saw.filter(|saw| wrote.as_ref().is_none_or(|wrote| !wrote.covers(saw))).map(short);
@@ -79,15 +80,18 @@ impl<C: Connector> Router<C> {
     /// # Errors
     /// As [`Router::token`].
     pub async fn export(&self, session: &Session, patience: Duration) -> Result<Export, TokenError> {
-        if session.unplaced_since().is_some() {
-            self.look(patience, |topology| {
-                self.settle(topology, session);
-                session.unplaced_since().is_none().then_some(())
-            })
-            .await;
+        let placed = |topology: &Topology| {
+            settle(session, topology);
+            is_placed(session).then_some(())
+        };
+        if !is_placed(session) {
+            // What was written is in a sample of the primary; what was read, in one of whoever served it.
+            let server = session.follows().and_then(|seen| seen.node);
+            let server = server.filter(|_| session.unplaced_since().is_none());
+            self.look(patience, server, placed).await;
         }
         let token = self.token(session)?;
-        Ok(Export { token, exact: session.unplaced_since().is_none() })
+        Ok(Export { token, exact: is_placed(session) })
     }
 
     /// The session that a token stands for.
@@ -137,7 +141,7 @@ impl<C: Connector> Router<C> {
                 Standing::Reached => Some(Ok(())),
                 Standing::Impossible => Some(Err(TokenError::Future)),
             };
-            if ahead && let Some(Err(refused)) = self.look(shared.config.causal_wait, look).await {
+            if ahead && let Some(Err(refused)) = self.look(shared.config.causal_wait, None, look).await {
                 return Err(refused);
             }
         }
@@ -151,6 +155,9 @@ impl<C: Connector> Router<C> {
         // It was issued before now: a sample of the primary that is taken from now on has it.
         if claims.unplaced {
             session.wrote_unplaced(asked_at);
+        }
+        if claims.unplaced_read {
+            session.read_somewhere(asked_at);
         }
         if claims.primary {
             session.demand_primary();
@@ -169,17 +176,13 @@ impl<C: Connector> Router<C> {
         Some(lost)
     }
 
-    /// Tells a session the newest sample of the primary.
-    pub(super) fn settle(&self, topology: &Topology, session: &Session) {
-        if let Ok(primary) = topology.primary()
-            && let (Some(at), Some(position)) = (primary.sampled_at, &primary.applied)
-        {
-            session.settle(at, position);
-        }
-    }
-
-    /// Has the primary asked (and everybody else once), until the topology has an answer or `patience` is over.
-    async fn look<T>(&self, patience: Duration, answer: impl Fn(&Topology) -> Option<T>) -> Option<T> {
+    /// Has a node (or else the primary, and everybody once) asked, until the topology has an answer or `patience` is over.
+    async fn look<T>(
+        &self,
+        patience: Duration,
+        node: Option<NodeId>,
+        answer: impl Fn(&Topology) -> Option<T>,
+    ) -> Option<T> {
         let shared = &self.inner.shared;
         let mut published = shared.published.subscribe();
         let waiting = {
@@ -187,9 +190,14 @@ impl<C: Connector> Router<C> {
             if let Some(answer) = answer(&snapshot.topology) {
                 return Some(answer);
             }
-            let primary = snapshot.topology.primary_index().ok();
-            snapshot.members.iter().for_each(|member| member.common.poke.notify_one());
-            primary.map(|index| Waiting::on(&snapshot, index))
+            let of = |id| snapshot.topology.nodes().iter().position(|node| node.id == id);
+            let asked = node.and_then(of);
+            if asked.is_none() {
+                snapshot.members.iter().for_each(|member| member.common.poke.notify_one());
+            }
+            asked
+                .or_else(|| snapshot.topology.primary_index().ok())
+                .map(|index| Waiting::on(&snapshot, index))
         };
         let deadline = tokio::time::Instant::now() + patience;
         let found = loop {
@@ -202,6 +210,11 @@ impl<C: Connector> Router<C> {
         drop(waiting);
         found
     }
+}
+
+/// Whether everything that the session wrote and saw has a position.
+fn is_placed(session: &Session) -> bool {
+    session.unplaced_since().is_none() && session.follows().is_none()
 }
 
 /// Whether the primary has reached what somebody claims to have written or seen before `asked_at`.

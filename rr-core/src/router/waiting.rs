@@ -130,14 +130,16 @@ impl<C: Connector> Router<C> {
             && !worth_waiting(snapshot, &self.ask(&snapshot.topology, request), patience).is_empty()
     }
 
-    /// Has the replicas that are closest to what the read needs (and the primary, where a write has yet to be placed)
+    /// Has the replicas that are closest to what the read needs (and the primary, where a write or a read has yet to be placed)
     /// asked until the guards are dropped.
     fn wait_on(&self, request: &Request<'_>, patience: Duration) -> Vec<Waiting> {
         let snapshot = self.inner.shared.snapshot.load();
         let topology = &*snapshot.topology;
         let ask = self.ask(topology, request);
         let promising = promising(topology, worth_waiting(&snapshot, &ask, patience));
-        let unplaced = request.requirement.after.and_then(|_| topology.primary_index().ok());
+        let needed = &request.requirement;
+        let unplaced = needed.after.is_some() || needed.seen.is_some();
+        let unplaced = topology.primary_index().ok().filter(|_| unplaced);
         let asked = promising.into_iter().chain(unplaced);
         asked.map(|index| Waiting::on(&snapshot, index)).collect()
     }
@@ -184,9 +186,9 @@ fn worth_waiting<P>(snapshot: &Snapshot<P>, ask: &Ask<'_>, patience: Duration) -
     behind(topology, ask).iter().filter(worth).collect()
 }
 
-/// Whether the node waits for a sample of the primary, and need not move itself.
+/// Whether the node waits for a sample of somebody else, and need not move itself.
 fn is_unplaced(topology: &Topology, ask: &Ask<'_>, index: usize) -> bool {
-    ask.verdict(topology, index) == Err(Rejection::WriteUnplaced)
+    matches!(ask.verdict(topology, index), Err(Rejection::WriteUnplaced | Rejection::ReadUnplaced))
 }
 
 /// Of replicas that are behind, up to two that are worth waiting for: any of those whose data is about as fresh as the

@@ -24,6 +24,7 @@ const UNPLACED: u8 = 1;
 const PRIMARY: u8 = 2;
 const WROTE: u8 = 4;
 const SAW: u8 = 8;
+const UNPLACED_READ: u8 = 16;
 
 /// Bytes of the time of issue: seconds for 34 000 years.
 const SECONDS: usize = 5;
@@ -53,6 +54,7 @@ impl Body {
         body.put(&[VERSION])?;
         body.put(&key)?;
         body.put(&[flag(claims.unplaced, UNPLACED)
+            | flag(claims.unplaced_read, UNPLACED_READ)
             | flag(claims.primary, PRIMARY)
             | flag(claims.wrote.is_some(), WROTE)
             | flag(claims.saw.is_some(), SAW)])?;
@@ -95,7 +97,7 @@ pub(super) fn read(body: &[u8]) -> Result<Claims, TokenError> {
 fn claims(body: &[u8]) -> Option<Claims> {
     let mut rest = Reader(body.get(HEADER..)?);
     let [flags] = rest.take()?;
-    if flags & !(UNPLACED | PRIMARY | WROTE | SAW) != 0 {
+    if flags & !(UNPLACED | UNPLACED_READ | PRIMARY | WROTE | SAW) != 0 {
         return None;
     }
     let cluster = u64::from_be_bytes(rest.take()?);
@@ -104,6 +106,7 @@ fn claims(body: &[u8]) -> Option<Claims> {
     let issued_at = Wall::from_seconds(u64::from_be_bytes(seconds));
     let mut claims = Claims::new(cluster, issued_at, Duration::from_secs(rest.number()?));
     claims.unplaced = flags & UNPLACED != 0;
+    claims.unplaced_read = flags & UNPLACED_READ != 0;
     claims.primary = flags & PRIMARY != 0;
     if flags & WROTE != 0 {
         claims.wrote = Some(rest.position()?);

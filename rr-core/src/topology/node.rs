@@ -166,6 +166,8 @@ pub struct Node {
     pub sampled_at: Option<Moment>,
     /// Probes that it did not answer since the last one that it did.
     pub failures: u32,
+    /// It has been up without a break since then, as far as is known: it has not gone back to an earlier state.
+    pub steady_since: Moment,
     /// Its data was current at this moment.
     pub fresh_as_of: Option<Moment>,
     /// How far its log is behind the primary's.
@@ -199,6 +201,7 @@ impl Node {
             ceiling: None,
             sampled_at: None,
             failures: 0,
+            steady_since: Moment::ORIGIN,
             fresh_as_of: None,
             lag_bytes: None,
             weight: 100,

@@ -46,13 +46,15 @@ pub struct SessionLayer<C: Connector> {
 struct Settings {
     cookie: Option<CookieSettings>,
     header: bool,
+    writes_only: bool,
 }
 
 impl<C: Connector> SessionLayer<C> {
     /// Sessions in cookies.
     #[must_use]
     pub fn new(router: &Router<C>) -> Self {
-        let settings = Settings { cookie: Some(CookieSettings::default()), header: false };
+        let settings =
+            Settings { cookie: Some(CookieSettings::default()), header: false, writes_only: false };
         Self { router: router.clone(), settings: Arc::new(settings) }
     }
 
@@ -68,6 +70,14 @@ impl<C: Connector> SessionLayer<C> {
     #[must_use]
     pub fn with_header(self) -> Self {
         let settings = Settings { header: true, ..(*self.settings).clone() };
+        Self { settings: Arc::new(settings), ..self }
+    }
+
+    /// Clients get a new token only for what they wrote. Then a client that only reads gets none, and its answers may be
+    /// cached; but on another process its reads may go back in time.
+    #[must_use]
+    pub fn writes_only(self) -> Self {
+        let settings = Settings { writes_only: true, ..(*self.settings).clone() };
         Self { settings: Arc::new(settings), ..self }
     }
 
@@ -239,8 +249,13 @@ impl<C: Connector> SessionLayer<C> {
 }
 
 impl Arrival {
+    /// Whether something was read of which no position is known yet.
+    fn has_read(&self) -> bool {
+        self.session.follows().is_some()
+    }
+
     /// Whether its client needs a new token: for something new, or one in place of many.
-    fn has_advanced(&self) -> bool {
+    fn has_advanced(&self, by_reads: bool) -> bool {
         let grown = |before: &Option<Position>, now: Option<Position>| {
             now.is_some_and(|now| before.as_ref().is_none_or(|before| !before.covers(&now)))
         };
@@ -249,7 +264,7 @@ impl Arrival {
             (one, other) => one.clone().or_else(|| other.clone()),
         };
         grown(&self.wrote, self.session.last_write())
-            || grown(&known, self.session.last_read())
+            || by_reads && (grown(&known, self.session.last_read()) || self.has_read())
             || self.unplaced.is_some()
             || self.session.unplaced_since().is_some()
             || self.covered.len() > 1

@@ -87,6 +87,8 @@ pub(super) struct NodeState {
     pub(super) came_from: Option<Timeline>,
     /// It was a replica when it was asked at this moment.
     pub(super) standby_at: Option<Moment>,
+    /// When it was last found out that it had been away, or that it had less than before.
+    pub(super) steady_since: Moment,
     pub(super) lag: ReplicaLag,
     pub(super) draining: bool,
     /// Because of who it claims to be.
@@ -151,6 +153,7 @@ impl NodeState {
         node.applied.clone_from(&self.applied);
         node.ceiling.clone_from(&self.ceiling);
         node.sampled_at = self.sampled_at;
+        node.steady_since = self.steady_since;
         node.fresh_as_of = if is_primary { self.sampled_at } else { self.lag.fresh_as_of() };
         node.lag_bytes = if is_primary { Some(0) } else { self.lag.bytes() };
         node.weight = self.health.effective_weight(self.spec.weight, &config.health, now);

@@ -1,5 +1,8 @@
 //! An application that has never heard of rr, on a cluster.
 
+#[path = "../../../rr-diesel/tests/application/models.rs"]
+mod models;
+
 /// As it was written.
 mod plain {
     use plain_diesel_async as diesel_async;
@@ -14,20 +17,29 @@ mod swapped {
     include!("application.rs");
 }
 
+use std::time::Duration;
+
 use rr_tests::cluster::Cluster;
 
-type Error = Box<dyn std::error::Error>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The same story, told by one database and by a cluster whose only standby lags for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn empty(cluster: &Cluster) -> Result<(), Error> {
+    cluster.primary().sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    Ok(())
+}
+
+/// The same story, told by one database and by a cluster whose standbys lag for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_is_swapped_by_one_line() -> Result<(), Error> {
     let cluster = Cluster::builder().replicas(2).start().await?;
     let urls: Vec<String> = cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect();
     let alone = plain::story(&urls[0]).await?;
-    cluster.primary().sql("DROP TABLE comment, post, __diesel_schema_migrations; DROP TYPE mood").await?;
+    empty(&cluster).await?;
     assert_eq!(swapped::story(&urls.join(",")).await?, alone);
-    cluster.primary().sql("DROP TABLE comment, post, __diesel_schema_migrations; DROP TYPE mood").await?;
-    cluster.wait_caught_up(std::time::Duration::from_secs(20)).await?;
+    empty(&cluster).await?;
     for replica in cluster.replicas() {
         replica.pause_replay().await?;
     }
@@ -43,10 +55,10 @@ async fn an_application_is_swapped_by_one_line() -> Result<(), Error> {
 async fn its_reads_are_on_replicas() -> Result<(), Error> {
     let cluster = Cluster::builder().replicas(1).start().await?;
     let urls: Vec<String> = cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect();
-    let setup = "CREATE TABLE post (id int, title text); INSERT INTO post VALUES (1, 'a'); \
+    let setup = "CREATE TABLE visit (id int); INSERT INTO visit VALUES (1); \
                  CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'";
     cluster.primary().sql(setup).await?;
-    cluster.wait_caught_up(std::time::Duration::from_secs(20)).await?;
+    cluster.wait_caught_up(PATIENCE).await?;
     assert!(swapped::where_am_i(&urls.join(",")).await?);
     assert!(!swapped::where_am_i(&urls[0]).await?);
     assert!(plain::where_am_i(&urls[1]).await?);

@@ -31,7 +31,8 @@ use crate::instrument::Shared;
 /// used again or dropped.
 pub struct RoutedConnection<C: Routable> {
     pub(super) opener: Opener<C>,
-    pub(super) pin: Option<Pin<C>>,
+    /// Boxed, since most of the time there is none.
+    pub(super) pin: Option<Box<Pin<C>>>,
     /// Connections that rows are being read off, or were; one for each try.
     pub(super) attached: Vec<Option<Checkout<C>>>,
     /// The connection that was lent out by [`Self::replica`].
@@ -55,7 +56,7 @@ pub(super) struct Pin<C: Routable> {
 
 impl<C: Routable> Drop for Pin<C> {
     fn drop(&mut self) {
-        if *self.hold.altered.get_mut() {
+        if self.hold.unfit_for_others() {
             self.checkout.lease.discard();
         }
         if *self.hold.lent.get_mut() {
@@ -189,7 +190,7 @@ impl<C: Routable> RoutedConnection<C> {
     pub(super) fn keep(&mut self, checkout: Checkout<C>) -> &mut Pin<C> {
         let ledger = self.opener.ledger.clone();
         let hold = Hold::of(checkout.role());
-        self.pin.insert(Pin { checkout, ledger, hold })
+        self.pin.insert(Box::new(Pin { checkout, ledger, hold }))
     }
 
     /// Gives up the connection of a transaction that has ended.
@@ -208,7 +209,8 @@ impl<C: Routable> RoutedConnection<C> {
     /// The connection to the primary that this handle keeps from now on.
     pub(super) fn pinned(&mut self) -> QueryResult<&mut Pin<C>> {
         if self.pin.is_none() {
-            let checkout = self.opener.writer(Access::Session, Care::Once)?;
+            let mut patience = self.opener.write_patience();
+            let checkout = self.opener.writer(Access::Session, Care::Once, &mut patience)?;
             self.keep(checkout);
         }
         match &mut self.pin {

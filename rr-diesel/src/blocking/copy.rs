@@ -30,11 +30,14 @@ where
             }
             return copied;
         }
-        let mut checkout = conn.opener.writer(Access::Write, Care::Once)?;
+        let mut patience = conn.opener.write_patience();
+        let mut checkout = conn.opener.writer(Access::Write, Care::Once, &mut patience)?;
         let suspect = conn.opener.ledger.suspect();
         let copied = self.execute(checkout.conn());
-        if copied.is_ok() {
-            suspect.wrote(position(&mut checkout).as_ref());
+        match copied.is_ok() {
+            true => suspect.wrote(position(&mut checkout).as_ref()),
+            // The server may be the primary no more. What is copied can be read once only, and so is not sent again.
+            false => conn.opener.router().probe_now(),
         }
         checkout.report(Outcome::Answered);
         copied

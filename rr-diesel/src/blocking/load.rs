@@ -16,7 +16,7 @@ use super::connection::{Pin, RoutedConnection};
 use super::cursor::{End, RoutedCursor};
 use super::node::Care;
 use super::opener::{Checkout, next, report};
-use super::run::Known;
+use super::run::{Known, note_refusal};
 use crate::error;
 use crate::run::Place;
 
@@ -62,12 +62,13 @@ where
     C::Backend: QueryMetadata<T::SqlType>,
 {
     let Pin { checkout, ledger, hold } = pin;
-    let ledger = &*ledger;
-    let wrote = (hold.prepare(known.classified.class, &known.sql) == Place::Yes).then_some(ledger);
+    let (ledger, role) = (&*ledger, checkout.role());
+    let wrote = (hold.prepare(known.classified.effect(), &known.sql) == Place::Yes).then_some(ledger);
     match RoutedCursor::attached(LoadConnection::<B>::load(checkout.conn(), source)) {
         Ok(rows) => Ok(rows.ending(End { route: None, wrote, outcome: Outcome::Answered })),
         Err(error) => {
             note_write(wrote.is_some() && error::is_lost(&error), ledger);
+            note_refusal(role, ledger, &error);
             Err(error)
         }
     }
@@ -98,18 +99,22 @@ impl<C: Routable> RoutedConnection<C> {
         let opener = &*opener;
         let mut search = Search::new(opener.router(), known.wish.clone());
         let mut writes = known.way() == Way::Write;
+        let mut patience = opener.write_patience();
         let mut failed = Error::NotFound;
         attached.resize_with(TRIES, || None);
         for place in attached {
             let checkout = match writes {
-                true => opener.writer(Access::Write, Care::Once)?,
+                true => opener.writer(Access::Write, Care::Once, &mut patience)?,
                 false => opener.reader(&mut search)?,
             };
-            let role = checkout.role();
+            let (role, chosen) = (checkout.role(), checkout.chosen());
             let Checkout { lease, route } = place.insert(checkout);
             let rows = LoadConnection::<B>::load(&mut lease.connection().conn, source.clone());
             let error = match RoutedCursor::attached(rows) {
                 Ok(rows) => {
+                    if !writes && let Some(route) = route {
+                        opener.ledger.served(route);
+                    }
                     let wrote = writes.then_some(&opener.ledger);
                     return Ok(rows.ending(End { route: Some(route), wrote, outcome: Outcome::Answered }));
                 }
@@ -118,7 +123,11 @@ impl<C: Routable> RoutedConnection<C> {
             if writes {
                 note_write(error::is_lost(&error), &opener.ledger);
                 report(route, error::write_outcome(&error));
-                return Err(error);
+                if !opener.is_deposed(chosen, &error, &mut patience) {
+                    return Err(error);
+                }
+                failed = error;
+                continue;
             }
             let outcome = match next(&error, role) {
                 Next::Tell => {

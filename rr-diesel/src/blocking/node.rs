@@ -7,7 +7,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use rr_core::topology::Role;
 use tokio::runtime::Handle;
 
 use super::backend::Routable;
+use super::login::Door;
 use crate::connector::ConnectError;
 use crate::instrument::Relay;
 
@@ -34,7 +36,7 @@ pub struct NodePool<C: Routable> {
 }
 
 struct Shared<C> {
-    address: String,
+    door: Door,
     role: Role,
     max: u32,
     min: u32,
@@ -81,10 +83,10 @@ pub(super) enum Care {
 }
 
 impl<C: Routable> NodePool<C> {
-    pub(super) fn new(address: String, role: Role, config: &PoolConfig, runtime: &Handle) -> Self {
+    pub(super) fn new(door: Door, role: Role, config: &PoolConfig, runtime: &Handle) -> Self {
         let time = |limit: Option<Duration>| limit.filter(|limit| !limit.is_zero());
         let shared = Arc::new(Shared {
-            address,
+            door,
             role,
             max: config.max.max(1),
             min: config.min,
@@ -210,12 +212,13 @@ impl<C: Routable> Shared<C> {
         }
         match receive.recv_timeout(self.connect_timeout) {
             Ok(opened) => opened,
-            Err(_) => Err(ConnectError::Slow(self.connect_timeout)),
+            Err(RecvTimeoutError::Timeout) => Err(ConnectError::Slow(self.connect_timeout)),
+            Err(RecvTimeoutError::Disconnected) => Err(ConnectError::Hook("it panicked".into())),
         }
     }
 
     fn establish(&self) -> Result<Box<Connection<C>>, ConnectError> {
-        let mut conn = C::establish(&self.address).map_err(ConnectError::Driver)?;
+        let mut conn = C::establish(&self.door.address()?).map_err(ConnectError::Driver)?;
         let set_up = conn.set_up(self.role, self.statement_timeout);
         set_up.map_err(|error| {
             ConnectError::SetUp(diesel::ConnectionError::CouldntSetupConfiguration(error))

@@ -9,7 +9,7 @@ use rr_core::Router;
 use rr_core::adapter::{Ledger, Next, Patience, Search};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request, Route};
-use rr_core::topology::{NodeId, Role};
+use rr_core::topology::{Epoch, NodeId, Role};
 
 use super::backend::Routable;
 use super::connector::NodeConnector;
@@ -36,6 +36,11 @@ impl<C: Routable> Checkout<C> {
 
     pub(super) fn node(&self) -> Option<NodeId> {
         self.route.as_ref().map(Route::node)
+    }
+
+    /// Which node was chosen, and when.
+    pub(super) fn chosen(&self) -> Option<(NodeId, Epoch)> {
+        self.route.as_ref().map(|route| (route.node(), route.epoch()))
     }
 
     /// Says how the node did; the connection goes back when this is dropped.
@@ -108,13 +113,20 @@ impl<C: Routable> Opener<C> {
     }
 
     /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
-    pub(super) fn writer(&self, access: Access, care: Care) -> QueryResult<Checkout<C>> {
+    pub(super) fn writer(
+        &self,
+        access: Access,
+        care: Care,
+        patience: &mut Patience,
+    ) -> QueryResult<Checkout<C>> {
         let router = self.router();
-        let mut patience = Patience::new(router.config().write_wait);
         loop {
             let request = if access == Access::Session { Request::session() } else { Request::write() };
             let error = match router.route(&request) {
-                Err(none) => self.no_route(&none),
+                Err(none) => {
+                    router.probe_now();
+                    self.no_route(&none)
+                }
                 Ok(route) => match route.pool().checkout(care) {
                     Ok(lease) => return Ok(self.adopt(lease, route)),
                     Err(refused) => {
@@ -133,10 +145,39 @@ impl<C: Routable> Opener<C> {
                     }
                 },
             };
-            if !pause(&mut patience) {
+            if !pause(patience) {
                 return Err(error);
             }
         }
+    }
+
+    /// Notes that a read was served.
+    pub(super) fn served(&self, checkout: &Checkout<C>) {
+        if let Some(route) = &checkout.route {
+            self.ledger.served(route);
+        }
+    }
+
+    /// How long writes wait for a primary.
+    pub(super) fn write_patience(&self) -> Patience {
+        Patience::new(self.router().config().write_wait)
+    }
+
+    /// Whether the node refused because it is the primary no more, so that the statement may go to the one that is.
+    pub(super) fn is_deposed(
+        &self,
+        chosen: Option<(NodeId, Epoch)>,
+        error: &Error,
+        patience: &mut Patience,
+    ) -> bool {
+        let Some((node, epoch)) = chosen.filter(|_| error::refuses_to_write(error)) else { return false };
+        let router = self.router();
+        let asking = router.is_deposed(node, epoch, patience.left());
+        let deposed = runtime::wait(router.connector().runtime(), asking);
+        if deposed {
+            tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");
+        }
+        deposed
     }
 
     fn adopt(&self, mut lease: Lease<C>, mut route: Route<NodePool<C>>) -> Checkout<C> {

@@ -25,8 +25,16 @@ impl<C: Routable> RoutedPool<C> {
     /// # Errors
     /// When the settings are wrong.
     pub fn start(config: Config) -> Result<Self, PoolError> {
-        let runtime = runtime::handle().map_err(PoolError::Thread)?;
-        let builder = Router::builder(NodeConnector::new(runtime.clone())).config(config);
+        Self::start_with(NodeConnector::new()?, config)
+    }
+
+    /// Starts with a connector of one's own making; see [`NodeConnector::before_connect`].
+    ///
+    /// # Errors
+    /// When the settings are wrong.
+    pub fn start_with(connector: NodeConnector<C>, config: Config) -> Result<Self, PoolError> {
+        let runtime = connector.runtime().clone();
+        let builder = Router::builder(connector).config(config);
         Ok(Self { router: runtime::wait(&runtime, builder.start())? })
     }
 
@@ -51,9 +59,18 @@ impl<C: Routable> RoutedPool<C> {
         Self::start(Config::from_env()?)
     }
 
-    /// A handle. Nothing is taken out of any pool before it is used, so that this neither waits nor fails.
+    /// A handle. Nothing is taken out of any pool before it is used, so this neither waits nor fails; it gives a result
+    /// because other pools' `get` does.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn get(&self) -> Result<RoutedConnection<C>, PoolError> {
+        Ok(self.handle())
+    }
+
+    /// A handle.
     #[must_use]
-    pub fn get(&self) -> RoutedConnection<C> {
+    pub fn handle(&self) -> RoutedConnection<C> {
         RoutedConnection::new(self.router.clone())
     }
 
@@ -117,7 +134,7 @@ impl<C: Routable> r2d2::ManageConnection for RoutedManager<C> {
     type Error = r2d2::Error;
 
     fn connect(&self) -> Result<RoutedConnection<C>, r2d2::Error> {
-        Ok(self.pool.get())
+        Ok(self.pool.handle())
     }
 
     fn is_valid(&self, handle: &mut RoutedConnection<C>) -> Result<(), r2d2::Error> {

@@ -3,9 +3,10 @@
 use diesel::QueryResult;
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
-use rr_core::adapter::{Next, Search, Suspect, Way, Wish};
+use rr_core::adapter::{Ledger, Next, Search, Suspect, Way, Wish};
 use rr_core::route::{Access, Outcome};
-use rr_core::sql::{Classified, StatementClass, classify};
+use rr_core::sql::{Classified, StatementClass, scan};
+use rr_core::topology::Role;
 
 use super::backend::Routable;
 use super::connection::{Pin, RoutedConnection};
@@ -69,7 +70,7 @@ impl<C: Routable> RoutedConnection<C> {
     ) -> QueryResult<R> {
         self.put_back();
         if self.pin.is_some() || known.way() == Way::Keep {
-            return run_on(self.pinned()?, known.classified.class, &known.sql, work);
+            return run_on(self.pinned()?, known.classified.effect(), &known.sql, work);
         }
         match known.way() {
             Way::Read => self.read(known, work),
@@ -83,6 +84,7 @@ impl<C: Routable> RoutedConnection<C> {
             let mut checkout = self.opener.reader(&mut search)?;
             let error = match work(checkout.conn()) {
                 Ok(done) => {
+                    self.opener.served(&checkout);
                     checkout.report(Outcome::Answered);
                     return Ok(done);
                 }
@@ -115,18 +117,35 @@ impl<C: Routable> RoutedConnection<C> {
         }
     }
 
-    /// Runs something on the primary, once.
-    pub(super) fn write<R>(&mut self, work: impl FnOnce(&mut C) -> QueryResult<R>) -> QueryResult<R> {
-        let mut checkout = self.opener.writer(Access::Write, Care::Once)?;
-        let suspect = self.opener.ledger.suspect();
-        let done = work(checkout.conn());
-        settle(Some(suspect), &done, &mut checkout);
-        checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
-        done
+    /// Runs something that writes on the primary, once.
+    pub(super) fn write<R>(&mut self, work: impl FnMut(&mut C) -> QueryResult<R>) -> QueryResult<R> {
+        self.run_on_primary(Place::Yes, work)
+    }
+
+    /// Runs something on the primary. What a server refuses because it is the primary no more is run on the one that is.
+    fn run_on_primary<R>(
+        &mut self,
+        place: Place,
+        mut work: impl FnMut(&mut C) -> QueryResult<R>,
+    ) -> QueryResult<R> {
+        let mut patience = self.opener.write_patience();
+        loop {
+            let mut checkout = self.opener.writer(Access::Write, Care::Once, &mut patience)?;
+            let suspect = (place == Place::Yes).then(|| self.opener.ledger.suspect());
+            let done = work(checkout.conn());
+            settle(suspect, &done, &mut checkout);
+            let chosen = checkout.chosen();
+            checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
+            drop(checkout);
+            match done {
+                Err(error) if self.opener.is_deposed(chosen, &error, &mut patience) => {}
+                done => return done,
+            }
+        }
     }
 
     /// Runs something that writes on the connection that the handle keeps, or else on the primary.
-    pub(super) fn write_here<R>(&mut self, work: impl FnOnce(&mut C) -> QueryResult<R>) -> QueryResult<R> {
+    pub(super) fn write_here<R>(&mut self, work: impl FnMut(&mut C) -> QueryResult<R>) -> QueryResult<R> {
         self.put_back();
         match &mut self.pin {
             Some(pin) => run_on(pin, StatementClass::Write, "", work),
@@ -137,17 +156,12 @@ impl<C: Routable> RoutedConnection<C> {
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) fn run_batch(&mut self, sql: &str) -> QueryResult<()> {
         self.put_back();
-        let class = classify(sql, C::DIALECT);
+        let class = scan(sql, C::DIALECT).effect();
         if self.pin.is_some() || class == StatementClass::Session {
             return run_on(self.pinned()?, class, sql, |conn| conn.batch_execute(sql));
         }
-        if class == StatementClass::Read {
-            let mut checkout = self.opener.writer(Access::Write, Care::Once)?;
-            let done = checkout.conn().batch_execute(sql);
-            checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
-            return done;
-        }
-        self.write(|conn| conn.batch_execute(sql))
+        let place = if class == StatementClass::Read { Place::No } else { Place::Yes };
+        self.run_on_primary(place, |conn| conn.batch_execute(sql))
     }
 }
 
@@ -169,8 +183,24 @@ pub(super) fn run_on<C: Routable, R>(
     let ledger = pin.ledger.clone();
     let suspect = (place == Place::Yes).then(|| ledger.suspect());
     let done = work(pin.checkout.conn());
+    if done.is_ok()
+        && class == StatementClass::Read
+        && let Some(route) = &pin.checkout.route
+    {
+        ledger.served(route);
+    }
     settle(suspect, &done, &mut pin.checkout);
+    if let Err(error) = &done {
+        note_refusal(pin.checkout.role(), &ledger, error);
+    }
     done
+}
+
+/// A primary that refuses to write within a transaction may be none any more: the next one should know.
+pub(super) fn note_refusal<C: Routable>(role: Role, ledger: &Ledger<NodeConnector<C>>, error: &Error) {
+    if role == Role::Primary && error::refuses_to_write(error) {
+        ledger.router.probe_now();
+    }
 }
 
 /// Notes how a write ended, and where.

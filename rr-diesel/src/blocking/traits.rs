@@ -112,6 +112,7 @@ impl<C: Routable> MultiConnectionHelper for RoutedConnection<C> {
 impl<C, Changes, Output> UpdateAndFetchResults<Changes, Output> for RoutedConnection<C>
 where
     C: Routable + UpdateAndFetchResults<Changes, Output>,
+    Changes: Copy,
 {
     fn update_and_fetch(&mut self, changeset: Changes) -> QueryResult<Output> {
         self.write_here(|conn| conn.update_and_fetch(changeset))

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use diesel::QueryResult;
 use diesel::connection::{AnsiTransactionManager, TransactionManager, TransactionManagerStatus};
 use diesel::result::Error;
-use rr_core::adapter::{Patience, Search};
+use rr_core::adapter::Search;
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome};
 
@@ -104,17 +104,28 @@ pub(super) fn begin<C: Routable>(
 /// Begins a transaction on a connection to the primary, and keeps it. A connection that turns out to be dead is replaced:
 /// nothing has happened on it.
 fn begin_on_primary<C: Routable>(conn: &mut RoutedConnection<C>, sql: Option<&str>) -> QueryResult<()> {
-    let mut patience = Patience::new(conn.router().config().write_wait);
+    let mut patience = conn.opener.write_patience();
     loop {
-        let mut checkout = conn.opener.writer(Access::Write, Care::Replayable)?;
+        let mut checkout = conn.opener.writer(Access::Write, Care::Replayable, &mut patience)?;
         match begin_at(&mut checkout, sql) {
+            Ok(()) => {
+                keep(conn, checkout);
+                return Ok(());
+            }
             Err(error) if error::is_lost(&error) => {
                 checkout.report(Outcome::Failed(Fault::Lost));
                 if !pause(&mut patience) {
                     return Err(error);
                 }
             }
-            begun => return begun.map(|()| keep(conn, checkout)),
+            Err(error) => {
+                let chosen = checkout.chosen();
+                checkout.report(error::write_outcome(&error));
+                drop(checkout);
+                if !conn.opener.is_deposed(chosen, &error, &mut patience) {
+                    return Err(error);
+                }
+            }
         }
     }
 }

@@ -18,10 +18,11 @@ use crate::run::{Got, Want, one};
 use crate::stream::RoutedStream;
 use crate::verdict::{Verdict, verdict};
 
-/// For a node to show that it is alive after an error that does not say.
+/// For a node to show that it has closed the connection, after an error that does not say.
 const PING: Duration = Duration::from_millis(500);
 
 /// What a statement has for its caller.
+#[expect(clippy::large_enum_variant, reason = "nearly all are rows, and a box costs more than a copy")]
 pub(super) enum Answer {
     Rows(RoutedStream),
     Count(usize),
@@ -146,6 +147,9 @@ impl RoutedPgConnection {
             }
         };
         drop(noted);
+        if answer.is_ok() {
+            self.ledger.served(checkout.route());
+        }
         match answer {
             Ok(Answer::Rows(mut rows)) => {
                 rows.hold(checkout);
@@ -164,12 +168,17 @@ impl RoutedPgConnection {
 async fn next(error: &Error, role: Role, checkout: &Checkout) -> Next {
     match verdict(error, role) {
         Verdict::Clear(next) => next,
-        Verdict::IfAlive(next) if is_alive(checkout).await => next,
-        Verdict::IfAlive(_) => Next::Elsewhere(Fault::ShuttingDown),
+        Verdict::IfAlive(_) if is_closed(checkout).await => Next::Elsewhere(Fault::ShuttingDown),
+        Verdict::IfAlive(next) => next,
     }
 }
 
-async fn is_alive(checkout: &Checkout) -> bool {
+/// Whether the server has closed the connection. One that is only slow has said what is wrong with the statement.
+async fn is_closed(checkout: &Checkout) -> bool {
     let mut conn = &checkout.connection().conn;
-    matches!(tokio::time::timeout(PING, conn.batch_execute(crate::capture::MARK)).await, Ok(Ok(())))
+    let pinged = tokio::time::timeout(PING, conn.batch_execute(crate::capture::MARK)).await;
+    if pinged.is_err() {
+        checkout.discard();
+    }
+    matches!(pinged, Ok(Err(_)))
 }

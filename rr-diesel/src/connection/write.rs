@@ -1,14 +1,16 @@
 //! Everything that is no read: on the primary, once.
 
 use diesel::QueryResult;
+use diesel::result::Error;
 use rr_core::adapter::{Patience, Way};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request};
-use rr_core::sql::{Dialect, StatementClass, classify};
+use rr_core::sql::{Dialect, StatementClass, scan};
+use rr_core::topology::{Epoch, NodeId};
 
 use super::read::Answer;
 use super::{Pin, RoutedPgConnection};
-use crate::checkout::{Checkout, Statement};
+use crate::checkout::Checkout;
 use crate::error;
 use crate::lower::Lowered;
 use crate::run::{Got, Place, Want, batch, run};
@@ -32,32 +34,87 @@ impl RoutedPgConnection {
         self.pin.get().is_none() && lowered.wish.way(&lowered.classified) == Way::Read
     }
 
+    /// Runs a statement on the primary, once.
     pub(super) async fn write(&self, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let checkout = self.writer(Access::Write).await?;
+        let mut patience = self.write_patience();
+        let cancelled = self.running.cancelled();
+        loop {
+            let checkout = self.writer(Access::Write, &mut patience).await?;
+            let chosen = checkout.chosen();
+            let error = match self.try_write(checkout, lowered, want).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut patience).await
+            {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn try_write(&self, checkout: Checkout, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
         let statement = checkout.statement();
         let suspect = self.ledger.suspect();
         let noted = self.running.note(checkout.connection());
         let (got, position) = run(&checkout, lowered, want, Place::Yes).await;
-        drop(noted);
-        match got {
-            Ok(got) => {
-                suspect.wrote(position.as_ref());
-                Ok(answer(got, statement, Some(checkout)))
+        let answer = match got {
+            Ok(Got::Count(count)) => {
+                statement.done();
+                Ok(Answer::Count(count))
+            }
+            Ok(Got::Rows(rows)) => {
+                // The first row is here already: the position was asked for behind it.
+                let mut rows = RoutedStream::new(rows, statement, None);
+                checkout.within(rows.peek()).await.map(|()| Answer::Rows(rows))
             }
             Err(error) => {
-                if !error::is_lost(&error) {
-                    statement.done();
-                    suspect.cleared();
-                }
+                statement.failed(&error);
+                Err(error)
+            }
+        };
+        drop(noted);
+        suspect.settle(error::ended(answer.as_ref().err()), position.as_ref());
+        match answer {
+            Ok(Answer::Rows(mut rows)) => {
+                rows.hold(checkout);
+                Ok(Answer::Rows(rows))
+            }
+            Ok(count) => {
+                checkout.finish(Outcome::Answered);
+                Ok(count)
+            }
+            Err(error) => {
                 checkout.finish(error::write_outcome(&error));
                 Err(error)
             }
         }
     }
 
+    /// How long writes wait for a primary.
+    pub(crate) fn write_patience(&self) -> Patience {
+        Patience::new(self.router().config().write_wait)
+    }
+
+    /// Whether the node refused because it is the primary no more, so that the statement may go to the one that is.
+    pub(crate) async fn is_deposed(
+        &self,
+        (node, epoch): (NodeId, Epoch),
+        error: &Error,
+        patience: &mut Patience,
+    ) -> bool {
+        if !error::refuses_to_write(error) {
+            return false;
+        }
+        let deposed = Box::pin(self.router().is_deposed(node, epoch, patience.left())).await;
+        if deposed {
+            tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");
+        }
+        deposed
+    }
+
     /// Runs a statement on the connection that this handle keeps.
     async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let place = pin.hold.prepare(lowered.classified.class, &lowered.sql);
+        let place = pin.hold.prepare(lowered.classified.effect(), &lowered.sql);
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
         let noted = self.running.note(pin.checkout.connection());
@@ -67,11 +124,20 @@ impl RoutedPgConnection {
             suspect.settle(error::ended(got.as_ref().err()), position.as_ref());
         }
         match got {
-            Ok(got) => Ok(answer(got, statement, None)),
-            Err(error) => {
-                if !error::is_lost(&error) {
-                    statement.done();
+            Ok(got) => {
+                if lowered.classified.class == StatementClass::Read {
+                    self.ledger.served(pin.checkout.route());
                 }
+                match got {
+                    Got::Count(count) => {
+                        statement.done();
+                        Ok(Answer::Count(count))
+                    }
+                    Got::Rows(rows) => Ok(Answer::Rows(RoutedStream::new(rows, statement, None))),
+                }
+            }
+            Err(error) => {
+                statement.failed(&error);
                 Err(error)
             }
         }
@@ -79,20 +145,34 @@ impl RoutedPgConnection {
 
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) async fn run_batch(&self, sql: &str) -> QueryResult<()> {
-        let class = classify(sql, Dialect::Postgres);
+        let class = scan(sql, Dialect::Postgres).effect();
         let pin = match self.pin.get() {
             Some(pin) => Some(pin),
             None if class == StatementClass::Session => Some(self.pinned().await?),
             None => None,
         };
-        let own;
-        let (checkout, place) = match pin {
-            Some(pin) => (&pin.checkout, pin.hold.prepare(class, sql)),
-            None => {
-                own = self.writer(Access::Write).await?;
-                (&own, if class == StatementClass::Read { Place::No } else { Place::Yes })
+        if let Some(pin) = pin {
+            return self.try_batch(&pin.checkout, sql, pin.hold.prepare(class, sql)).await;
+        }
+        let place = if class == StatementClass::Read { Place::No } else { Place::Yes };
+        let mut patience = self.write_patience();
+        let cancelled = self.running.cancelled();
+        loop {
+            let checkout = self.writer(Access::Write, &mut patience).await?;
+            let chosen = checkout.chosen();
+            let Err(error) = self.try_batch(&checkout, sql, place).await else {
+                checkout.finish(Outcome::Answered);
+                return Ok(());
+            };
+            checkout.finish(error::write_outcome(&error));
+            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut patience).await
+            {
+                return Err(error);
             }
-        };
+        }
+    }
+
+    async fn try_batch(&self, checkout: &Checkout, sql: &str, place: Place) -> QueryResult<()> {
         let statement = checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
         let noted = self.running.note(checkout.connection());
@@ -101,24 +181,27 @@ impl RoutedPgConnection {
         if let Some(suspect) = suspect {
             suspect.settle(error::ended(ran.as_ref().err()), position.as_ref());
         }
-        if !ran.as_ref().is_err_and(error::is_lost) {
-            statement.done();
+        match &ran {
+            Ok(()) => statement.done(),
+            Err(error) => statement.failed(error),
         }
         ran
     }
 
     /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
-    pub(crate) async fn writer(&self, access: Access) -> QueryResult<Checkout> {
+    pub(crate) async fn writer(&self, access: Access, patience: &mut Patience) -> QueryResult<Checkout> {
         let router = self.router();
-        let mut patience = Patience::new(router.config().write_wait);
         loop {
             let request = if access == Access::Session { Request::session() } else { Request::write() };
             let error = match router.route(&request) {
-                Err(none) => error::no_route(&none, &router.connector().troubles()),
+                Err(none) => {
+                    router.probe_now();
+                    error::no_route(&none, &router.connector().troubles())
+                }
                 Ok(route) => match route.pool().checkout().await {
                     Ok(mut connection) => {
                         self.adopt(&mut connection);
-                        return Ok(Checkout::new(connection, route));
+                        return Ok(Checkout::new(connection, route).writing(&self.ledger));
                     }
                     Err(refused) => {
                         let error = error::no_connection(route.name(), &refused);
@@ -135,22 +218,9 @@ impl RoutedPgConnection {
                     }
                 },
             };
-            if !patience.pause().await {
+            if !Box::pin(patience.pause()).await {
                 return Err(error);
             }
         }
-    }
-}
-
-fn answer(got: Got, statement: Statement, checkout: Option<Checkout>) -> Answer {
-    match got {
-        Got::Count(count) => {
-            statement.done();
-            if let Some(checkout) = checkout {
-                checkout.finish(Outcome::Answered);
-            }
-            Answer::Count(count)
-        }
-        Got::Rows(rows) => Answer::Rows(RoutedStream::new(rows, statement, checkout)),
     }
 }

@@ -26,10 +26,10 @@ pub enum ConnectError {
     #[error("there are no trusted authorities to check the server with ({0}); set `tls.root_cert`")]
     Authorities(String),
     /// The certificates cannot be used together.
-    #[error("the TLS settings cannot be used")]
+    #[error("the TLS settings cannot be used: {0}")]
     Tls(#[source] rustls::Error),
     /// The application's own hook failed.
-    #[error("the hook before connecting failed")]
+    #[error("the hook before connecting failed: {0}")]
     Hook(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server refused, or cannot be reached.
     #[error("cannot connect: {}", chain(.0))]
@@ -41,7 +41,7 @@ pub enum ConnectError {
     #[error("no connection within {0:?} (`connect_timeout`)")]
     Slow(Duration),
     /// The session could not be set up after connecting.
-    #[error("cannot set up the session")]
+    #[error("cannot set up the session: {0}")]
     SetUp(#[source] diesel::ConnectionError),
     /// All connections of the pool were in use for too long.
     #[error(

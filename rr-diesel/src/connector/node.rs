@@ -13,12 +13,13 @@ use bb8::{ManageConnection, QueueStrategy};
 use diesel::connection::CacheSize;
 use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
+use rr_core::adapter::Ledger;
 use rr_core::config::PoolConfig;
 use rr_core::position::{Position, Timeline};
 use tokio::sync::Notify;
 use tokio_postgres::NoTls;
 
-use super::{ConnectError, Door, Tls};
+use super::{ConnectError, DieselConnector, Door, Tls};
 use crate::checkout::Work;
 use crate::instrument::{Relay, Shared};
 
@@ -155,6 +156,7 @@ impl Manager {
             timeline: OnceLock::new(),
             capture: false,
             captured: None,
+            writes: None,
         }))
     }
 }
@@ -206,6 +208,8 @@ pub(crate) struct Connection {
     pub(crate) capture: bool,
     /// ... and where the last commit ended, if that was asked for; the inner `None` when it could not be told.
     pub(crate) captured: Option<Option<Position>>,
+    /// Who is to know when a write that was given up half-way has ended; while it is taken out for writing.
+    pub(crate) writes: Option<Ledger<DieselConnector>>,
 }
 
 impl Connection {

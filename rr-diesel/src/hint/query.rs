@@ -22,6 +22,8 @@ use rr_core::adapter::Place;
 use super::ask;
 
 /// Tells a routed connection where a query is to run. Harmless on every other connection.
+///
+/// A query within another one takes no hint, because it does not run by itself: the outer one does.
 pub trait RouteHints: AsQuery + Sized {
     /// Runs it on the primary.
     fn use_primary(self) -> Hinted<Self::Query> {

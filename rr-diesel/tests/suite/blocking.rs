@@ -11,9 +11,16 @@ use crate::support::{self, PLACE, Place, Result};
 mod consistency;
 mod failures;
 mod hints;
+mod kinds;
+mod load;
+mod outages;
 mod pools;
+mod promotions;
+mod readers;
 mod routes;
 mod surface;
+mod tls;
+mod types;
 
 type RoutedPool = rr_diesel::blocking::RoutedPool<PgConnection>;
 type RoutedConnection = rr_diesel::blocking::RoutedConnection<PgConnection>;

@@ -83,3 +83,39 @@ async fn a_transaction_that_only_reads_places_nothing() -> Result {
     assert_eq!(pool.router().process_session().last_write(), None);
     Ok(())
 }
+
+/// Reads of a handle, and of two handles of one session that take turns.
+#[tokio::test]
+async fn nobody_goes_back_in_time_while_another_process_writes() -> Result {
+    let cluster = boot(2).await?;
+    let pool = pool(&cluster).await?;
+    let session = Session::new();
+    let mut own = pool.handle();
+    let mut of_session = [pool.handle().with_session(&session), pool.handle().with_session(&session)];
+    let mut newest = [0; 2];
+    let mut by_replicas = 0;
+    for round in 0..400 {
+        match round {
+            // From here on the two replicas differ, and one of them goes away in the middle.
+            50 => cluster.replica(1)?.pause_replay().await?,
+            200 => cluster.replica(2)?.kill9().await?,
+            300 => cluster.replica(1)?.resume_replay().await?,
+            _ => {}
+        }
+        cluster.primary().sql("INSERT INTO note (text) VALUES ('of another process')").await?;
+        for (who, conn) in [(0, &mut own), (1, &mut of_session[round % 2])] {
+            let (count, standby) = note::table
+                .select((
+                    diesel::dsl::count_star(),
+                    diesel::dsl::sql::<diesel::sql_types::Bool>("on_standby()"),
+                ))
+                .get_result::<(i64, bool)>(conn)
+                .await?;
+            assert!(count >= newest[who], "round {round}: {count} after {}", newest[who]);
+            newest[who] = count;
+            by_replicas += usize::from(standby);
+        }
+    }
+    assert!(by_replicas > 400, "{by_replicas} of 800 reads were served by replicas");
+    Ok(())
+}

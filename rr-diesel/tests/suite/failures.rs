@@ -1,10 +1,12 @@
 //! Servers that go away, and callers that do.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use diesel::connection::InstrumentationEvent;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::StreamExt;
 use rr_diesel::RoutedPool;
 use rr_tests::cluster::Cluster;
@@ -103,6 +105,40 @@ async fn a_node_that_hangs_loses_the_statement_to_another() -> Result {
         assert_ne!(place(&mut pool.handle()).await?.port, port);
     }
     hung.sigcont(rr_tests::cluster::Part::Everything)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_slow_server_is_not_taken_for_one_that_is_gone() -> Result {
+    let cluster = boot(1).await?;
+    let settings = config(&cluster).with(|config| {
+        // Only what statements meet counts.
+        config.monitor.interval = Duration::from_secs(60);
+        config.max_lag = None;
+    });
+    let pool = RoutedPool::start(settings.build()?).await?;
+    place(&mut pool.handle()).await?;
+    place(pool.handle().use_primary()).await?;
+    let runs = Arc::new(Mutex::new(0));
+    let mut conn = pool.handle();
+    conn.set_instrumentation({
+        let runs = Arc::clone(&runs);
+        move |event: InstrumentationEvent<'_>| {
+            if matches!(event, InstrumentationEvent::StartQuery { .. }) {
+                *runs.lock().unwrap() += 1;
+            }
+        }
+    });
+    for node in cluster.nodes() {
+        node.link().delay(Duration::from_millis(350)).await?;
+    }
+    let error = sql_query("SELECT nonsense").execute(&mut conn).await.unwrap_err().to_string();
+    assert!(error.contains("\"nonsense\" does not exist"), "{error}");
+    assert_eq!(*runs.lock().unwrap(), 2, "the replica said it, and the primary confirmed it");
+    for node in cluster.nodes() {
+        node.link().heal().await?;
+    }
+    assert!(place(&mut conn).await?.standby);
     Ok(())
 }
 

@@ -2,12 +2,16 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+mod cancellation;
 mod consistency;
 mod failures;
 mod handle;
 mod hints;
+mod kinds;
 mod load;
+mod outages;
 mod pools;
+mod promotions;
 mod readers;
 mod routes;
 mod support;

@@ -1,47 +1,10 @@
-//! Which node serves which statement, as the server tells it.
+//! Where transactions, sessions and misjudged statements go, as the server tells it. `kinds.rs` has the statements.
 
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::support::{Result, boot, note, place, pool, standby_says};
-
-#[tokio::test]
-async fn statements_go_where_they_belong() -> Result {
-    let cluster = boot(2).await?;
-    cluster
-        .primary()
-        .sql(
-            "CREATE FUNCTION touch() RETURNS bool LANGUAGE sql VOLATILE AS \
-             $$ UPDATE note SET stars = stars + 1; SELECT on_standby() $$; \
-             INSERT INTO note (text) VALUES ('first')",
-        )
-        .await?;
-    cluster.wait_caught_up(crate::support::PATIENCE).await?;
-    let pool = pool(&cluster).await?;
-    let conn = &mut pool.get().await?;
-    let table = [
-        ("SELECT on_standby() AS standby", true),
-        ("SELECT on_standby() AS standby FROM note LIMIT 1", true),
-        ("WITH x AS (SELECT 1) SELECT on_standby() AS standby FROM x", true),
-        ("SELECT standby FROM (VALUES (on_standby())) v (standby)", true),
-        ("/*rr:primary*/ SELECT on_standby() AS standby", false),
-        ("SELECT on_standby() AS standby FROM note FOR UPDATE", false),
-        ("SELECT on_standby() AS standby FROM note FOR SHARE SKIP LOCKED", false),
-        ("INSERT INTO note (text) VALUES ('x') RETURNING on_standby() AS standby", false),
-        (
-            "WITH x AS (INSERT INTO note (text) VALUES ('y') RETURNING 1) SELECT on_standby() AS standby FROM x",
-            false,
-        ),
-        ("UPDATE note SET stars = 1 RETURNING on_standby() AS standby", false),
-        ("DELETE FROM note WHERE text = 'x' RETURNING on_standby() AS standby", false),
-        ("SELECT on_standby() AS standby, nextval('note_id_seq')", false),
-    ];
-    for (sql, standby) in table {
-        assert_eq!(standby_says(conn, sql).await?, standby, "{sql}");
-    }
-    Ok(())
-}
 
 #[tokio::test]
 async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {

@@ -8,7 +8,7 @@ use diesel_async::{AsyncConnectionCore, RunQueryDsl};
 use rr_core::Config;
 use rr_core::config::ConfigBuilder;
 use rr_diesel::{RoutedPgConnection, RoutedPool};
-use rr_tests::cluster::{Cluster, Node};
+use rr_tests::cluster::{Builder, Cluster, Node};
 
 pub(crate) type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -20,6 +20,26 @@ diesel::table! {
         text -> Text,
         stars -> Integer,
     }
+}
+
+diesel::table! {
+    mark (id) {
+        id -> Integer,
+        n -> BigInt,
+    }
+}
+
+/// Makes a table of a single number.
+pub(crate) const MARK: &str =
+    "CREATE TABLE mark (id int PRIMARY KEY, n bigint NOT NULL); INSERT INTO mark VALUES (1, 0)";
+
+/// The number, and whether a standby answered.
+#[derive(Debug, Clone, Copy, QueryableByName)]
+pub(crate) struct Seen {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    pub(crate) n: i64,
+    #[diesel(sql_type = Bool)]
+    pub(crate) standby: bool,
 }
 
 /// Whether a standby answered, and on which port.
@@ -53,7 +73,11 @@ where
 }
 
 pub(crate) async fn boot(replicas: usize) -> Result<Cluster> {
-    let cluster = Cluster::builder().replicas(replicas).start().await?;
+    boot_with(Cluster::builder().replicas(replicas)).await
+}
+
+pub(crate) async fn boot_with(builder: Builder) -> Result<Cluster> {
+    let cluster = builder.start().await?;
     cluster
         .primary()
         .sql(

@@ -1,6 +1,7 @@
 //! TLS on real servers, with an authority that is thrown away.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -11,16 +12,16 @@ use rr_core::Config;
 use rr_diesel::{DieselConnector, RoutedPool};
 use rr_tests::cluster::{Cluster, Node};
 
-use crate::support::{Result, boot};
+use crate::support::{PATIENCE, Result, boot, note, place, until};
 
 /// An authority with its files.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: tempfile::TempDir,
 }
 
 impl Authority {
-    fn new(name: &str) -> Result<Self> {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -39,9 +40,39 @@ impl Authority {
         Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
     }
 
-    fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.folder.path().join("root.crt")
     }
+}
+
+/// A certificate of a client, with its key, as parameters of a URL.
+pub(crate) fn client_certificate(authority: &Authority) -> Result<String> {
+    let (certificate, key) = authority.issue("app", ExtendedKeyUsagePurpose::ClientAuth)?;
+    let folder = authority.folder.path();
+    let (certificate_file, key_file) = (folder.join("client.crt"), folder.join("client.key"));
+    std::fs::write(&certificate_file, certificate)?;
+    std::fs::write(&key_file, key)?;
+    // Others must not be able to read it.
+    std::fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(format!("{}{}", file("sslcert", &certificate_file), file("sslkey", &key_file)))
+}
+
+/// Lets the servers ask clients for a certificate.
+pub(crate) async fn demand_certificates(cluster: &Cluster) -> Result {
+    admit(cluster, "hostssl all app 127.0.0.1/32 trust clientcert=verify-ca").await
+}
+
+/// Lets the servers admit the application's user in this way only.
+pub(crate) async fn admit(cluster: &Cluster, how: &str) -> Result {
+    let hba = format!(
+        "local all all trust\n{how}\nhost all postgres 127.0.0.1/32 trust\n\
+         host replication all 127.0.0.1/32 trust\n"
+    );
+    for node in cluster.nodes() {
+        write(node, "pg_hba.conf", &hba).await?;
+        node.admin_sql("SELECT pg_reload_conf()").await?;
+    }
+    Ok(())
 }
 
 /// Writes a file into the server's folder as the server's own user, whoever that is.
@@ -58,7 +89,7 @@ async fn write(node: &Node, file: &str, text: &str) -> Result {
     Ok(())
 }
 
-async fn boot_with_tls(authority: &Authority) -> Result<Cluster> {
+pub(crate) async fn boot_with_tls(authority: &Authority) -> Result<Cluster> {
     let cluster = boot(1).await?;
     let (certificate, key) = authority.issue("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth)?;
     for node in cluster.nodes() {
@@ -72,25 +103,32 @@ async fn boot_with_tls(authority: &Authority) -> Result<Cluster> {
 }
 
 #[derive(Debug, QueryableByName)]
-struct Encrypted {
+pub(crate) struct Encrypted {
     #[diesel(sql_type = diesel::sql_types::Bool)]
-    encrypted: bool,
+    pub(crate) encrypted: bool,
+}
+
+pub(crate) const ENCRYPTED: &str = "SELECT ssl AS encrypted FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+
+/// A primary and its standby at this host, with these parameters in their URLs.
+pub(crate) fn config(cluster: &Cluster, host: &str, parameters: &str) -> Result<Config> {
+    let url = |node: &Node| format!("{}?{parameters}", node.url().replace("127.0.0.1", host));
+    let config = Config::builder().primary(url(cluster.primary()).as_str());
+    let config = config.replica(url(cluster.replica(1)?).as_str()).write_wait(Duration::ZERO);
+    Ok(config.build()?)
 }
 
 /// Whether the server says that a read is encrypted, and a write, on connections with these parameters.
 async fn encrypted(cluster: &Cluster, host: &str, parameters: &str) -> Result<bool> {
-    let url = |node: &Node| format!("{}?{parameters}", node.url().replace("127.0.0.1", host));
-    let config = Config::builder().primary(url(cluster.primary()).as_str());
-    let config = config.replica(url(cluster.replica(1)?).as_str()).write_wait(Duration::ZERO);
-    let pool = RoutedPool::start(config.build()?).await?;
-    let ask = "SELECT ssl AS encrypted FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+    let pool = RoutedPool::start(config(cluster, host, parameters)?).await?;
+    let ask = ENCRYPTED;
     let read: Encrypted = sql_query(format!("/*rr:replica*/ {ask}")).get_result(&mut pool.handle()).await?;
     let write: Encrypted = sql_query(format!("/*rr:primary*/ {ask}")).get_result(&mut pool.handle()).await?;
     assert_eq!(read.encrypted, write.encrypted);
     Ok(read.encrypted)
 }
 
-fn file(name: &str, path: &Path) -> String {
+pub(crate) fn file(name: &str, path: &Path) -> String {
     format!("&{name}={}", path.display().to_string().replace('/', "%2F"))
 }
 
@@ -130,25 +168,10 @@ async fn each_mode_demands_what_it_says() -> Result {
 async fn servers_that_ask_for_a_certificate_get_one() -> Result {
     let authority = Authority::new("ours")?;
     let cluster = boot_with_tls(&authority).await?;
-    for node in cluster.nodes() {
-        let hba = "local all all trust\n\
-                   hostssl all app 127.0.0.1/32 trust clientcert=verify-ca\n\
-                   host all postgres 127.0.0.1/32 trust\n\
-                   host replication all 127.0.0.1/32 trust\n";
-        write(node, "pg_hba.conf", hba).await?;
-        node.admin_sql("SELECT pg_reload_conf()").await?;
-    }
-    let (certificate, key) = authority.issue("app", ExtendedKeyUsagePurpose::ClientAuth)?;
-    let folder = authority.folder.path();
-    std::fs::write(folder.join("client.crt"), certificate)?;
-    std::fs::write(folder.join("client.key"), key)?;
+    demand_certificates(&cluster).await?;
     let root = file("sslrootcert", &authority.root());
-    let with = format!(
-        "sslmode=verify-full{root}{}{}",
-        file("sslcert", &folder.join("client.crt")),
-        file("sslkey", &folder.join("client.key"))
-    );
-    crate::support::until("the servers to ask", async || {
+    let with = format!("sslmode=verify-full{root}{}", client_certificate(&authority)?);
+    until("the servers to ask", async || {
         Ok(encrypted(&cluster, "127.0.0.1", &format!("sslmode=verify-full{root}")).await.is_err())
     })
     .await?;
@@ -174,4 +197,51 @@ async fn a_hook_may_change_every_connect() -> Result {
     let read: Encrypted = sql_query(name).get_result(&mut pool.handle()).await?;
     assert!(read.encrypted);
     Ok(())
+}
+
+/// Makes servers ask the application's user for its password, which is `text` from now on.
+pub(crate) async fn set_password(cluster: &Cluster, text: &str) -> Result {
+    cluster.primary().admin_sql(&format!("ALTER ROLE app PASSWORD '{text}'")).await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    admit(cluster, "host all app 127.0.0.1/32 scram-sha-256").await?;
+    for node in cluster.nodes() {
+        let refused = async || Ok(node.client().await.is_err());
+        until("passwords to be asked for", refused).await?;
+        // Who is connected already is not asked again.
+        node.kill_client_connections().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn passwords_may_rotate() -> Result {
+    let cluster = boot(1).await?;
+    let current = Arc::new(Mutex::new(String::new()));
+    let connector = DieselConnector::new().before_connect({
+        let current = Arc::clone(&current);
+        move |_, mut settings| {
+            settings.password(current.lock().unwrap().as_str());
+            async { Ok(settings) }
+        }
+    });
+    set_password(&cluster, "first").await?;
+    "first".clone_into(&mut current.lock().unwrap());
+    let pool = RoutedPool::start_with(connector, crate::support::config(&cluster).build()?).await?;
+    for password in ["second/?&%=", "third"] {
+        assert!(place(&mut pool.handle()).await?.standby);
+        diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.handle()).await?;
+        password.clone_into(&mut current.lock().unwrap());
+        set_password(&cluster, password).await?;
+        until("the standby to serve again", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+    }
+    diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.handle()).await?;
+    "wrong".clone_into(&mut current.lock().unwrap());
+    for node in cluster.nodes() {
+        node.kill_client_connections().await?;
+    }
+    let refused = async || {
+        let error = place(&mut pool.handle()).await.map_or_else(|error| error.to_string(), |_| String::new());
+        Ok(error.contains("password authentication failed"))
+    };
+    until("the wrong password to be refused", refused).await
 }

@@ -1,17 +1,23 @@
-//! Types that a database defines itself: their numbers differ from server to server.
+//! Types that a database defines itself: each database knows them by numbers of its own.
+//!
+//! A standby has the numbers of its primary. So that they differ between the nodes of one router, the replica's URL leads to
+//! another database here, with the same tables made in another order, and with other rows.
 
 use std::io::Write;
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::dsl::sql;
 use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::prelude::*;
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{Array, Nullable};
-use diesel_async::{AsyncConnection, RunQueryDsl};
-use rr_diesel::RouteHints;
+use diesel::sql_types::{Array, Integer, Nullable, Oid};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use rr_core::Config;
+use rr_diesel::{RouteHints, RoutedPool};
+use rr_tests::cluster::{Cluster, Node};
 
-use crate::support::{PATIENCE, Result, boot, pool};
+use crate::support::{PATIENCE, Result};
 
 #[derive(diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
 #[diesel(postgres_type(name = "mood"))]
@@ -57,45 +63,128 @@ diesel::table! {
     }
 }
 
-type Pet = (i32, Mood, Vec<Option<Mood>>, Option<Mood>);
+pub(crate) type Pet = (i32, Mood, Vec<Option<Mood>>, Option<Mood>);
+
+const TABLES: &str = "
+    CREATE TYPE mood AS ENUM ('calm', 'wild');
+    CREATE TABLE pet (id int PRIMARY KEY, mood mood NOT NULL, moods mood[] NOT NULL, other mood);
+    CREATE FUNCTION adopt(number int, kind mood) RETURNS mood LANGUAGE sql VOLATILE AS
+        'INSERT INTO pet VALUES (number, kind, ARRAY[kind]) RETURNING mood'";
+
+pub(crate) fn all_moods() -> Vec<Option<Mood>> {
+    vec![Some(Mood::Wild), None, Some(Mood::Calm)]
+}
+
+/// A cluster, and the settings of a router whose two nodes have different numbers for the same types.
+pub(crate) async fn nodes_with_different_numbers() -> Result<(Cluster, Config)> {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    let primary = cluster.primary();
+    primary.admin_sql("CREATE DATABASE elsewhere OWNER app").await?;
+    let elsewhere = |node: &Node| match node.url().rsplit_once('/') {
+        Some((server, _)) => format!("{server}/elsewhere"),
+        None => unreachable!("a URL names a database"),
+    };
+    let mut here = AsyncPgConnection::establish(&primary.url()).await?;
+    let mut there = AsyncPgConnection::establish(&elsewhere(primary)).await?;
+    here.batch_execute("CREATE TYPE earlier AS ENUM ('a'); CREATE TYPE earlier_still AS ENUM ('b')").await?;
+    let mut numbers = Vec::new();
+    for conn in [&mut here, &mut there] {
+        conn.batch_execute(TABLES).await?;
+        let number = |name| sql::<Oid>(&format!("'{name}'::regtype::oid"));
+        numbers
+            .push(diesel::select((number("mood"), number("mood[]"))).get_result::<(u32, u32)>(conn).await?);
+    }
+    assert!(numbers[0].0 != numbers[1].0 && numbers[0].1 != numbers[1].1, "{numbers:?}");
+    let fill = "INSERT INTO pet SELECT n + 100, 'wild', '{wild, NULL, calm}' FROM generate_series(0, 3) n";
+    there.batch_execute(fill).await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let replica = elsewhere(cluster.replica(1)?);
+    let config = Config::builder().primary(primary.url().as_str()).replica(replica.as_str());
+    Ok((cluster, config.with(|config| config.causal_wait = PATIENCE).build()?))
+}
+
+/// Queries with such types in every place where they can be sent.
+macro_rules! each_query_with_types {
+    ($check:ident) => {{
+        use diesel::dsl::exists;
+
+        let all = all_moods();
+        let one = vec![Some(Mood::Wild)];
+        let ids = || pet::table.select(pet::id).order(pet::id);
+        $check!(ids().filter(pet::mood.eq(Mood::Wild)));
+        $check!(ids().filter(pet::mood.eq_any([Mood::Wild, Mood::Calm])));
+        $check!(ids().filter(pet::moods.eq(&all)).filter(pet::other.is_distinct_from(Some(Mood::Wild))));
+        $check!(ids().filter(pet::moods.contains(&one)));
+        $check!(ids().filter(pet::moods.overlaps_with(&all)).into_boxed().filter(pet::mood.ne(Mood::Calm)));
+        $check!(ids().filter(exists(diesel::select(Mood::Wild.into_sql::<MoodType>()))));
+    }};
+}
+pub(crate) use each_query_with_types;
+
+/// The same in SQL.
+pub(crate) const RAW: &str = "SELECT id, mood FROM pet WHERE mood = $1 AND moods @> $2 ORDER BY id";
+
+/// Looks like a read, so that the replica is asked first and refuses.
+pub(crate) const ADOPT: &str = "SELECT $1 AS id, adopt($1, $2) AS mood";
+
+#[derive(Debug, PartialEq, Eq, QueryableByName)]
+#[diesel(table_name = pet)]
+pub(crate) struct Found {
+    pub(crate) id: i32,
+    pub(crate) mood: Mood,
+}
 
 #[tokio::test]
 async fn enums_and_their_arrays_work_on_every_server() -> Result {
-    for earlier_types in [0, 7] {
-        let cluster = boot(1).await?;
-        for number in 0..earlier_types {
-            cluster.primary().sql(&format!("CREATE TYPE earlier_{number} AS ENUM ('a')")).await?;
-        }
-        let setup = "CREATE TYPE mood AS ENUM ('calm', 'wild'); \
-                     CREATE TABLE pet (id int PRIMARY KEY, mood mood NOT NULL, moods mood[] NOT NULL, other mood)";
-        cluster.primary().sql(setup).await?;
-        cluster.wait_caught_up(PATIENCE).await?;
-        let pool = pool(&cluster).await?;
-        let conn = &mut pool.get().await?;
-        let all = vec![Some(Mood::Wild), None, Some(Mood::Calm)];
-        for id in 0..4 {
-            let values =
-                (pet::id.eq(id), pet::mood.eq(Mood::Wild), pet::moods.eq(&all), pet::other.eq(None::<Mood>));
-            diesel::insert_into(pet::table).values(values).execute(conn).await?;
-            let written = pool.router().process_session().last_write();
-            assert!(written.is_some(), "the position was asked for behind the write");
-        }
-        let wild = || {
-            pet::table
-                .filter(pet::mood.eq_any([Mood::Wild, Mood::Calm]))
-                .filter(pet::moods.eq(&all))
-                .order(pet::id)
-        };
-        for pets in [wild().load::<Pet>(conn).await?, wild().use_primary().load::<Pet>(conn).await?] {
-            assert_eq!(pets.len(), 4);
-            assert_eq!(pets[3], (3, Mood::Wild, all.clone(), None));
-        }
-        cluster.wait_caught_up(PATIENCE).await?;
-        let replica = &mut diesel_async::AsyncPgConnection::establish(&cluster.replica(1)?.url()).await?;
-        assert_eq!(wild().load::<Pet>(replica).await?.len(), 4);
-        let shared = diesel::select(diesel::dsl::exists(pet::table.filter(pet::moods.contains(&all[..1]))));
-        assert!(shared.get_result::<bool>(conn).await?);
+    let (_cluster, config) = nodes_with_different_numbers().await?;
+    let pool = RoutedPool::start(config).await?;
+    let conn = &mut pool.get().await?;
+    let all = all_moods();
+    for id in 0..4 {
+        let values =
+            (pet::id.eq(id), pet::mood.eq(Mood::Wild), pet::moods.eq(&all), pet::other.eq(None::<Mood>));
+        diesel::insert_into(pet::table).values(values).execute(conn).await?;
+        let written = pool.router().process_session().last_write();
+        assert!(written.is_some(), "the position was asked for behind the write");
     }
+    // Each statement is known by then to the connections of both nodes.
+    for _ in 0..2 {
+        macro_rules! check {
+            ($query:expr) => {
+                let there: Vec<i32> = $query.load(conn).await?;
+                assert_eq!(there, [100, 101, 102, 103], "{}", stringify!($query));
+                let here: Vec<i32> = $query.use_primary().load(conn).await?;
+                assert_eq!(here, [0, 1, 2, 3], "{}", stringify!($query));
+            };
+        }
+        each_query_with_types!(check);
+        let raw = || {
+            diesel::sql_query(RAW)
+                .bind::<MoodType, _>(Mood::Wild)
+                .bind::<Array<MoodType>, _>(vec![Mood::Wild, Mood::Calm])
+        };
+        let there: Vec<Found> = raw().load(conn).await?;
+        assert_eq!(there[3], Found { id: 103, mood: Mood::Wild });
+        let here: Vec<Found> = raw().use_primary().load(conn).await?;
+        assert_eq!(here[3], Found { id: 3, mood: Mood::Wild });
+        for (first, rows) in [
+            (100, pet::table.load::<Pet>(conn).await?),
+            (0, pet::table.use_primary().load::<Pet>(conn).await?),
+        ] {
+            assert_eq!(rows[0], (first, Mood::Wild, all.clone(), None));
+        }
+    }
+    let adopted = diesel::sql_query(ADOPT).bind::<Integer, _>(9).bind::<MoodType, _>(Mood::Calm);
+    assert_eq!(adopted.get_result::<Found>(conn).await?, Found { id: 9, mood: Mood::Calm });
+    conn.transaction(async |conn| {
+        let changed = diesel::update(pet::table.find(9))
+            .set((pet::mood.eq(Mood::Wild), pet::other.eq(Some(Mood::Calm))));
+        let changed: (Vec<Option<Mood>>, Option<Mood>) =
+            changed.returning((pet::moods, pet::other)).get_result(conn).await?;
+        assert_eq!(changed, (vec![Some(Mood::Calm)], Some(Mood::Calm)));
+        QueryResult::Ok(())
+    })
+    .await?;
     Ok(())
 }
 

@@ -118,7 +118,13 @@ impl Node {
     /// The end of the server's log.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        tail(&self.log_text())
+        tail(&self.log())
+    }
+
+    /// All of the server's log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(&self.shared.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
 
     /// Starts the server and waits until it accepts connections. Its [`link`](Self::link) and the links of its
@@ -150,7 +156,7 @@ impl Node {
     }
 
     async fn attempt_to_start(&self) -> Result<Attempt> {
-        let log_before = self.log_text().len();
+        let log_before = self.log().len();
         self.spawn()?;
         let connecting = async || {
             if let Some(status) = self.ended() {
@@ -167,7 +173,7 @@ impl Node {
         match crate::wait::wait_for(PATIENCE, "the first connection", connecting).await {
             Ok(Ok(())) => Ok(Attempt::Ready),
             Ok(Err(status)) => {
-                let log = self.log_text();
+                let log = self.log();
                 let log = log.get(log_before..).unwrap_or_default();
                 if log.contains("could not bind") {
                     return Ok(Attempt::PortTaken);
@@ -212,15 +218,20 @@ impl Node {
         self.gone(&format!("{} to shut down", self.shared.name)).await
     }
 
-    /// Kills the postmaster with `kill -9`. Its port refuses connections and idle sessions end at once, but a busy
-    /// backend lives on until its statement ends, and may even commit.
+    /// Kills the postmaster with `kill -9`. Its port refuses connections, and idle sessions end by themselves a moment
+    /// later, until when they answer: this waits for that. A busy backend lives on until its statement ends, and may even
+    /// commit.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When it is not running, or idle sessions do not end, as those that were stopped.
     pub async fn kill9(&self) -> Result<()> {
+        let list = ClusterError::io("cannot list processes");
+        let idle = self.postmaster().map(processes::idle_sessions).transpose().map_err(list)?;
         self.state().leftovers = true;
         self.signal(Part::Postmaster, Signal::KILL)?;
-        self.gone(&format!("{} to be killed", self.shared.name)).await
+        self.gone(&format!("{} to be killed", self.shared.name)).await?;
+        let ended = async || processes::any_idle(&idle.clone().unwrap_or_default()).map(|any| !any);
+        Ok(wait_until(PATIENCE, &format!("the idle sessions of {} to end", self.shared.name), ended).await?)
     }
 
     /// Kills the postmaster and all its children with `kill -9`, as if the machine had failed.
@@ -244,11 +255,15 @@ impl Node {
 
     /// Sends a signal to a part of the running server, and says how many processes got it.
     pub(crate) fn signal(&self, part: Part, signal: Signal) -> Result<usize> {
-        // Once waited for, its number may be another process's.
-        let running = self.is_running();
-        let pid = self.state().postmaster.as_ref().filter(|_| running).map(Child::id);
+        let pid = self.postmaster();
         let pid = pid.ok_or_else(|| ClusterError::NotRunning { node: self.shared.name.clone() })?;
         processes::signal(pid, part, signal).map_err(ClusterError::io("cannot list processes"))
+    }
+
+    fn postmaster(&self) -> Option<u32> {
+        // Once waited for, its number may be another process's.
+        let running = self.is_running();
+        self.state().postmaster.as_ref().filter(|_| running).map(Child::id)
     }
 
     /// Waits until the postmaster has ended and takes its port back.
@@ -288,10 +303,6 @@ impl Node {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn log_text(&self) -> String {
-        fs::read(&self.shared.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
     }
 }
 

@@ -63,6 +63,23 @@ pub(crate) fn signal(postmaster: u32, part: Part, signal: Signal) -> io::Result<
     Ok(reached.filter(|pid| kill_process(*pid, signal).is_ok()).count())
 }
 
+/// The sessions of a postmaster that wait for their clients.
+pub(crate) fn idle_sessions(postmaster: u32) -> io::Result<Vec<i32>> {
+    let postmaster = i32::try_from(postmaster).map_err(io::Error::other)?;
+    let children = all()?.into_iter().filter(|process| process.parent == postmaster);
+    Ok(children.filter(|child| is_idle(&child.title)).map(|child| child.pid).collect())
+}
+
+/// Whether any of these sessions still waits for its client.
+pub(crate) fn any_idle(sessions: &[i32]) -> io::Result<bool> {
+    let mut left = all()?.into_iter().filter(|process| sessions.contains(&process.pid));
+    Ok(left.any(|session| is_idle(&session.title)))
+}
+
+fn is_idle(title: &str) -> bool {
+    Part::Clients.includes(title) && title.trim_end().ends_with(" idle")
+}
+
 /// Every process of this machine that can be seen.
 #[cfg(target_os = "linux")]
 fn all() -> io::Result<Vec<Process>> {
@@ -97,7 +114,7 @@ fn all() -> io::Result<Vec<Process>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Part;
+    use super::{Part, is_idle};
 
     #[test]
     fn parts_are_told_apart_by_title() {
@@ -114,6 +131,7 @@ mod tests {
             for other in [client, sender, receiver, replay] {
                 assert_eq!(part.includes(other), other == title, "{part:?} {other}");
             }
+            assert_eq!(is_idle(title), title == client);
             assert!(Part::Everything.includes(title));
             assert!(!Part::Postmaster.includes(title));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rr_core::adapter::{Ledger, Search, Wish};
 use rr_core::config::Secret;
 use rr_core::tally::Step;
-use rr_core::{Config, Consistency, Position, Request, Route, RouteReason, Router, Session};
+use rr_core::{Config, Consistency, Outcome, Position, Request, Route, RouteReason, Router, Session};
 use rr_tests::cluster::Cluster;
 use rr_tests::plain::{Plain, Pool, config};
 
@@ -64,12 +64,24 @@ impl Handle {
         Ok(self.router().route_within(&search.request(&self.ledger), wait).await?)
     }
 
+    /// What a read says, and where it went and why.
+    async fn ask(&self, sql: &str) -> Result<(String, String, RouteReason)> {
+        let mut route = self.route().await?;
+        let (name, reason) = (route.name().to_string(), route.reason());
+        let pool = route.pool().clone();
+        let connection = pool.get().await?;
+        route.begin();
+        let row = connection.query_one(sql, &[]).await?;
+        self.ledger.served(&route);
+        route.finish(Outcome::Answered);
+        Ok((row.get(0), name, reason))
+    }
+
     /// Whether a read shows this note, and where it went and why.
     async fn find(&self, text: &str) -> Result<(bool, String, RouteReason)> {
-        let route = self.route().await?;
-        let (name, reason) = (route.name().to_string(), route.reason());
-        let found = run(route, &format!("SELECT count(*)::text FROM note WHERE text = '{text}'")).await?;
-        Ok((found != "0", name, reason))
+        let sql = format!("SELECT (count(*) > 0)::text FROM note WHERE text = '{text}'");
+        let (found, name, reason) = self.ask(&sql).await?;
+        Ok((found == "true", name, reason))
     }
 
     async fn sees(&self, text: &str) -> Result<bool> {

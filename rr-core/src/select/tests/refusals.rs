@@ -1,6 +1,7 @@
 //! Why a node is refused, and when it is not.
 
 use super::*;
+use crate::requirement::Seen;
 
 #[test]
 fn every_reason_for_a_refusal_has_its_scene() {
@@ -144,4 +145,27 @@ fn every_verdict_of_a_session_is_served_by_who_has_it() {
     for (level, expected) in table {
         assert_eq!(scene().chosen(&read(session.requirement(level))), expected, "{level}");
     }
+}
+
+#[test]
+fn a_read_is_followed_by_whoever_provably_has_what_it_saw() {
+    let seen = |node, millis| Requirement {
+        seen: Some(Seen { node, at: Moment::from_millis(millis) }),
+        ..Requirement::NONE
+    };
+    let (one, two) = (Some(NodeId::new(1)), Some(NodeId::new(2)));
+    // All were sampled at 9.98 s, at position 100.
+    let scene = Scene::new;
+    assert_eq!(scene().chosen(&read(seen(one, 9_990))), [1], "it served the read itself");
+    assert_eq!(scene().chosen(&read(seen(None, 9_990))), [0], "nobody was sampled since");
+    assert_eq!(scene().chosen(&read(seen(one, 9_970))), [1, 2], "covers a later sample of that node");
+    assert_eq!(scene().chosen(&read(seen(None, 9_970))), [1, 2], "covers a later sample of the primary");
+    let ceiling = |id, lsn| move |scene: Scene| scene.with(id, move |node| node.ceiling = Some(at(lsn)));
+    let ahead = || ceiling(1, 200)(ceiling(2, 100)(scene())).with(0, |node| node.applied = Some(at(300)));
+    assert_eq!(ahead().chosen(&read(seen(one, 9_970))), [1], "what node 1 may have shown is not on node 2");
+    assert_eq!(ahead().chosen(&read(seen(two, 9_970))), [1, 2]);
+    let restarted = |id| scene().with(id, |node| node.steady_since = Moment::from_millis(9_975));
+    assert_eq!(restarted(1).chosen(&read(seen(one, 9_970))), [1, 2], "the primary's sample proves it");
+    let restarted = restarted(1).with(0, |node| node.applied = Some(at(300)));
+    assert_eq!(restarted.chosen(&read(seen(one, 9_970))), [0], "it may have gone back in time");
 }

@@ -10,7 +10,6 @@ use diesel::expression::QueryMetadata;
 use diesel::pg::{Pg, PgRowByRowLoadingMode};
 use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rr_core::config::{SslMode, TlsConfig};
 use rr_core::connector::Target;
 use rr_core::position::Position;
@@ -18,6 +17,7 @@ use rr_core::sql::Dialect;
 use rr_core::topology::Role;
 
 use super::{Routable, RoutedLoad, attached};
+use crate::blocking::login::push_parameter;
 use crate::capture::{self, Ask};
 use crate::connector::{ConnectError, without_tls};
 
@@ -31,10 +31,7 @@ impl Routable for PgConnection {
         let mut url = without_tls(target.node.url.expose());
         let parameters = tls(&target.tls).chain(limit(&url, target.pool.connect_timeout));
         for (name, value) in parameters.collect::<Vec<_>>() {
-            url.push(if url.contains('?') { '&' } else { '?' });
-            url.push_str(name);
-            url.push('=');
-            url.extend(utf8_percent_encode(&value, NON_ALPHANUMERIC));
+            push_parameter(&mut url, name, &value);
         }
         Ok(url)
     }

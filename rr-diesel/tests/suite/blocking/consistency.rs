@@ -16,12 +16,12 @@ async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Res
     let cluster = boot(1).await?;
     let pool = pool(&cluster)?;
     let replica = cluster.replica(1)?;
-    let conn = &mut pool.get();
+    let conn = &mut pool.handle();
     assert!(place(conn)?.standby);
     replica.pause_replay().await?;
     let mut expected = 0;
     let mut one_more = || -> Result {
-        assert_eq!(note::table.count().get_result::<i64>(&mut pool.get())?, expected);
+        assert_eq!(note::table.count().get_result::<i64>(&mut pool.handle())?, expected);
         expected += 1;
         Ok(())
     };
@@ -69,8 +69,8 @@ async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Res
     conn.reset_session();
     one_more()?;
     replica.resume_replay().await?;
-    until("reads to return", async || Ok(place(&mut pool.get())?.standby)).await?;
-    assert_eq!(note::table.count().get_result::<i64>(&mut pool.get())?, 12);
+    until("reads to return", async || Ok(place(&mut pool.handle())?.standby)).await?;
+    assert_eq!(note::table.count().get_result::<i64>(&mut pool.handle())?, 12);
     Ok(())
 }
 
@@ -81,13 +81,13 @@ async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result
     let pool = RoutedPool::start(config)?;
     cluster.replica(1)?.pause_replay().await?;
     let (mine, other) = (Session::new(), Session::new());
-    let mut writer = pool.get().with_session(&mine);
+    let mut writer = pool.handle().with_session(&mine);
     diesel::insert_into(note::table).values(note::text.eq("mine")).execute(&mut writer)?;
     assert!(mine.last_write().is_some(), "the position was asked for behind the write");
     let count = note::table.count();
-    assert_eq!(count.get_result::<i64>(&mut pool.get().with_session(&mine))?, 1);
-    assert_eq!(count.get_result::<i64>(&mut pool.get().with_session(&other))?, 0);
-    assert_eq!(count.get_result::<i64>(&mut pool.get())?, 0);
+    assert_eq!(count.get_result::<i64>(&mut pool.handle().with_session(&mine))?, 1);
+    assert_eq!(count.get_result::<i64>(&mut pool.handle().with_session(&other))?, 0);
+    assert_eq!(count.get_result::<i64>(&mut pool.handle())?, 0);
     Ok(())
 }
 
@@ -95,7 +95,7 @@ async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result
 async fn a_transaction_that_only_reads_places_nothing() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster)?;
-    pool.get().transaction::<_, Error, _>(|conn| note::table.count().get_result::<i64>(conn))?;
+    pool.handle().transaction::<_, Error, _>(|conn| note::table.count().get_result::<i64>(conn))?;
     assert_eq!(pool.router().process_session().last_write(), None);
     Ok(())
 }
@@ -112,8 +112,9 @@ async fn threads_see_what_other_threads_wrote() -> Result {
                     for round in 0..25 {
                         let text = format!("{thread}/{round}");
                         let insert = diesel::insert_into(note::table).values(note::text.eq(&text));
-                        let id: i32 = insert.returning(note::id).get_result(&mut pool.get())?;
-                        let read: String = note::table.find(id).select(note::text).first(&mut pool.get())?;
+                        let id: i32 = insert.returning(note::id).get_result(&mut pool.handle())?;
+                        let read: String =
+                            note::table.find(id).select(note::text).first(&mut pool.handle())?;
                         assert_eq!(read, text);
                     }
                     Ok(())
@@ -125,6 +126,6 @@ async fn threads_see_what_other_threads_wrote() -> Result {
             Err(panic) => std::panic::resume_unwind(panic),
         })
     })?;
-    assert_eq!(note::table.count().get_result::<i64>(&mut pool.get())?, 100);
+    assert_eq!(note::table.count().get_result::<i64>(&mut pool.handle())?, 100);
     Ok(())
 }

@@ -15,7 +15,7 @@ async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result 
     cluster.primary().sql("INSERT INTO note (text) VALUES ('a')").await?;
     cluster.wait_caught_up(PATIENCE).await?;
     let pool = pool(&cluster)?;
-    let conn = &mut pool.get();
+    let conn = &mut pool.handle();
     let on_standby = || sql::<Bool>("on_standby()");
     let from = note::table;
     for _ in 0..3 {

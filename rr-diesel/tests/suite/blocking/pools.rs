@@ -93,13 +93,13 @@ async fn connections_that_nobody_uses_are_closed() -> Result {
         Ok(pool.router().route(&request)?.pool().connections())
     };
     assert_eq!(connections()?, (0, 0), "none is opened before it is needed");
-    super::place(&mut pool.get())?;
+    super::place(&mut pool.handle())?;
     until("the connection to be closed", async || Ok(connections()? == (0, 0))).await?;
     let sessions = "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE '%on_standby()%' \
                     AND pid <> pg_backend_pid()";
     let closed = async || Ok(cluster.replica(1)?.admin_query_text(sessions).await? == "0");
     until("the server to see that", closed).await?;
-    assert!(super::place(&mut pool.get())?.standby);
+    assert!(super::place(&mut pool.handle())?.standby);
     Ok(())
 }
 
@@ -108,10 +108,10 @@ fn no_runtime_of_the_application_is_needed() -> Result {
     let harness = tokio::runtime::Runtime::new()?;
     let cluster = harness.block_on(boot(1))?;
     let pool = pool(&cluster)?;
-    assert!(use_it(&mut pool.get()).is_ok());
+    assert!(use_it(&mut pool.handle()).is_ok());
     harness.block_on(cluster.wait_caught_up(PATIENCE))?;
     let count = std::thread::spawn(move || {
-        let count: i64 = note::table.count().get_result(&mut pool.get())?;
+        let count: i64 = note::table.count().get_result(&mut pool.handle())?;
         pool.shutdown();
         Ok::<_, Error>(count)
     });

@@ -1,4 +1,4 @@
-//! Which node serves which statement, as the server tells it.
+//! Where transactions, sessions and misjudged statements go, as the server tells it. `kinds.rs` has the statements.
 
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgRowByRowLoadingMode;
@@ -10,49 +10,11 @@ use super::{place, pool, standby_says};
 use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statements_go_where_they_belong() -> Result {
-    let cluster = boot(2).await?;
-    cluster.primary().sql("INSERT INTO note (text) VALUES ('first')").await?;
-    cluster.wait_caught_up(PATIENCE).await?;
-    let pool = pool(&cluster)?;
-    let conn = &mut pool.get();
-    let table = [
-        ("SELECT on_standby() AS standby", true),
-        ("SELECT on_standby() AS standby FROM note LIMIT 1", true),
-        ("WITH x AS (SELECT 1) SELECT on_standby() AS standby FROM x", true),
-        ("/*rr:primary*/ SELECT on_standby() AS standby", false),
-        ("SELECT on_standby() AS standby FROM note FOR UPDATE", false),
-        ("INSERT INTO note (text) VALUES ('x') RETURNING on_standby() AS standby", false),
-        ("UPDATE note SET stars = 1 RETURNING on_standby() AS standby", false),
-        ("DELETE FROM note WHERE text = 'x' RETURNING on_standby() AS standby", false),
-        ("SELECT on_standby() AS standby, nextval('note_id_seq')", false),
-    ];
-    for (sql, standby) in table {
-        assert_eq!(standby_says(conn, sql)?, standby, "{sql}");
-    }
-    for (sql, standby) in table {
-        cluster.wait_caught_up(PATIENCE).await?;
-        until("what was written to be known as replicated", async || Ok(place(conn)?.standby)).await?;
-        #[derive(QueryableByName)]
-        struct Standby {
-            #[diesel(sql_type = diesel::sql_types::Bool)]
-            standby: bool,
-        }
-        let mut rows = sql_query(sql).load_iter::<Standby, PgRowByRowLoadingMode>(conn)?;
-        if let Some(row) = rows.next() {
-            assert_eq!(row?.standby, standby, "row by row: {sql}");
-        }
-        drop(rows);
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn reads_are_spread_over_the_replicas() -> Result {
     let cluster = boot(2).await?;
     let pool = pool(&cluster)?;
     // Reads that overlap: one after the other, the faster replica may get all of them.
-    let read = || sql_query(format!("{PLACE}, pg_sleep(0.05)")).get_result::<Place>(&mut pool.get());
+    let read = || sql_query(format!("{PLACE}, pg_sleep(0.05)")).get_result::<Place>(&mut pool.handle());
     let places = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..6).map(|_| scope.spawn(read)).collect();
         threads.into_iter().map(|thread| thread.join().map_err(|_| "panicked")).collect::<Vec<_>>()
@@ -81,7 +43,7 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
     for by_rows in [false, true] {
         // A statement is learned by the router that met it.
         let pool = pool(&cluster)?;
-        let conn = &mut pool.get();
+        let conn = &mut pool.handle();
         let refused = || {
             let log = cluster.replicas()[0].log_tail();
             log.matches("cannot execute INSERT in a read-only transaction").count()
@@ -110,20 +72,20 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
 async fn session_state_keeps_the_handle_on_one_connection() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster)?;
-    let conn = &mut pool.get();
+    let conn = &mut pool.handle();
     assert!(place(conn)?.standby);
     sql_query("SET application_name = 'kept'").execute(conn)?;
     let name = "SELECT (current_setting('application_name') = 'kept') AS standby";
     assert!(standby_says(conn, name)?, "the setting is there");
     assert!(!place(conn)?.standby, "and so is the primary");
-    assert!(!standby_says(&mut pool.get(), name)?, "but for nobody else");
+    assert!(!standby_says(&mut pool.handle(), name)?, "but for nobody else");
     conn.batch_execute("CREATE TEMP TABLE mine (n int)")?;
     sql_query("INSERT INTO mine VALUES (1)").execute(conn)?;
     assert!(standby_says(conn, "SELECT count(*) = 1 AS standby FROM mine")?);
     conn.reset_session();
     until("reads to return", async || Ok(place(conn)?.standby)).await?;
     for _ in 0..5 {
-        let other = &mut pool.get();
+        let other = &mut pool.handle();
         assert!(!standby_says(other.use_primary(), name)?, "the altered session is not handed on");
     }
     Ok(())
@@ -133,7 +95,7 @@ async fn session_state_keeps_the_handle_on_one_connection() -> Result {
 async fn a_transaction_stays_on_the_primary_and_its_handle_returns_to_replicas() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster)?;
-    let conn = &mut pool.get();
+    let conn = &mut pool.handle();
     let inside = conn.transaction::<_, Error, _>(|conn| {
         let before = place(conn)?;
         diesel::insert_into(note::table).values(note::text.eq("a")).execute(conn)?;
@@ -163,18 +125,25 @@ async fn a_transaction_stays_on_the_primary_and_its_handle_returns_to_replicas()
 async fn test_transactions_leave_nothing() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster)?;
-    let conn = &mut pool.get();
+    let conn = &mut pool.handle();
     conn.begin_test_transaction()?;
     diesel::insert_into(note::table).values(note::text.eq("a")).execute(conn)?;
     assert_eq!(note::table.count().get_result::<i64>(conn)?, 1);
     assert!(!place(conn)?.standby);
-    drop(pool.get());
-    let conn = &mut pool.get();
+    drop(pool.handle());
+    let conn = &mut pool.handle();
     conn.test_transaction::<_, Error, _>(|conn| {
         diesel::insert_into(note::table).values(note::text.eq("b")).execute(conn)?;
         note::table.count().get_result::<i64>(conn)
     });
-    assert_eq!(note::table.count().get_result::<i64>(&mut pool.get())?, 0);
+    assert_eq!(note::table.count().get_result::<i64>(&mut pool.handle())?, 0);
+    let mut dropped = pool.handle();
+    dropped.begin_test_transaction()?;
+    diesel::insert_into(note::table).values(note::text.eq("c")).execute(&mut dropped)?;
+    drop(dropped);
+    diesel::insert_into(note::table).values(note::text.eq("d")).execute(&mut pool.handle())?;
+    let outside = cluster.primary().query_text("SELECT string_agg(text, '') FROM note").await?;
+    assert_eq!(outside, "d", "nobody writes in a transaction that somebody else has left open");
     Ok(())
 }
 
@@ -182,7 +151,7 @@ async fn test_transactions_leave_nothing() -> Result {
 async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster)?;
-    let conn = &mut pool.get();
+    let conn = &mut pool.handle();
     assert!(conn.build_transaction().read_only().run::<_, Error, _>(place)?.standby);
     let repeatable = conn.build_transaction().read_only().repeatable_read().deferrable().run(place);
     assert!(repeatable?.standby);
@@ -201,7 +170,7 @@ async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
 async fn rows_are_read_off_the_connection_that_serves_them() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster)?;
-    let conn = &mut pool.get();
+    let conn = &mut pool.handle();
     let many = "SELECT on_standby() AS standby, n AS port FROM generate_series(1, 1000) n";
     for _ in 0..30 {
         // More often than there are connections: given up early, each is given back when the handle is used again.

@@ -183,3 +183,23 @@ async fn a_refused_write_makes_everybody_look_at_once() -> Result {
     })
     .await
 }
+
+#[tokio::test]
+async fn whoever_refuses_to_write_is_asked_whether_it_still_is_the_primary() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let mut config = config(&cluster);
+    config.monitor.interval = Duration::from_secs(60);
+    config.monitor.jitter = Duration::ZERO;
+    config.max_lag = None;
+    let router = start(config).await?;
+    let chosen = || router.route(&Request::write()).map(|route| (route.node(), route.epoch()));
+    let (node, epoch) = chosen()?;
+    assert!(!router.is_deposed(node, epoch, PATIENCE).await, "it says that it is the primary");
+    cluster.primary().stop(rr_tests::cluster::Mode::Fast).await?;
+    cluster.replica(1)?.promote().await?;
+    cluster.primary().rebuild(cluster.replica(1)?).await?;
+    assert_eq!(chosen()?, (node, epoch), "nobody has looked");
+    assert!(router.is_deposed(node, epoch, PATIENCE).await, "it follows another one now");
+    until(&router, "the new primary to be found", |r| primary(r).as_deref() == Some("replica-1")).await
+}

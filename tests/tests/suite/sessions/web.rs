@@ -26,6 +26,7 @@ fn application_with(db: &Handle, layer: SessionLayer<Plain>) -> axum::Router {
         .route("/sees/{text}", get(sees))
         .route("/eventually/{text}", get(sees).layer(eventual))
         .route("/streamed/{text}", get(streamed))
+        .route("/count", get(count))
         .with_state(db.clone())
         .layer(layer)
 }
@@ -36,6 +37,11 @@ async fn write(State(db): State<Handle>, Path(text): Path<String>) -> std::resul
 
 async fn sees(State(db): State<Handle>, Path(text): Path<String>) -> std::result::Result<String, String> {
     Ok(db.sees(&text).await.map_err(|error| error.to_string())?.to_string())
+}
+
+async fn count(State(db): State<Handle>) -> std::result::Result<String, String> {
+    let (count, ..) = db.ask("SELECT count(*)::text FROM note").await.map_err(|error| error.to_string())?;
+    Ok(count)
 }
 
 /// Reads when the body is asked for, long after the handler has returned.
@@ -97,7 +103,8 @@ fn text(answer: (StatusCode, String)) -> String {
 #[tokio::test]
 async fn a_client_sees_its_write_on_another_process() -> Result {
     let (cluster, one, other) = two(1).await?;
-    let (one, other) = (application(&one), application(&other));
+    let writes_only = |db: &Handle| application_with(db, SessionLayer::new(db.router()).writes_only());
+    let (one, other) = (writes_only(&one), writes_only(&other));
     cluster.replica(1)?.pause_replay().await?;
     let mut client = Client::default();
     text(client.ask(&one, "POST", "/write/hello").await?);
@@ -141,6 +148,28 @@ async fn concurrent_requests_of_one_client_lose_no_write_in_whatever_order_the_a
             assert_eq!(own.jar.len(), 1, "one token has all the others in it");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_goes_from_process_to_process_never_goes_back_in_time() -> Result {
+    let (cluster, one, other) = two(2).await?;
+    let apps = [application(&one), application(&other)];
+    // One replica is always behind the other.
+    cluster.replica(2)?.apply_delay(Duration::from_millis(200)).await?;
+    let (mut client, mut newest, mut moved) = (Client::default(), 0_u64, 0_u32);
+    for n in 0..400 {
+        if n % 10 == 0 {
+            // By somebody else, of whom neither process knows.
+            cluster.primary().sql(&format!("INSERT INTO note (text) VALUES ('{n}')")).await?;
+        }
+        let seen: u64 = text(client.ask(&apps[n % 2], "GET", "/count").await?).parse()?;
+        assert!(seen >= newest, "after {newest} notes only {seen} were there (request {n})");
+        moved += u32::from(seen > newest);
+        newest = seen;
+        assert!(client.jar.len() <= 1, "{:?}", client.jar.keys());
+    }
+    assert!(moved > 5, "there was something to see: {moved}");
     Ok(())
 }
 

@@ -1,0 +1,137 @@
+//! What routing costs under SeaORM: the same statements through a plain connection and through a routed one.
+//!
+//! The two take turns, statement by statement, so that both meet the same machine. Reads of both go to the same standby,
+//! and writes to the same primary. The plain connection does not ping before each use either: with SeaORM's default it
+//! would be slower than the routed one.
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::time::Duration;
+
+use rr_seaorm::RoutedConnection;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
+    EntityTrait, JoinType, QueryFilter, QuerySelect, RelationTrait, Statement, TransactionTrait,
+};
+use stats_alloc::StatsAlloc;
+
+use crate::with_diesel::{SETUP, compare};
+use crate::{Error, servers};
+
+mod author {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "author")]
+    pub(super) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        pub name: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(super) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+mod book {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "book")]
+    pub(super) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        pub author_id: i32,
+        pub title: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(super) enum Relation {
+        #[sea_orm(
+            belongs_to = "super::author::Entity",
+            from = "Column::AuthorId",
+            to = "super::author::Column::Id"
+        )]
+        Author,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+async fn one(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    black_box(db.query_one_raw(Statement::from_string(DbBackend::Postgres, "SELECT 1")).await?);
+    Ok(())
+}
+
+async fn join(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let books = book::Entity::find().join(JoinType::InnerJoin, book::Relation::Author.def());
+    let rows = books
+        .select_only()
+        .columns([book::Column::Id, book::Column::Title])
+        .column(author::Column::Name)
+        .filter(author::Column::Id.eq(7))
+        .into_tuple::<(i32, String, String)>();
+    black_box(rows.all(db).await?);
+    Ok(())
+}
+
+async fn write(db: &impl ConnectionTrait, id: i32) -> Result<(), DbErr> {
+    let update =
+        author::Entity::update_many().col_expr(author::Column::Name, Expr::col(author::Column::Name));
+    black_box(update.filter(author::Column::Id.eq(id)).exec(db).await?);
+    Ok(())
+}
+
+async fn transaction(db: &impl TransactionTrait) -> Result<(), DbErr> {
+    use sea_orm::TransactionSession;
+    let transaction = db.begin().await?;
+    black_box(author::Entity::find_by_id(8).one(&transaction).await?);
+    write(&transaction, 8).await?;
+    transaction.commit().await
+}
+
+async fn plain(url: String) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(url);
+    options.test_before_acquire(false);
+    Database::connect(options).await
+}
+
+pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Error> {
+    let cluster = servers::boot().await?;
+    let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
+    primary.sql(SETUP).await?;
+    cluster.wait_caught_up(Duration::from_secs(20)).await?;
+    let routed = RoutedConnection::connect_nodes(primary.direct_url(), [standby.direct_url()]).await?;
+    let (reads, writes) = (plain(standby.direct_url()).await?, plain(primary.direct_url()).await?);
+
+    let one =
+        compare("SELECT 1", allocator, async || Ok(one(&reads).await?), async || Ok(one(&routed).await?))
+            .await?;
+    let join = compare(
+        "join, 20 rows",
+        allocator,
+        async || Ok(join(&reads).await?),
+        async || Ok(join(&routed).await?),
+    )
+    .await?;
+    let write = compare(
+        "write",
+        allocator,
+        async || Ok(write(&writes, 7).await?),
+        async || Ok(write(&routed, 7).await?),
+    )
+    .await?;
+    let transaction = compare(
+        "transaction",
+        allocator,
+        async || Ok(transaction(&writes).await?),
+        async || Ok(transaction(&routed).await?),
+    )
+    .await?;
+    let read = one.max(join);
+    println!("seaorm_read_ratio={read:.3} seaorm_tx_ratio={transaction:.3} seaorm_write_ratio={write:.3}");
+    Ok(())
+}

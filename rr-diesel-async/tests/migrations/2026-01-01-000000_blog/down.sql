@@ -1,1 +1,0 @@
-DROP TABLE comment; DROP TABLE post; DROP TYPE mood;

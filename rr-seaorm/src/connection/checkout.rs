@@ -1,0 +1,112 @@
+//! A connection of a node, taken out for one statement.
+
+use std::time::Duration;
+
+use rr_core::Router;
+use rr_core::route::{Outcome, Route};
+use rr_core::topology::{NodeId, Role};
+use sea_orm::DbErr;
+use sea_orm::sqlx::Postgres;
+use sea_orm::sqlx::pool::PoolConnection;
+use tokio::time::Instant;
+
+use crate::connector::{NodePool, SeaOrmConnector};
+use crate::error;
+
+/// Whoever waits for a connection looks this often whether its node is still worth waiting for: the driver goes on
+/// knocking at a closed door until its time is up.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A connection of a node, and the route that led there. Dropping it gives the connection back; the pool sees to it that a
+/// statement under way has ended before anybody else gets the connection.
+pub(crate) struct Checkout {
+    pub(crate) conn: PoolConnection<Postgres>,
+    pub(crate) route: Route<NodePool>,
+}
+
+impl Checkout {
+    /// Takes a connection out. With the error comes the route: what it says about the node has yet to be told.
+    pub(crate) async fn take(
+        router: &Router<SeaOrmConnector>,
+        mut route: Route<NodePool>,
+    ) -> Result<Self, (DbErr, Route<NodePool>)> {
+        match while_there(router, &route, route.pool().pool().acquire()).await {
+            Ok(Ok(conn)) => {
+                route.begin();
+                Ok(Self { conn, route })
+            }
+            Ok(Err(error)) => Err((error::acquire(error), route)),
+            Err(gone) => Err((gone, route)),
+        }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.route.node()
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.route.role()
+    }
+
+    /// Gives the connection back and says how its node did.
+    pub(crate) fn finish(self, outcome: Outcome) {
+        self.route.finish(outcome);
+    }
+
+    /// Closes the connection without a word (its node may hang), and says how its node did.
+    pub(crate) fn discard(self, outcome: Outcome) {
+        drop(self.conn.detach());
+        self.route.finish(outcome);
+    }
+}
+
+/// Waits for something that has not begun to do anything on a node, as long as the node is there and does not take longer
+/// than it should to open a connection.
+pub(crate) async fn while_there<T>(
+    router: &Router<SeaOrmConnector>,
+    route: &Route<NodePool>,
+    work: impl Future<Output = T>,
+) -> Result<T, DbErr> {
+    let patience = route.pool().patience();
+    let mut work = std::pin::pin!(work);
+    // Most often there is nothing to wait for.
+    if let std::task::Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
+        return Ok(done);
+    }
+    let waiting = async {
+        let deadline = patience.map(|limit| (Instant::now() + limit, limit));
+        loop {
+            match tokio::time::timeout(LOOK, work.as_mut()).await {
+                Ok(done) => return Ok(done),
+                Err(_) if !is_there(router, route) => return Err(error::gone(route.name())),
+                Err(_) => match deadline {
+                    Some((deadline, limit)) if Instant::now() >= deadline => {
+                        return Err(error::unreached(route.name(), limit));
+                    }
+                    _ => {}
+                },
+            }
+        }
+    };
+    Box::pin(waiting).await
+}
+
+/// Whether the node is still what it was chosen for, and answers.
+fn is_there(router: &Router<SeaOrmConnector>, route: &Route<NodePool>) -> bool {
+    use rr_core::topology::HealthState;
+    let topology = router.topology();
+    let Some(node) = topology.node(route.node()) else { return false };
+    let is_primary = topology.primary().is_ok_and(|primary| primary.id == node.id);
+    let role = if is_primary { Role::Primary } else { Role::Replica };
+    role == route.role() && node.health != HealthState::Unhealthy
+}
+
+/// Runs something within a node's limit: a node that hangs must not take the statement with it.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    node: &str,
+    work: impl Future<Output = Result<T, DbErr>>,
+) -> Result<T, DbErr> {
+    let Some(limit) = limit else { return work.await };
+    Box::pin(tokio::time::timeout(limit, work)).await.unwrap_or_else(|_| Err(error::too_slow(node, limit)))
+}

@@ -1,0 +1,68 @@
+//! The pool of one node in one role.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rr_core::config::PoolConfig;
+use sea_orm::sqlx::postgres::PgPool;
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+
+/// The pool of one node in one role. It connects when it is first used.
+pub struct NodePool {
+    pool: Arc<PgPool>,
+    database: DatabaseConnection,
+    statement_timeout: Option<Duration>,
+    connect_timeout: Duration,
+}
+
+impl NodePool {
+    pub(super) fn new(pool: Arc<PgPool>, config: &PoolConfig) -> Self {
+        let database = SqlxPostgresConnector::from_sqlx_postgres_pool(PgPool::clone(&pool));
+        let PoolConfig { statement_timeout, connect_timeout, .. } = *config;
+        Self { pool, database, statement_timeout, connect_timeout }
+    }
+
+    /// The pool as SeaORM's connection. What is written through it is not known to the router.
+    #[must_use]
+    pub const fn database(&self) -> &DatabaseConnection {
+        &self.database
+    }
+
+    /// How many connections there are, and how many of them nobody uses.
+    #[must_use]
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// How long to wait for a connection, beside the pool's own limit: where the next one that asks does not have to queue,
+    /// it is opened or there already.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let used = (self.pool.size() as usize).saturating_sub(self.pool.num_idle());
+        (used < self.pool.options().get_max_connections() as usize).then_some(self.connect_timeout)
+    }
+
+    /// Limit for one statement, kept by us.
+    pub(crate) const fn statement_timeout(&self) -> Option<Duration> {
+        self.statement_timeout
+    }
+}
+
+impl Deref for NodePool {
+    type Target = DatabaseConnection;
+    fn deref(&self) -> &DatabaseConnection {
+        &self.database
+    }
+}
+
+impl fmt::Debug for NodePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, idle) = self.connections();
+        f.debug_struct("NodePool").field("open", &open).field("idle", &idle).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! What a node's connections and pool are opened with.
+//!
+//! SeaORM's `ConnectOptions` has settings and hooks that cannot be read back. SeaORM itself turns them into a pool that
+//! has not connected yet (the [`Template`]); what that pool would be opened with is what all nodes' pools are opened with.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use rr_core::config::{PoolConfig, PoolOverrides, SslMode, TlsConfig};
+use rr_core::connector::Target;
+use rr_core::topology::Role;
+use sea_orm::sqlx::ConnectOptions as _;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sea_orm::{ConnectOptions, DbErr, SqlxPostgresConnector};
+
+use super::ConnectorError;
+use crate::error;
+
+/// What SeaORM's settings come to.
+#[derive(Clone)]
+pub(crate) struct Template {
+    options: ConnectOptions,
+    connect: PgConnectOptions,
+    pool: PgPoolOptions,
+}
+
+impl Template {
+    /// Has SeaORM make a pool of these settings, without connecting. What the settings want done after connecting is
+    /// done now.
+    pub(crate) async fn of(options: &ConnectOptions) -> Result<Self, DbErr> {
+        // SeaORM's own error would show the URL, with its password.
+        PgConnectOptions::from_str(options.get_url()).map_err(|_| error::bad_url())?;
+        let mut lazy = options.clone();
+        lazy.connect_lazy(true);
+        let made = SqlxPostgresConnector::connect(lazy).await?;
+        let pool = made.get_postgres_connection_pool();
+        let connect = PgConnectOptions::clone(&pool.connect_options());
+        Ok(Self { options: options.clone(), connect, pool: pool.options().clone() })
+    }
+
+    /// The sizes and limits that were set.
+    pub(crate) fn overrides(&self) -> PoolOverrides {
+        let (set, default) = (&self.pool, PgPoolOptions::new());
+        let limit = |limit: Option<Duration>| limit.unwrap_or(Duration::MAX);
+        let mut pool = PoolOverrides::default();
+        pool.max = changed(set.get_max_connections(), default.get_max_connections());
+        pool.min = changed(set.get_min_connections(), default.get_min_connections());
+        pool.checkout_timeout = changed(set.get_acquire_timeout(), default.get_acquire_timeout());
+        // SeaORM has one limit for both.
+        pool.connect_timeout =
+            pool.checkout_timeout.map(|limit| limit.min(PoolConfig::default().connect_timeout));
+        pool.idle_timeout = changed(set.get_idle_timeout(), default.get_idle_timeout()).map(limit);
+        pool.max_lifetime = changed(set.get_max_lifetime(), default.get_max_lifetime()).map(limit);
+        pool
+    }
+
+    /// These settings for the server that `url` names.
+    fn at(&self, url: &str, own: PgConnectOptions) -> PgConnectOptions {
+        if url == self.options.get_url() {
+            return self.connect.clone();
+        }
+        let other_socket = self.connect.get_socket().is_some() && own.get_socket().is_none();
+        if other_socket || own.get_options().is_some() {
+            // What cannot be taken back, or put on top: only the rest of the settings is inherited.
+            return self.logged(match (own.get_application_name(), self.connect.get_application_name()) {
+                (None, Some(name)) => own.application_name(name),
+                _ => own,
+            });
+        }
+        let mut options = self.connect.clone().host(own.get_host()).port(own.get_port());
+        if let Some(socket) = own.get_socket() {
+            options = options.socket(socket);
+        }
+        if let Some(database) = own.get_database() {
+            options = options.database(database);
+        }
+        if let Some(name) = own.get_application_name() {
+            options = options.application_name(name);
+        }
+        let secret = own.to_url_lossy();
+        let password = secret.password().map(|text| percent_decode_str(text).decode_utf8_lossy());
+        if own.get_username() != self.connect.get_username() || password.is_some() {
+            options = options.username(own.get_username()).password(password.as_deref().unwrap_or_default());
+        }
+        options
+    }
+
+    /// With the logging of these settings, as SeaORM does it.
+    fn logged(&self, options: PgConnectOptions) -> PgConnectOptions {
+        if !self.options.get_sqlx_logging() {
+            return options.disable_statement_logging();
+        }
+        let (slow, limit) = self.options.get_sqlx_slow_statements_logging_settings();
+        options.log_statements(self.options.get_sqlx_logging_level()).log_slow_statements(slow, limit)
+    }
+}
+
+fn changed<T: PartialEq>(set: T, default: T) -> Option<T> {
+    (set != default).then_some(set)
+}
+
+/// What the connections to a node are opened with.
+pub(super) fn connect(
+    template: Option<&Template>,
+    target: &Target,
+) -> Result<PgConnectOptions, ConnectorError> {
+    let url = target.node.url.expose();
+    let own = PgConnectOptions::from_str(url).map_err(|_| ConnectorError::Url)?;
+    let mut options = match template {
+        Some(template) => template.at(url, own),
+        None => own,
+    };
+    // Where nothing is demanded, what the settings' own hooks have demanded stays.
+    if target.tls != TlsConfig::default() {
+        options = options.ssl_mode(ssl_mode(target.tls.mode));
+        if let Some(file) = &target.tls.root_cert {
+            options = options.ssl_root_cert(file);
+        }
+        if let Some(file) = &target.tls.client_cert {
+            options = options.ssl_client_cert(file);
+        }
+        if let Some(file) = &target.tls.client_key {
+            options = options.ssl_client_key(file);
+        }
+    }
+    if target.role == Role::Replica {
+        options = options.options([("default_transaction_read_only", "on")]);
+    }
+    Ok(options)
+}
+
+/// What a node's pool is opened with.
+pub(super) fn pool(template: Option<&Template>, pool: &PoolConfig) -> PgPoolOptions {
+    template
+        .map_or_else(PgPoolOptions::new, |template| template.pool.clone())
+        .min_connections(pool.min)
+        .max_connections(pool.max)
+        .acquire_timeout(pool.checkout_timeout)
+        .idle_timeout(pool.idle_timeout)
+        .max_lifetime(pool.max_lifetime)
+        .test_before_acquire(false)
+}
+
+const fn ssl_mode(mode: SslMode) -> PgSslMode {
+    match mode {
+        SslMode::Disable => PgSslMode::Disable,
+        SslMode::Require => PgSslMode::Require,
+        SslMode::VerifyCa => PgSslMode::VerifyCa,
+        SslMode::VerifyFull => PgSslMode::VerifyFull,
+        _ => PgSslMode::Prefer,
+    }
+}

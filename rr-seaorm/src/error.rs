@@ -1,0 +1,229 @@
+//! Errors of routing as SeaORM's errors, and what SeaORM's errors say about a node.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rr_core::adapter::Ended;
+use rr_core::engine::{Fault, postgres};
+use rr_core::route::{Outcome, RouteError};
+use rr_core::topology::Role;
+use sea_orm::sqlx;
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
+
+/// What rr adds to SeaORM's errors. It is found in one with [`routing_error`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoutingError {
+    /// No node may serve.
+    #[error("{error}{}", reasons(.troubles))]
+    NoRoute {
+        /// Why each node was refused.
+        #[source]
+        error: RouteError,
+        /// Why nodes cannot be connected to, as far as that is known.
+        troubles: String,
+    },
+    /// A node has gone while a connection to it was waited for.
+    #[error("`{node}` went away while a connection to it was waited for; check the server")]
+    Gone {
+        /// The node.
+        node: String,
+    },
+    /// A connection to a node could not be opened in time.
+    #[error(
+        "`{node}` could not be connected to within {limit:?} (`connect_timeout`); check the server and the network"
+    )]
+    Unreached {
+        /// The node.
+        node: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A node did not answer in time, and the statement was given up.
+    #[error("`{node}` did not answer within {limit:?} (`statement_timeout`); the statement was given up")]
+    TooSlow {
+        /// The node.
+        node: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The connection was lost while a transaction was being committed.
+    #[error(
+        "the connection to `{node}` was lost during COMMIT: the transaction may have been committed or not; \
+         check before it is done again ({error})"
+    )]
+    OutcomeUnknown {
+        /// The node.
+        node: String,
+        /// The driver's error.
+        #[source]
+        error: DbErr,
+    },
+}
+
+fn reasons(troubles: &str) -> String {
+    if troubles.is_empty() { String::new() } else { format!(" ({troubles})") }
+}
+
+/// What rr says in an error of SeaORM; `None` where it is the database's or the driver's own.
+///
+/// ```
+/// # use sea_orm::DbErr;
+/// use rr_seaorm::{RoutingError, routing_error};
+///
+/// fn must_be_checked(error: &DbErr) -> bool {
+///     matches!(routing_error(error), Some(RoutingError::OutcomeUnknown { .. }))
+/// }
+/// # assert!(!must_be_checked(&DbErr::RecordNotInserted));
+/// ```
+#[must_use]
+pub fn routing_error(error: &DbErr) -> Option<&RoutingError> {
+    let (DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error)) = error else { return None };
+    let RuntimeErr::SqlxError(error) = error else { return None };
+    match &**error {
+        sqlx::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+fn io(kind: io::ErrorKind, error: RoutingError) -> RuntimeErr {
+    RuntimeErr::SqlxError(Arc::new(sqlx::Error::Io(io::Error::new(kind, error))))
+}
+
+/// No node may serve; why they cannot be connected to is often the reason.
+pub(crate) fn no_route(error: RouteError, troubles: String) -> DbErr {
+    DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::NoRoute { error, troubles }))
+}
+
+pub(crate) fn gone(node: &str) -> DbErr {
+    DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::Gone { node: node.to_owned() }))
+}
+
+pub(crate) fn unreached(node: &str, limit: Duration) -> DbErr {
+    DbErr::Conn(io(io::ErrorKind::TimedOut, RoutingError::Unreached { node: node.to_owned(), limit }))
+}
+
+pub(crate) fn too_slow(node: &str, limit: Duration) -> DbErr {
+    DbErr::Query(io(io::ErrorKind::TimedOut, RoutingError::TooSlow { node: node.to_owned(), limit }))
+}
+
+pub(crate) fn outcome_unknown(node: &str, error: DbErr) -> DbErr {
+    DbErr::Query(io(
+        io::ErrorKind::ConnectionAborted,
+        RoutingError::OutcomeUnknown { node: node.to_owned(), error },
+    ))
+}
+
+/// The settings cannot be used.
+pub(crate) fn bad_settings(error: impl StdError + Send + Sync + 'static) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Configuration(Box::new(error)))))
+}
+
+pub(crate) fn bad_url() -> DbErr {
+    bad_settings(super::ConnectorError::Url)
+}
+
+pub(crate) fn exec(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
+}
+
+pub(crate) fn query(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
+/// As SeaORM says that there is no connection.
+pub(crate) fn acquire(error: sqlx::Error) -> DbErr {
+    match error {
+        sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
+        sqlx::Error::PoolClosed => DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
+        error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
+    }
+}
+
+/// What an error of SeaORM says about the node that it came from; `None` when it says nothing about it.
+#[must_use]
+pub fn fault(error: &DbErr, role: Role) -> Option<Fault> {
+    match error {
+        // Its connections are all in use. Whether it can be connected to at all is the monitor's to find out.
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Some(Fault::Overloaded),
+        DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Some(Fault::Lost),
+        DbErr::Conn(error) => connect_fault(error, role),
+        DbErr::Exec(error) | DbErr::Query(error) => driver_fault(error, role),
+        _ => None,
+    }
+}
+
+/// A server that says why it does not let us in says so to everybody: that is no fault of the node. Anything else that
+/// keeps us from connecting is one.
+fn connect_fault(error: &RuntimeErr, role: Role) -> Option<Fault> {
+    let fault = driver_fault(error, role);
+    match error {
+        RuntimeErr::SqlxError(error)
+            if matches!(**error, sqlx::Error::Database(_)) && role == Role::Primary =>
+        {
+            fault
+        }
+        _ => Some(fault.unwrap_or(Fault::Refused)),
+    }
+}
+
+fn driver_fault(error: &RuntimeErr, role: Role) -> Option<Fault> {
+    let RuntimeErr::SqlxError(error) = error else { return None };
+    match &**error {
+        sqlx::Error::Database(error) => {
+            error.code().and_then(|code| postgres::fault_of_sqlstate(&code, role == Role::Replica))
+        }
+        sqlx::Error::Io(error) => Some(match error.kind() {
+            io::ErrorKind::ConnectionRefused => Fault::Refused,
+            io::ErrorKind::TimedOut => Fault::Timeout,
+            _ => Fault::Lost,
+        }),
+        sqlx::Error::PoolTimedOut => Some(Fault::Overloaded),
+        sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Some(Fault::Lost),
+        _ => None,
+    }
+}
+
+/// Whether an error leaves open what became of the statement: the server did not say.
+pub(crate) fn is_lost(error: &DbErr) -> bool {
+    let (DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error)) = error else { return false };
+    let RuntimeErr::SqlxError(error) = error else { return false };
+    match &**error {
+        // The server ends the connection in the middle of whatever it was doing.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05") || code.starts_with("08")
+        }),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // What was read could not be understood; the statement itself was run.
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::TypeNotFound { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether a statement was given up because it took too long.
+pub(crate) fn is_too_slow(error: &DbErr) -> bool {
+    matches!(routing_error(error), Some(RoutingError::TooSlow { .. }))
+}
+
+/// How a write ended.
+pub(crate) fn ended(error: Option<&DbErr>) -> Ended {
+    match error {
+        None => Ended::Done,
+        Some(error) if is_lost(error) => Ended::Unknown,
+        Some(_) => Ended::Refused,
+    }
+}
+
+/// What an error that reached the application says about its node.
+pub(crate) fn outcome(error: &DbErr, role: Role) -> Outcome {
+    fault(error, role).map_or(Outcome::Answered, Outcome::Failed)
+}

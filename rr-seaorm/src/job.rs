@@ -1,0 +1,109 @@
+//! What can be asked of one connection, as data: it may be asked of several, one after the other.
+
+use sea_orm::sqlx::postgres::{PgConnection, Postgres};
+use sea_orm::sqlx::{self, AssertSqlSafe, Executor};
+use sea_orm::{DbErr, ExecResult, QueryResult, Statement, Values};
+use sea_query_sqlx::SqlxValues;
+
+use crate::error;
+
+/// Something to run on a connection, and perhaps again on another.
+pub(crate) trait Job: Sync {
+    /// What it gives.
+    type Out: Send;
+
+    /// Its text.
+    fn sql(&self) -> &str;
+
+    /// The statement, if it is one that is prepared.
+    fn statement(&self) -> Option<&Statement>;
+
+    /// Runs it.
+    fn run(&self, conn: &mut PgConnection) -> impl Future<Output = Result<Self::Out, DbErr>> + Send;
+}
+
+/// The number of rows that it changes.
+pub(crate) struct Execute<'a>(pub(crate) &'a Statement);
+
+/// Text that may hold several statements.
+pub(crate) struct Unprepared<'a>(pub(crate) &'a str);
+
+/// The first row.
+pub(crate) struct One<'a>(pub(crate) &'a Statement);
+
+/// All rows.
+pub(crate) struct All<'a>(pub(crate) &'a Statement);
+
+pub(crate) fn prepared(statement: &Statement) -> sqlx::query::Query<'_, Postgres, SqlxValues> {
+    let values = statement.values.clone().unwrap_or(Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
+}
+
+impl Job for Execute<'_> {
+    type Out = ExecResult;
+
+    fn sql(&self) -> &str {
+        &self.0.sql
+    }
+
+    fn statement(&self) -> Option<&Statement> {
+        Some(self.0)
+    }
+
+    async fn run(&self, conn: &mut PgConnection) -> Result<ExecResult, DbErr> {
+        prepared(self.0).execute(conn).await.map(Into::into).map_err(error::exec)
+    }
+}
+
+impl Job for Unprepared<'_> {
+    type Out = ExecResult;
+
+    fn sql(&self) -> &str {
+        self.0
+    }
+
+    fn statement(&self) -> Option<&Statement> {
+        None
+    }
+
+    async fn run(&self, conn: &mut PgConnection) -> Result<ExecResult, DbErr> {
+        conn.execute(AssertSqlSafe(self.0)).await.map(Into::into).map_err(error::exec)
+    }
+}
+
+impl Job for One<'_> {
+    type Out = Option<QueryResult>;
+
+    fn sql(&self) -> &str {
+        &self.0.sql
+    }
+
+    fn statement(&self) -> Option<&Statement> {
+        Some(self.0)
+    }
+
+    async fn run(&self, conn: &mut PgConnection) -> Result<Option<QueryResult>, DbErr> {
+        match prepared(self.0).fetch_one(conn).await {
+            Ok(row) => Ok(Some(row.into())),
+            Err(sqlx::Error::RowNotFound) => Ok(None),
+            Err(error) => Err(error::query(error)),
+        }
+    }
+}
+
+impl Job for All<'_> {
+    type Out = Vec<QueryResult>;
+
+    fn sql(&self) -> &str {
+        &self.0.sql
+    }
+
+    fn statement(&self) -> Option<&Statement> {
+        Some(self.0)
+    }
+
+    async fn run(&self, conn: &mut PgConnection) -> Result<Vec<QueryResult>, DbErr> {
+        let rows = prepared(self.0).fetch_all(conn).await.map_err(error::query)?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+}

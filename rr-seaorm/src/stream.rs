@@ -1,0 +1,202 @@
+//! The rows of a routed statement, one by one.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::{Stream, StreamExt};
+use rr_core::adapter::{Ledger, Way, Wish};
+use rr_core::route::{Access, Outcome, Route};
+use rr_core::sql::calls_unknown;
+use rr_core::time::Moment;
+use rr_core::topology::Role;
+use sea_orm::metric::Info;
+use sea_orm::sqlx::Postgres;
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::{DbErr, QueryResult, Statement};
+
+use crate::connection::{Attempts, Checkout, Kind, RoutedConnection, Verdict, within};
+use crate::connector::{NodePool, SeaOrmConnector};
+use crate::error;
+use crate::job::prepared;
+use crate::metric::Callback;
+
+type Rows = Pin<Box<dyn Stream<Item = Result<QueryResult, DbErr>> + Send>>;
+
+/// The rows of a statement, with the connection that they come from.
+///
+/// A read has had its first row fetched when this is handed out. A statement that writes begins with the first poll.
+#[must_use = "streams do nothing unless polled"]
+pub struct RoutedStream {
+    rows: Option<Rows>,
+    ahead: Option<Result<QueryResult, DbErr>>,
+    route: Option<Route<NodePool>>,
+    /// Set for a statement that may write: who is to be told when it ends, or is given up.
+    writes: Option<Ledger<SeaOrmConnector>>,
+    report: Option<Report>,
+}
+
+/// What the metric callback is told in the end.
+struct Report {
+    callback: Callback,
+    ledger: Ledger<SeaOrmConnector>,
+    start: Moment,
+    statement: Statement,
+    failed: bool,
+}
+
+impl RoutedConnection {
+    pub(crate) async fn rows(&self, kind: Kind, statement: Statement) -> Result<RoutedStream, DbErr> {
+        match self.way(kind, &statement.sql) {
+            (Way::Read, wish) => self.read_rows(wish, statement).await,
+            (Way::Write, _) => self.write_rows(Access::Write, statement).await,
+            (Way::Keep, _) => self.write_rows(Access::Session, statement).await,
+        }
+    }
+
+    async fn read_rows(&self, wish: Wish, statement: Statement) -> Result<RoutedStream, DbErr> {
+        let mut search = Attempts::new(self.router(), wish);
+        loop {
+            let Checkout { conn, route } = self.reader(&mut search).await?;
+            let limit = self.deadline().or_else(|| route.pool().statement_timeout());
+            // A replica would refuse what it should not do; the primary does it.
+            let writes = route.role() == Role::Primary && calls_unknown(&statement.sql);
+            let suspect = writes.then(|| self.ledger().suspect());
+            let (mut rows, held) = open(conn, statement.clone());
+            let first = within(limit, route.name(), async { rows.next().await.transpose() }).await;
+            let error = match first {
+                Ok(first) => {
+                    self.ledger().served(&route);
+                    let mut stream = RoutedStream::new(rows, route);
+                    stream.report = self.report(statement);
+                    if let Some(suspect) = suspect {
+                        stream.writes = Some(self.ledger().clone());
+                        suspect.cleared();
+                    }
+                    match first {
+                        Some(row) => stream.ahead = Some(Ok(row)),
+                        None => stream.end(Outcome::Answered),
+                    }
+                    return Ok(stream);
+                }
+                Err(error) => error,
+            };
+            drop(rows);
+            // The stream has put its connection back where it came from.
+            let Some(conn) = held.await.ok() else { return Err(error) };
+            match self.judge(&mut search, &error, Checkout { conn, route }) {
+                Verdict::Again => {}
+                Verdict::Tell => return Err(error),
+                Verdict::Misrouted => {
+                    self.connector().classes().learn_write(None, &statement.sql);
+                    return self.write_rows(Access::Write, statement).await;
+                }
+            }
+        }
+    }
+
+    async fn write_rows(&self, access: Access, statement: Statement) -> Result<RoutedStream, DbErr> {
+        let Checkout { conn, route } = self.writer(access).await?;
+        let report = self.report(statement.clone());
+        let (rows, _) = open(conn, statement);
+        let mut stream = RoutedStream::new(rows, route);
+        stream.report = report;
+        stream.writes = Some(self.ledger().clone());
+        Ok(stream)
+    }
+
+    fn report(&self, statement: Statement) -> Option<Report> {
+        let callback = self.callback()?.clone();
+        let start = self.router().now();
+        Some(Report { callback, ledger: self.ledger().clone(), start, statement, failed: false })
+    }
+}
+
+/// The rows of a statement, and the connection as soon as they are dropped with an error as their last item.
+fn open(
+    conn: PoolConnection<Postgres>,
+    statement: Statement,
+) -> (Rows, tokio::sync::oneshot::Receiver<PoolConnection<Postgres>>) {
+    let (give_back, held) = tokio::sync::oneshot::channel();
+    let rows = async_stream::stream! {
+        let mut held = Held { conn: Some(conn), give_back: Some(give_back) };
+        let Some(conn) = &mut held.conn else { return };
+        let mut rows = prepared(&statement).fetch(&mut **conn);
+        while let Some(row) = rows.next().await {
+            yield row.map(QueryResult::from).map_err(error::query);
+        }
+    };
+    (Box::pin(rows), held)
+}
+
+/// A connection that goes to whoever waits for it, and else back to its pool.
+struct Held {
+    conn: Option<PoolConnection<Postgres>>,
+    give_back: Option<tokio::sync::oneshot::Sender<PoolConnection<Postgres>>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let (Some(conn), Some(give_back)) = (self.conn.take(), self.give_back.take()) {
+            // Nobody waits: the connection comes back in the error, and goes to its pool.
+            drop(give_back.send(conn));
+        }
+    }
+}
+
+impl RoutedStream {
+    fn new(rows: Rows, route: Route<NodePool>) -> Self {
+        Self { rows: Some(rows), ahead: None, route: Some(route), writes: None, report: None }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.rows = None;
+        if let Some(ledger) = self.writes.take() {
+            ledger.wrote(None);
+        }
+        if let Some(route) = self.route.take() {
+            route.finish(outcome);
+        }
+        if let Some(report) = self.report.take() {
+            let elapsed = report.ledger.router.now().since(report.start);
+            (report.callback)(&Info { elapsed, statement: &report.statement, failed: report.failed });
+        }
+    }
+}
+
+impl Stream for RoutedStream {
+    type Item = Result<QueryResult, DbErr>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Some(item) = this.ahead.take() {
+            return Poll::Ready(Some(item));
+        }
+        let Some(rows) = &mut this.rows else { return Poll::Ready(None) };
+        let item = ready!(rows.poll_next_unpin(context));
+        match &item {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                if let Some(report) = &mut this.report {
+                    report.failed = true;
+                }
+                let role = this.route.as_ref().map_or(Role::Replica, Route::role);
+                this.end(error::outcome(error, role));
+            }
+            None => this.end(Outcome::Answered),
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl Drop for RoutedStream {
+    fn drop(&mut self) {
+        self.end(Outcome::Answered);
+    }
+}
+
+impl fmt::Debug for RoutedStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoutedStream").field("ended", &self.rows.is_none()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,338 @@
+//! Transactions: one connection from begin to end, by default the primary's.
+
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rr_core::adapter::{Ledger, Next, Patience};
+use rr_core::engine::Fault;
+use rr_core::route::{Access, Outcome, Route};
+use rr_core::sql::{StatementClass, calls_unknown};
+use rr_core::topology::Role;
+use sea_orm::{
+    AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionError,
+    TransactionOptions, TransactionTrait,
+};
+
+use crate::connection::{Attempts, Kind, RoutedConnection, request, while_there, within};
+use crate::connector::{NodePool, SeaOrmConnector};
+use crate::error;
+
+mod traits;
+
+/// A transaction on one node: the primary, or for one that only reads a replica that has everything that its reads must
+/// see.
+///
+/// It is used like a [`DatabaseTransaction`]; dropped without a word, it is rolled back. A transaction that is begun on a
+/// transaction is a savepoint.
+pub struct RoutedTransaction {
+    inner: DatabaseTransaction,
+    root: Arc<Root>,
+    /// It is a savepoint.
+    nested: bool,
+}
+
+/// What a transaction and its savepoints have in common.
+struct Root {
+    ledger: Ledger<SeaOrmConnector>,
+    node: Arc<str>,
+    role: Role,
+    limit: Option<Duration>,
+    /// Taken when it has ended, or the node has failed it.
+    route: Mutex<Option<Route<NodePool>>>,
+    /// A statement of it has written, as far as can be told.
+    wrote: AtomicBool,
+    /// It may have been ended by hand, or was lent to code that tells us nothing.
+    unsure: AtomicBool,
+}
+
+impl RoutedConnection {
+    pub(crate) async fn begin_transaction(
+        &self,
+        options: TransactionOptions,
+    ) -> Result<RoutedTransaction, DbErr> {
+        let reads = options.access_mode == Some(AccessMode::ReadOnly)
+            && options.isolation_level != Some(IsolationLevel::Serializable);
+        if reads { self.begin_reading(options).await } else { self.begin_writing(options).await }
+    }
+
+    /// Where a read would go. The check comes before the snapshot.
+    async fn begin_reading(&self, options: TransactionOptions) -> Result<RoutedTransaction, DbErr> {
+        let mut search = Attempts::new(self.router(), self.wish().clone());
+        loop {
+            let route = self.route_for(&mut search).await?;
+            match self.begin_on(route, options).await {
+                Ok(transaction) => return Ok(transaction),
+                Err((error, route)) => self.missed(&mut search, error, route)?,
+            }
+        }
+    }
+
+    /// A connection that turns out to be dead is replaced: nothing has happened on it.
+    async fn begin_writing(&self, options: TransactionOptions) -> Result<RoutedTransaction, DbErr> {
+        let router = self.router();
+        let mut patience = Patience::new(router.config().write_wait);
+        loop {
+            let error = match router.route(&request(Access::Write)) {
+                Err(error) => error::no_route(error, self.connector().troubles()),
+                Ok(route) => match self.begin_on(route, options).await {
+                    Ok(transaction) => return Ok(transaction),
+                    Err((error, route)) => self.shut_out(error, route)?,
+                },
+            };
+            if !patience.pause().await {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn begin_on(
+        &self,
+        mut route: Route<NodePool>,
+        options: TransactionOptions,
+    ) -> Result<RoutedTransaction, (DbErr, Route<NodePool>)> {
+        let told;
+        let database: &DatabaseConnection = match self.callback() {
+            None => route.pool().database(),
+            Some(callback) => {
+                let callback = Arc::clone(callback);
+                let mut database = route.pool().database().clone();
+                database.set_metric_callback(move |info| callback(info));
+                told = database;
+                &told
+            }
+        };
+        let limit = route.pool().statement_timeout();
+        let begun = match while_there(self.router(), &route, database.begin_with_options(options)).await {
+            Ok(begun) => begun,
+            Err(gone) => Err(gone),
+        };
+        match begun {
+            Ok(inner) => {
+                route.begin();
+                let root = Root {
+                    ledger: self.ledger().clone(),
+                    node: Arc::clone(route.name()),
+                    role: route.role(),
+                    limit,
+                    route: Mutex::new(Some(route)),
+                    wrote: AtomicBool::new(false),
+                    unsure: AtomicBool::new(false),
+                };
+                Ok(RoutedTransaction { inner, root: Arc::new(root), nested: false })
+            }
+            Err(error) => Err((error, route)),
+        }
+    }
+}
+
+impl Root {
+    /// Notes what a statement will have done when the transaction is committed.
+    fn note(&self, kind: Kind, sql: &str) {
+        // A replica refuses whatever writes.
+        if self.role == Role::Replica {
+            return;
+        }
+        let class = kind.classified(self.ledger.router.connector(), sql).class;
+        if class != StatementClass::Read || calls_unknown(sql) {
+            self.wrote.store(true, Ordering::Relaxed);
+        }
+        if class == StatementClass::Session {
+            self.unsure.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn lend(&self) {
+        self.wrote.store(true, Ordering::Relaxed);
+        self.unsure.store(true, Ordering::Relaxed);
+    }
+
+    fn finish(&self, outcome: Outcome) {
+        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(route) = route {
+            self.ledger.served(&route);
+            route.finish(outcome);
+        }
+    }
+
+    /// Runs a statement within the node's limit, and tells what it says about the node.
+    async fn watch<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        let result = within(self.limit, &self.node, work).await;
+        match &result {
+            Ok(_) if self.ledger.session.is_some() => self.served(),
+            Ok(_) => {}
+            Err(error) => self.met(error),
+        }
+        result
+    }
+
+    /// What was read within the transaction, the session has seen.
+    fn served(&self) {
+        if let Some(route) = &*self.route.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.ledger.served(route);
+        }
+    }
+
+    #[cold]
+    fn met(&self, error: &DbErr) {
+        match Next::after(error::fault(error, self.role), self.role) {
+            Next::Elsewhere(fault @ (Fault::Lost | Fault::ShuttingDown | Fault::Timeout)) => {
+                self.finish(Outcome::Failed(fault));
+            }
+            _ if error::fault(error, self.role) == Some(Fault::ReadOnly) && self.role == Role::Primary => {
+                self.finish(Outcome::Failed(Fault::ReadOnly));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.served();
+        // Rolled back, nothing was written; unless it was committed behind our back.
+        if *self.unsure.get_mut() {
+            self.ledger.wrote(None);
+        }
+    }
+}
+
+impl RoutedTransaction {
+    /// Commits it.
+    ///
+    /// # Errors
+    /// When it cannot be committed. When the connection is lost meanwhile, nobody knows whether it was
+    /// ([`RoutingError::OutcomeUnknown`](crate::RoutingError::OutcomeUnknown)); it is never tried again.
+    pub async fn commit(self) -> Result<(), DbErr> {
+        let Self { inner, root, nested } = self;
+        if nested {
+            return root.watch(inner.commit()).await;
+        }
+        let suspect = root.wrote.load(Ordering::Relaxed).then(|| root.ledger.suspect());
+        let committed = within(root.limit, &root.node, inner.commit()).await;
+        // Noted before the caller knows, and after the server has answered.
+        if let Some(suspect) = suspect {
+            suspect.settle(error::ended(committed.as_ref().err()), None);
+        }
+        match committed {
+            Ok(()) => {
+                root.finish(Outcome::Answered);
+                Ok(())
+            }
+            Err(error) => {
+                root.finish(error::outcome(&error, root.role));
+                let unknown = error::is_lost(&error) && root.role == Role::Primary;
+                Err(if unknown { error::outcome_unknown(&root.node, error) } else { error })
+            }
+        }
+    }
+
+    /// Rolls it back.
+    ///
+    /// # Errors
+    /// When the connection is lost; then it is rolled back as well.
+    pub async fn rollback(self) -> Result<(), DbErr> {
+        let Self { inner, root, nested } = self;
+        let ended = root.watch(inner.rollback()).await;
+        if !nested {
+            root.finish(Outcome::Answered);
+        }
+        ended
+    }
+
+    /// Runs `callback` in a savepoint: releases it when that returns `Ok`, and rolls back to it otherwise.
+    ///
+    /// # Errors
+    /// The error of `callback`, or of the begin or the end of the savepoint.
+    pub async fn transaction_async<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> AsyncFnOnce(&'c Self) -> Result<T, E> + Send,
+        T: Send,
+        E: fmt::Display + fmt::Debug + Send,
+    {
+        self.begin().await?.run_async(callback).await
+    }
+
+    /// As [`transaction_async`](Self::transaction_async), with an isolation level and an access mode.
+    ///
+    /// # Errors
+    /// The error of `callback`, or of the begin or the end of the savepoint.
+    pub async fn transaction_with_config_async<F, T, E>(
+        &self,
+        callback: F,
+        isolation_level: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
+    ) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> AsyncFnOnce(&'c Self) -> Result<T, E> + Send,
+        T: Send,
+        E: fmt::Display + fmt::Debug + Send,
+    {
+        self.begin_with_config(isolation_level, access_mode).await?.run_async(callback).await
+    }
+
+    /// The node that it runs on, and the role that it was chosen for.
+    #[must_use]
+    pub fn node(&self) -> (&str, Role) {
+        (&self.root.node, self.root.role)
+    }
+
+    pub(crate) async fn run<F, T, E>(self, callback: F) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> FnOnce(&'c Self) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
+        T: Send,
+        E: fmt::Display + fmt::Debug + Send,
+    {
+        let result = callback(&self).await;
+        self.end(result).await
+    }
+
+    pub(crate) async fn run_async<F, T, E>(self, callback: F) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> AsyncFnOnce(&'c Self) -> Result<T, E> + Send,
+        T: Send,
+        E: fmt::Display + fmt::Debug + Send,
+    {
+        let result = callback(&self).await;
+        self.end(result).await
+    }
+
+    async fn end<T, E>(self, result: Result<T, E>) -> Result<T, TransactionError<E>>
+    where
+        E: fmt::Display + fmt::Debug,
+    {
+        match result {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.rollback().await?;
+                Err(TransactionError::Transaction(error))
+            }
+        }
+    }
+}
+
+/// The transaction itself, for code that asks for a `&DatabaseTransaction`. Whatever is done with it counts as a write.
+impl Deref for RoutedTransaction {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        self.root.lend();
+        &self.inner
+    }
+}
+
+impl fmt::Debug for RoutedTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoutedTransaction")
+            .field("node", &self.root.node)
+            .field("role", &self.root.role)
+            .field("nested", &self.nested)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! SeaORM's own settings, for all nodes or for each.
+
+use std::time::Duration;
+
+use rr_core::config::Config;
+use rr_seaorm::{RoutedConnection, routing_error};
+use sea_orm::{ConnectOptions, ConnectionTrait};
+
+use crate::support::{PATIENCE, Result, ask, boot, on_standby, standby_serves, until};
+
+/// What a server's session says of its settings.
+async fn setting(db: &impl ConnectionTrait, name: &str) -> Result<String> {
+    Ok(ask(db, &format!("SELECT current_setting('{name}')")).await?)
+}
+
+#[tokio::test]
+async fn options_hold_for_all_nodes() -> Result {
+    let cluster = boot(1).await?;
+    let mut options = ConnectOptions::new(cluster.primary().url());
+    options
+        .max_connections(3)
+        .set_application_name("shop")
+        .set_schema_search_path("audit")
+        .statement_timeout(Duration::from_secs(33))
+        .sqlx_logging(false)
+        .map_sqlx_postgres_opts(|options| options.options([("lock_timeout", "44s")]));
+    cluster.primary().sql("CREATE SCHEMA audit; CREATE TABLE audit.here AS SELECT 1 AS n").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let replica = cluster.replica(1)?.url();
+    let db = RoutedConnection::connect_with(options, |config| config.replica(replica.as_str())).await?;
+    until("the standby to serve", async || Ok(ask::<bool>(&db, "SELECT public.on_standby()").await?)).await?;
+    for db in [db.clone(), db.use_primary()] {
+        assert_eq!(setting(&db, "application_name").await?, "shop");
+        assert_eq!(setting(&db, "statement_timeout").await?, "33s");
+        assert_eq!(setting(&db, "lock_timeout").await?, "44s");
+        assert_eq!(ask::<i32>(&db, "SELECT n FROM here").await?, 1);
+    }
+    assert_eq!(setting(&*db, "application_name").await?, "shop", "and for plain references");
+    assert_eq!(ask::<i32>(&*db, "SELECT n FROM here").await?, 1);
+    assert_eq!(db.router().config().pool.primary.max, 3);
+    assert_eq!(
+        db.router().config().pool.primary.checkout_timeout,
+        Config::default().pool.primary.checkout_timeout
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_list_of_urls_has_all_nodes() -> Result {
+    let cluster = boot(1).await?;
+    let urls = format!("{},{}", cluster.primary().url(), cluster.replica(1)?.url());
+    let db = RoutedConnection::connect(urls).await?;
+    standby_serves(&db).await?;
+    assert!(!on_standby(&db.use_primary()).await?);
+    assert!(!on_standby(&*db).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn options_may_differ_from_node_to_node() -> Result {
+    let cluster = boot(1).await?;
+    let mut primary = ConnectOptions::new(cluster.primary().url());
+    primary.set_application_name("writes");
+    let mut replica = ConnectOptions::new(cluster.replica(1)?.url());
+    replica.set_application_name("reads").max_connections(2).idle_timeout(None);
+    let db = RoutedConnection::connect_nodes(primary, [replica]).await?;
+    standby_serves(&db).await?;
+    assert_eq!(setting(&db, "application_name").await?, "reads");
+    assert_eq!(setting(&db.use_primary(), "application_name").await?, "writes");
+    let node = &db.router().config().replicas[0].pool;
+    assert_eq!((node.max, node.idle_timeout), (Some(2), Some(Duration::MAX)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_made_says_why() -> Result {
+    let cluster = boot(1).await?;
+    let missing = format!("{}_not", cluster.primary().url());
+    let error = RoutedConnection::connect_nodes(missing.as_str(), [] as [&str; 0]).await.unwrap_err();
+    assert!(error.to_string().contains("does not exist"), "{error}");
+    let mut lazy = ConnectOptions::new(missing);
+    lazy.connect_lazy(true);
+    RoutedConnection::connect_nodes(lazy, [] as [&str; 0]).await?;
+    let standby =
+        RoutedConnection::connect_with(cluster.replica(1)?.url(), |config| config.write_wait(Duration::ZERO));
+    let error = standby.await.unwrap_err();
+    assert!(routing_error(&error).is_some(), "a standby is no primary: {error}");
+    let error = RoutedConnection::connect("postgres://app:secret@[broken/shop").await.unwrap_err();
+    assert!(!error.to_string().contains("secret"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_to_be_done_after_connecting_is_done() -> Result {
+    let cluster = boot(1).await?;
+    let mut options = ConnectOptions::new(cluster.primary().url());
+    options.after_connect(|db| {
+        Box::pin(
+            async move { db.execute_unprepared("CREATE TABLE made_first AS SELECT 8 AS n").await.map(drop) },
+        )
+    });
+    let replica = cluster.replica(1)?.url();
+    let db = RoutedConnection::connect_with(options, |config| config.replica(replica.as_str())).await?;
+    assert_eq!(ask::<i32>(&db, "SELECT n FROM made_first").await?, 8);
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Clusters, connections, and the question where a statement ran, answered by the server that ran it.
+
+use std::time::Duration;
+
+use rr_core::Config;
+use rr_core::config::{ConfigBuilder, ReadPreference};
+use rr_seaorm::RoutedConnection;
+use rr_tests::cluster::{Cluster, Node};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+
+pub(crate) type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) mod note {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "note")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i64,
+        pub text: String,
+        pub stars: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Has two rows on a standby and one on the primary: whatever reads it says where it ran.
+pub(crate) mod seen {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "seen")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(crate) async fn boot(replicas: usize) -> Result<Cluster> {
+    let cluster = Cluster::builder().replicas(replicas).start().await?;
+    cluster
+        .primary()
+        .sql(
+            "CREATE TABLE note (id bigserial PRIMARY KEY, text text NOT NULL, stars int NOT NULL DEFAULT 0); \
+             CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'; \
+             CREATE FUNCTION on_port() RETURNS int STABLE LANGUAGE sql AS 'SELECT current_setting(''port'')::int'; \
+             CREATE VIEW seen AS SELECT generate_series(1, CASE WHEN on_standby() THEN 2 ELSE 1 END) AS id",
+        )
+        .await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    Ok(cluster)
+}
+
+pub(crate) fn config(cluster: &Cluster) -> ConfigBuilder {
+    let config = Config::builder().primary(cluster.primary().url());
+    cluster.replicas().iter().fold(config, |config, replica| config.replica(replica.url()))
+}
+
+/// The fallback to the primary hides stale reads. Without it they show.
+pub(crate) fn replicas_only(cluster: &Cluster) -> ConfigBuilder {
+    config(cluster).read_preference(ReadPreference::Replica).causal_wait(PATIENCE)
+}
+
+pub(crate) async fn connect(cluster: &Cluster) -> Result<RoutedConnection> {
+    started(config(cluster)).await
+}
+
+/// A connection whose reads standbys serve.
+pub(crate) async fn started(config: ConfigBuilder) -> Result<RoutedConnection> {
+    let db = RoutedConnection::start(config.build()?).await?;
+    standby_serves(&db).await?;
+    Ok(db)
+}
+
+pub(crate) fn raw(sql: &str) -> Statement {
+    Statement::from_string(DbBackend::Postgres, sql)
+}
+
+/// The first column of the first row.
+pub(crate) async fn ask<T: sea_orm::TryGetable>(
+    db: &impl ConnectionTrait,
+    sql: &str,
+) -> std::result::Result<T, DbErr> {
+    let row = db.query_one_raw(raw(sql)).await?;
+    row.ok_or_else(|| DbErr::RecordNotFound(sql.to_owned()))?.try_get_by_index(0)
+}
+
+/// Whether a standby answers a read of this connection.
+pub(crate) async fn on_standby(db: &impl ConnectionTrait) -> std::result::Result<bool, DbErr> {
+    ask(db, "SELECT on_standby()").await
+}
+
+/// Waits until a standby serves this connection's reads: what was written before has arrived there.
+pub(crate) async fn standby_serves(db: &impl ConnectionTrait) -> Result {
+    until("a standby to serve", async || Ok(on_standby(db).await?)).await
+}
+
+/// The port of the server that answers a read of this connection.
+pub(crate) async fn on_port(db: &impl ConnectionTrait) -> std::result::Result<i32, DbErr> {
+    ask(db, "SELECT on_port()").await
+}
+
+/// How many notes a read of this connection sees.
+pub(crate) async fn notes(db: &impl ConnectionTrait) -> std::result::Result<i64, DbErr> {
+    ask(db, "SELECT count(*) FROM note").await
+}
+
+/// Statements of clients that run on a server right now, by their text.
+pub(crate) async fn running(node: &Node, pattern: &str) -> Result<i64> {
+    let sql = format!(
+        "SELECT count(*)::text FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{pattern}' \
+         AND pid <> pg_backend_pid()"
+    );
+    Ok(node.admin_query_text(&sql).await?.parse()?)
+}
+
+/// Waits for something that borrows the test's own handles.
+pub(crate) async fn until(what: &str, check: impl AsyncFnMut() -> Result<bool>) -> Result {
+    let mut check = check;
+    let looking = async {
+        while !matches!(check().await, Ok(true)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    Ok(tokio::time::timeout(PATIENCE, looking).await.map_err(|_| format!("waited in vain for {what}"))?)
+}
+
+/// The port that the server itself listens on, behind the network of the harness.
+pub(crate) fn server_port(node: &Node) -> Result<i32> {
+    let url = node.direct_url();
+    let port = url.rsplit_once(':').and_then(|(_, rest)| rest.split('/').next());
+    Ok(port.ok_or("a URL has a port")?.parse()?)
+}
+
+/// Statements in flight, on the primary and the first replica.
+pub(crate) fn in_flight(db: &RoutedConnection) -> [Option<u32>; 2] {
+    ["primary", "replica-1"].map(|name| db.router().in_flight(name))
+}

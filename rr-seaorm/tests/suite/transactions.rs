@@ -1,0 +1,205 @@
+//! Transactions: where they run, how they end.
+
+use futures_util::TryStreamExt;
+use rr_core::topology::Role;
+use rr_seaorm::{RoutedConnection, RoutedTransaction, RoutingError, routing_error};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{
+    AccessMode, ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IsolationLevel, StreamTrait,
+    TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
+};
+
+use crate::support::{Result, boot, config, connect, in_flight, note, notes, on_standby, raw, until};
+
+async fn insert(db: &impl ConnectionTrait, text: &str) -> Result<note::Model, DbErr> {
+    note::ActiveModel { text: Set(text.to_owned()), ..Default::default() }.insert(db).await
+}
+
+#[tokio::test]
+async fn a_transaction_stays_on_the_primary_and_savepoints_are_undone_alone() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let inside = db
+        .transaction_async::<_, bool, DbErr>(async |transaction| {
+            let standby = on_standby(transaction).await?;
+            insert(transaction, "a").await?;
+            let nested: Result<(), TransactionError<DbErr>> = transaction
+                .transaction_async(async |nested| {
+                    insert(nested, "b").await?;
+                    Err(DbErr::Custom("no".to_owned()))
+                })
+                .await;
+            assert!(matches!(nested, Err(TransactionError::Transaction(DbErr::Custom(_)))));
+            let dropped = transaction.begin().await?;
+            insert(&dropped, "c").await?;
+            drop(dropped);
+            transaction
+                .transaction::<_, (), DbErr>(|nested| {
+                    Box::pin(async move { insert(nested, "d").await.map(drop) })
+                })
+                .await
+                .map_err(|error| DbErr::Custom(error.to_string()))?;
+            assert_eq!(notes(transaction).await?, 2);
+            let streamed: Vec<_> = note::Entity::find().stream(transaction).await?.try_collect().await?;
+            assert_eq!(streamed.len(), 2);
+            Ok(standby)
+        })
+        .await?;
+    assert!(!inside);
+    assert_eq!(in_flight(&db), [Some(0); 2]);
+    assert_eq!(notes(&db).await?, 2);
+    until("reads to return to the standby", async || Ok(on_standby(&db).await?)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failed_closure_is_rolled_back() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let failed: Result<(), TransactionError<DbErr>> = db
+        .transaction(|transaction| {
+            Box::pin(async move {
+                insert(transaction, "gone").await?;
+                Err(DbErr::Custom("no".to_owned()))
+            })
+        })
+        .await;
+    assert!(matches!(failed, Err(TransactionError::Transaction(DbErr::Custom(_)))));
+    assert_eq!(notes(&db).await?, 0);
+    let rolled_back = db.begin().await?;
+    insert(&rolled_back, "gone").await?;
+    TransactionSession::rollback(rolled_back).await?;
+    drop(db.begin().await?);
+    assert_eq!(in_flight(&db), [Some(0); 2]);
+    assert_eq!(notes(&db.use_primary()).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn transactions_that_only_read_use_replicas_unless_serializable() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let only_reads = Some(AccessMode::ReadOnly);
+    let table = [
+        (None, None, Role::Primary),
+        (None, Some(AccessMode::ReadWrite), Role::Primary),
+        (None, only_reads, Role::Replica),
+        (Some(IsolationLevel::ReadCommitted), only_reads, Role::Replica),
+        (Some(IsolationLevel::RepeatableRead), only_reads, Role::Replica),
+        (Some(IsolationLevel::Serializable), only_reads, Role::Primary),
+        (Some(IsolationLevel::Serializable), None, Role::Primary),
+    ];
+    for (isolation_level, access_mode, role) in table {
+        let transaction = db.begin_with_config(isolation_level, access_mode).await?;
+        assert_eq!(transaction.node().1, role, "{isolation_level:?} {access_mode:?}");
+        assert_eq!(on_standby(&transaction).await?, role == Role::Replica);
+        let level: String =
+            crate::support::ask(&transaction, "SELECT current_setting('transaction_isolation')").await?;
+        let expected = isolation_level.unwrap_or(IsolationLevel::ReadCommitted).to_string().to_lowercase();
+        assert_eq!(level, expected);
+        if access_mode == only_reads {
+            let refused = insert(&transaction, "no").await.unwrap_err();
+            assert!(refused.to_string().contains("read-only transaction"), "{refused}");
+        }
+        transaction.rollback().await?;
+    }
+    let options = TransactionOptions { access_mode: only_reads, ..Default::default() };
+    assert_eq!(db.begin_with_options(options).await?.node().1, Role::Replica);
+    assert_eq!(db.use_primary().begin_with_options(options).await?.node().1, Role::Primary);
+    cluster.replica(1)?.pause_replay().await?;
+    insert(&db, "new").await?;
+    let reading = db.begin_with_config(None, only_reads).await?;
+    assert_eq!(notes(&reading).await?, 1, "it sees what was written before it began");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_that_only_reads_begins_elsewhere_when_its_node_is_dead() -> Result {
+    let cluster = boot(2).await?;
+    let db = connect(&cluster).await?;
+    let begin = async || db.begin_with_config(None, Some(AccessMode::ReadOnly)).await;
+    for _ in 0..10 {
+        begin().await?.commit().await?;
+    }
+    for replica in cluster.replicas() {
+        replica.kill_client_connections().await?;
+    }
+    for _ in 0..10 {
+        assert_eq!(notes(&begin().await?).await?, 0);
+    }
+    cluster.replica(1)?.kill9().await?;
+    for _ in 0..10 {
+        assert_eq!(notes(&begin().await?).await?, 0);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dead_connection_is_replaced_before_a_transaction_begins() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    for _ in 0..3 {
+        let transaction = db.begin().await?;
+        insert(&transaction, "x").await?;
+        transaction.commit().await?;
+        cluster.primary().kill_client_connections().await?;
+    }
+    let transaction = db.begin().await?;
+    assert_eq!(notes(&transaction).await?, 3);
+    Ok(())
+}
+
+/// Begins, writes, and loses the connection at the moment of the commit.
+async fn lose_the_commit(db: &RoutedConnection, cluster: &rr_tests::cluster::Cluster) -> Result<DbErr> {
+    let transaction: RoutedTransaction = db.begin().await?;
+    insert(&transaction, "perhaps").await?;
+    let link = cluster.primary().link();
+    // The commit arrives, its answer does not.
+    link.delay_ways(std::time::Duration::ZERO, std::time::Duration::from_secs(60)).await?;
+    let committing = tokio::spawn(transaction.commit());
+    let committed = async || {
+        let count = cluster.primary().direct().await?.query_one("SELECT count(*) FROM note", &[]).await?;
+        Ok(count.get::<_, i64>(0) == 1)
+    };
+    until("the commit to be done", committed).await?;
+    link.cut().await?;
+    let error = committing.await?.err().ok_or("the commit was not acknowledged")?;
+    link.heal().await?;
+    Ok(error)
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_acknowledged_counts_and_is_not_repeated() -> Result {
+    let cluster = boot(1).await?;
+    let settings = config(&cluster).with(|config| config.write_wait = crate::support::PATIENCE);
+    let db = crate::support::started(settings).await?;
+    assert!(on_standby(&db).await?);
+    cluster.replica(1)?.pause_replay().await?;
+    let error = lose_the_commit(&db, &cluster).await?;
+    assert!(matches!(routing_error(&error), Some(RoutingError::OutcomeUnknown { .. })), "{error}");
+    until("the primary to be back", async || Ok(db.ping().await.is_ok())).await?;
+    assert_eq!(notes(&db).await?, 1, "the reads after it see it, and it was done once");
+    assert_eq!(in_flight(&db), [Some(0); 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_session_lasts_as_long_as_the_transaction() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let transaction = db.begin().await?;
+    transaction.execute_unprepared("SET LOCAL application_name = 'inside'").await?;
+    transaction.execute_unprepared("CREATE TEMP TABLE mine ON COMMIT DROP AS SELECT 1 AS n").await?;
+    assert!(crate::support::ask::<bool>(&transaction, "SELECT pg_try_advisory_xact_lock(7)").await?);
+    assert_eq!(
+        crate::support::ask::<String>(&transaction, "SELECT current_setting('application_name')").await?,
+        "inside"
+    );
+    assert_eq!(crate::support::ask::<i32>(&transaction, "SELECT n FROM mine").await?, 1);
+    let rows = transaction.stream_raw(raw("SELECT n FROM mine")).await?.try_collect::<Vec<_>>().await?;
+    assert_eq!(rows.len(), 1);
+    transaction.commit().await?;
+    let name = "SELECT current_setting('application_name')";
+    assert_ne!(crate::support::ask::<String>(&db.use_primary(), name).await?, "inside");
+    Ok(())
+}

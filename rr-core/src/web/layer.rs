@@ -228,10 +228,13 @@ impl<C: Connector> SessionLayer<C> {
 
     async fn depart(&self, arrival: &Arrival, headers: &mut HeaderMap) {
         let config = self.router.config();
-        if config.session.keys.is_empty() || !arrival.has_advanced() {
+        let reads = !self.settings.writes_only;
+        if config.session.keys.is_empty() || !arrival.has_advanced(reads) {
             return;
         }
         let token = match self.router.export(&arrival.session, config.causal_wait).await {
+            // What was read turns out to be nothing new.
+            Ok(_) if !arrival.has_advanced(reads) => return,
             Ok(export) => export.token,
             Err(error) => {
                 return tracing::warn!(target: "rr", %error, "a session cannot be given to its client");

@@ -162,6 +162,10 @@ impl Connector for DieselConnector {
         row.ok_or(ConnectError::NoRow)
     }
 
+    fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {
+        Some(pool.state())
+    }
+
     fn fault(&self, error: &ConnectError, role: Role) -> Option<Fault> {
         error.fault(role)
     }

@@ -70,7 +70,7 @@ impl RoutedConnection {
                     let mut stream = RoutedStream::new(rows, route);
                     stream.report = self.report(statement);
                     if let Some(suspect) = suspect {
-                        stream.writes = Some(self.ledger().clone());
+                        stream.writes = Some(self.ledger().bound());
                         suspect.cleared();
                     }
                     match first {
@@ -101,7 +101,7 @@ impl RoutedConnection {
         let (rows, _) = open(conn, statement);
         let mut stream = RoutedStream::new(rows, route);
         stream.report = report;
-        stream.writes = Some(self.ledger().clone());
+        stream.writes = Some(self.ledger().bound());
         Ok(stream)
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use rr_core::adapter::Classes;
 use rr_core::config::NodeConfig;
-use rr_core::connector::{Connector, Target};
+use rr_core::connector::{Connector, PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
 use rr_core::sql::Dialect;
 use rr_core::topology::Role;

@@ -34,17 +34,21 @@ impl<C: Connector> Router<C> {
         }
     }
 
-    /// A replica that would serve, were it not for positions. Limits of staleness hold.
     fn stale(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> Option<Route<C::Pool>> {
+        let index = self.stale_node(snapshot, request)?;
+        self.inner.shared.tally.count(Step::Stale);
+        Some(self.enter(snapshot, index, RouteReason::Stale, request))
+    }
+
+    /// A replica that would serve, were it not for positions. Limits of staleness hold.
+    pub(super) fn stale_node(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> Option<usize> {
         let requirement =
             Requirement { covers: None, after: None, seen: None, ..request.requirement.clone() };
         let eased = Request { requirement, ..request.clone() };
-        let Decision::Node(index, _) = self.decide(snapshot, &eased) else { return None };
-        if snapshot.topology.primary_index() == Ok(index) {
-            return None;
+        match self.decide(snapshot, &eased) {
+            Decision::Node(index, _) if snapshot.topology.primary_index() != Ok(index) => Some(index),
+            Decision::Node(..) | Decision::Fallback(..) | Decision::Nowhere => None,
         }
-        self.inner.shared.tally.count(Step::Stale);
-        Some(self.enter(snapshot, index, RouteReason::Stale, request))
     }
 
     /// A session whose write a failover has lost finds no node that has it, ever: its caller is told why, before a read

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::Router;
+use super::sessions::settle;
 use super::waiting::Waiting;
-use super::{Router, settle};
 use crate::config::LostWrites;
 use crate::connector::Connector;
 use crate::position::Position;
@@ -127,6 +128,11 @@ impl<C: Connector> Router<C> {
         let opened = self.read_token(token, Wall::now()).await;
         self.inner.shared.tally.brought(&opened);
         opened
+    }
+
+    /// What became of tokens so far: how many were issued, resumed, and refused for each reason.
+    pub fn token_outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.inner.shared.tally.tokens()
     }
 
     async fn read_token(&self, token: &str, now: Wall) -> Result<(Session, Option<LostWrite>), TokenError> {

@@ -25,6 +25,9 @@ async fn a_stale_replica_serves_where_that_is_wanted() -> Result {
     let (seen, node, reason) = db.find("unseen").await?;
     assert_eq!((seen, &*node, reason), (false, "replica-1", RouteReason::Stale));
     assert_eq!((db.router().counted(Step::Stale), db.router().counted(Step::GaveUp)), (1, 1));
+    let search = Search::new(db.router(), Wish::default());
+    let explained = db.router().explain_route(&search.request(&db.ledger));
+    assert_eq!(explained.outcome.ok(), Some(RouteReason::Stale));
     cluster.replica(1)?.kill9().await?;
     until(db.router(), "the replica to be out", |r| !r.health().replicas[0].healthy).await?;
     assert!(db.sees("unseen").await?, "where no replica serves, the primary does");

@@ -127,6 +127,8 @@ async fn what_is_no_token_of_ours_is_refused_at_once() -> Result {
         assert_eq!(error.kind(), kind, "{error}");
     }
     assert_eq!(router.counted(Step::Waited), 0, "no read has waited for any of them");
+    let counted = |kind| router.token_outcomes().find(|(name, _)| *name == kind).map(|(_, count)| count);
+    assert_eq!(["resumed", "forged", "future"].map(counted), [Some(1), Some(2), Some(2)]);
     let unkeyed = start(config(&cluster)).await?;
     assert_eq!(unkeyed.resume(token.as_str()).await.err(), Some(TokenError::NoKeys));
     assert_eq!(unkeyed.token(&session).err(), Some(TokenError::NoKeys));

@@ -71,6 +71,8 @@ pub struct Observation {
     pub role: Role,
     /// The cluster it belongs to.
     pub system: Option<u64>,
+    /// The database that its connections are in.
+    pub database: Option<String>,
     /// Where it is in the log.
     pub log: Log,
     /// Whether it receives a primary's log; `None` is unknown.
@@ -83,7 +85,7 @@ impl Observation {
     /// A node of this role at this place in the log.
     #[must_use]
     pub const fn new(role: Role, log: Log) -> Self {
-        Self { role, system: None, log, receiving: None, unprivileged: false }
+        Self { role, system: None, database: None, log, receiving: None, unprivileged: false }
     }
 }
 

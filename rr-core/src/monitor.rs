@@ -29,9 +29,11 @@ use crate::time::Clock;
 use crate::topology::{Epoch, NodeId, Role, Topology};
 use crate::world::{Effect, Event, NodeSpec, Notice, World};
 
+mod circle;
 mod command;
 mod probe;
 
+pub(crate) use circle::Circle;
 pub(crate) use command::Command;
 
 /// Time goes by for the world at this pace: ejections end, weights grow, staleness rings alarms.
@@ -53,9 +55,11 @@ pub(crate) struct Shared<C: Connector> {
     /// Counts publications; whoever waits for a position waits for it to change.
     pub(crate) published: watch::Sender<u64>,
     pub(crate) notices: broadcast::Sender<Notice>,
-    /// What this process wrote outside of any session.
+    /// What this process wrote, in whatever session.
     pub(crate) own: Session,
     pub(crate) tally: Tally,
+    /// Those of other routers of the same database.
+    pub(crate) circle: Arc<Circle>,
     pub(crate) metrics: Metrics,
 }
 
@@ -122,7 +126,8 @@ impl<C: Connector> Worker<C> {
         let (command_sender, commands) = mpsc::channel(16);
         let (stop_sender, stop) = watch::channel(());
         let (looked, looked_receiver) = watch::channel(false);
-        let clock = Clock::start();
+        let clock = Clock::of_process();
+        let own = Session::new();
         let world = World::new(config.clone());
         let topology = Arc::new(world.topology(clock.now()));
         let shared = Arc::new(Shared {
@@ -132,8 +137,9 @@ impl<C: Connector> Worker<C> {
             snapshot: ArcSwap::from_pointee(Snapshot::new(topology, Vec::new())),
             published: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
-            own: Session::new(),
             tally: Tally::default(),
+            circle: Circle::join(&config.primary.url, &own),
+            own,
             metrics: Metrics::new(),
             config,
         });

@@ -5,8 +5,8 @@
 //! snapshot. Registers only ever grow: merging two of them is a join, so concurrent requests of one user
 //! cannot lose each other's writes.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::consistency::Consistency;
 use crate::position::Position;
@@ -26,6 +26,16 @@ use register::Register;
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     registers: Arc<Registers>,
+}
+
+/// A session that does not live on by this alone.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakSession(Weak<Registers>);
+
+impl WeakSession {
+    pub(crate) fn upgrade(&self) -> Option<Session> {
+        self.0.upgrade().map(|registers| Session { registers })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +58,10 @@ impl Session {
         Self::default()
     }
 
+    pub(crate) fn downgrade(&self) -> WeakSession {
+        WeakSession(Arc::downgrade(&self.registers))
+    }
+
     /// Notes a write that ended at `position` (taken on the primary after the commit).
     pub fn wrote(&self, position: &Position) {
         self.registers.wrote.raise(position);
@@ -59,6 +73,14 @@ impl Session {
     /// but the primary can prove to hold this write.
     pub fn wrote_unplaced(&self, at: Moment) {
         self.registers.unplaced.fetch_max(at.as_nanos().saturating_add(1), Ordering::AcqRel);
+    }
+
+    /// Notes a write that ended at `position`, or not later than `now` when that is not known.
+    pub(crate) fn note(&self, position: Option<&Position>, now: Moment) {
+        match position {
+            Some(position) => self.wrote(position),
+            None => self.wrote_unplaced(now),
+        }
     }
 
     /// Notes that a read of this session may have seen everything up to `position` (sampled on the node that

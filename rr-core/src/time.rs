@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 /// A point on this process's monotonic clock, in nanoseconds since the clock's origin.
@@ -124,6 +125,13 @@ impl Clock {
     #[must_use]
     pub fn start() -> Self {
         Self { origin: system::now() }
+    }
+
+    /// The clock that all routers of this process read, so that they can tell one another when something was.
+    #[must_use]
+    pub fn of_process() -> Self {
+        static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
+        *CLOCK
     }
 
     /// The present moment.

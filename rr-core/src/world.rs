@@ -31,6 +31,7 @@ mod timelines;
 pub use node::NodeSpec;
 pub use notice::Notice;
 
+use identity::Identity;
 use node::NodeState;
 use rules::rules;
 use timelines::History;
@@ -93,8 +94,8 @@ pub struct World {
     rules: Rules,
     nodes: Vec<NodeState>,
     history: History,
-    /// The cluster's identity, once it is known.
-    system: Option<u64>,
+    /// Which database of which cluster is ours, once it is known.
+    identity: Option<Identity>,
     primary: Result<NodeId, NoPrimary>,
     /// Of the accepted primary, or of the last one.
     primary_timeline: Option<Timeline>,
@@ -115,7 +116,7 @@ impl World {
             rules: rules(&config),
             nodes: Vec::new(),
             history: History::default(),
-            system: None,
+            identity: None,
             primary: Err(NoPrimary::NotFound),
             primary_timeline: None,
             last_primary: None,
@@ -167,7 +168,8 @@ impl World {
     pub fn topology(&self, now: Moment) -> Topology {
         let facts = self.nodes.iter().map(|n| n.facts(&self.config, self.primary == Ok(n.id), now));
         let (facts, primary) = (facts.collect(), self.primary.clone());
-        Topology::assemble(self.epoch, facts, primary, self.rules.clone()).of_system(self.system)
+        Topology::assemble(self.epoch, facts, primary, self.rules.clone())
+            .of_system(self.identity.as_ref().map(Identity::system))
     }
 
     /// The lag of a replica over the last samples, and its alert level.

@@ -1,7 +1,7 @@
 //! What can be asked of one connection, as data: it may be asked of several, one after the other.
 
 use sea_orm::sqlx::postgres::{PgConnection, Postgres};
-use sea_orm::sqlx::{self, AssertSqlSafe, Executor};
+use sea_orm::sqlx::{self, AssertSqlSafe, Connection as _, Executor};
 use sea_orm::{DbErr, ExecResult, QueryResult, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 
@@ -37,6 +37,17 @@ pub(crate) struct All<'a>(pub(crate) &'a Statement);
 pub(crate) fn prepared(statement: &Statement) -> sqlx::query::Query<'_, Postgres, SqlxValues> {
     let values = statement.values.clone().unwrap_or(Values(Vec::new()));
     sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
+}
+
+/// How a transaction begins in which nothing can be written.
+pub(crate) const READ_ONLY: &str = "BEGIN READ ONLY";
+
+/// Runs it where nothing can be written, on whatever server.
+pub(crate) async fn reading_only<J: Job>(job: &J, conn: &mut PgConnection) -> Result<J::Out, DbErr> {
+    let mut transaction = conn.begin_with(READ_ONLY).await.map_err(error::query)?;
+    let out = job.run(&mut transaction).await?;
+    transaction.commit().await.map_err(error::query)?;
+    Ok(out)
 }
 
 impl Job for Execute<'_> {

@@ -7,18 +7,17 @@ use std::task::{Context, Poll, ready};
 use futures_util::{Stream, StreamExt};
 use rr_core::adapter::{Ledger, Way, Wish};
 use rr_core::route::{Access, Outcome, Route};
-use rr_core::sql::calls_unknown;
 use rr_core::time::Moment;
 use rr_core::topology::Role;
 use sea_orm::metric::Info;
-use sea_orm::sqlx::Postgres;
 use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::{Connection as _, Postgres};
 use sea_orm::{DbErr, QueryResult, Statement};
 
 use crate::connection::{Attempts, Checkout, Kind, RoutedConnection, Verdict, within};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
-use crate::job::prepared;
+use crate::job::{READ_ONLY, prepared};
 use crate::metric::Callback;
 
 type Rows = Pin<Box<dyn Stream<Item = Result<QueryResult, DbErr>> + Send>>;
@@ -59,20 +58,14 @@ impl RoutedConnection {
         loop {
             let Checkout { conn, route } = self.reader(&mut search).await?;
             let limit = self.deadline().or_else(|| route.pool().statement_timeout());
-            // A replica would refuse what it should not do; the primary does it.
-            let writes = route.role() == Role::Primary && calls_unknown(&statement.sql);
-            let suspect = writes.then(|| self.ledger().suspect());
-            let (mut rows, held) = open(conn, statement.clone());
+            let guarded = route.role() == Role::Primary && self.connector().may_write(&statement.sql);
+            let (mut rows, held) = open(conn, statement.clone(), guarded);
             let first = within(limit, route.name(), async { rows.next().await.transpose() }).await;
             let error = match first {
                 Ok(first) => {
                     self.ledger().served(&route);
                     let mut stream = RoutedStream::new(rows, route);
                     stream.report = self.report(statement);
-                    if let Some(suspect) = suspect {
-                        stream.writes = Some(self.ledger().bound());
-                        suspect.cleared();
-                    }
                     match first {
                         Some(row) => stream.ahead = Some(Ok(row)),
                         None => stream.end(Outcome::Answered),
@@ -84,7 +77,7 @@ impl RoutedConnection {
             drop(rows);
             // The stream has put its connection back where it came from.
             let Some(conn) = held.await.ok() else { return Err(error) };
-            match self.judge(&mut search, &error, Checkout { conn, route }) {
+            match self.judge(&mut search, &error, Checkout { conn, route }, guarded) {
                 Verdict::Again => {}
                 Verdict::Tell => return Err(error),
                 Verdict::Misrouted => {
@@ -98,7 +91,7 @@ impl RoutedConnection {
     async fn write_rows(&self, access: Access, statement: Statement) -> Result<RoutedStream, DbErr> {
         let Checkout { conn, route } = self.writer(access).await?;
         let report = self.report(statement.clone());
-        let (rows, _) = open(conn, statement);
+        let (rows, _) = open(conn, statement, false);
         let mut stream = RoutedStream::new(rows, route);
         stream.report = report;
         stream.writes = Some(self.ledger().bound());
@@ -116,14 +109,34 @@ impl RoutedConnection {
 fn open(
     conn: PoolConnection<Postgres>,
     statement: Statement,
+    guarded: bool,
 ) -> (Rows, tokio::sync::oneshot::Receiver<PoolConnection<Postgres>>) {
     let (give_back, held) = tokio::sync::oneshot::channel();
     let rows = async_stream::stream! {
         let mut held = Held { conn: Some(conn), give_back: Some(give_back) };
         let Some(conn) = &mut held.conn else { return };
-        let mut rows = prepared(&statement).fetch(&mut **conn);
-        while let Some(row) = rows.next().await {
-            yield row.map(QueryResult::from).map_err(error::query);
+        if !guarded {
+            let mut rows = prepared(&statement).fetch(&mut **conn);
+            while let Some(row) = rows.next().await {
+                yield row.map(QueryResult::from).map_err(error::query);
+            }
+            return;
+        }
+        let mut transaction = match conn.begin_with(READ_ONLY).await {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                yield Err(error::query(error));
+                return;
+            }
+        };
+        {
+            let mut rows = prepared(&statement).fetch(&mut *transaction);
+            while let Some(row) = rows.next().await {
+                yield row.map(QueryResult::from).map_err(error::query);
+            }
+        }
+        if let Err(error) = transaction.commit().await {
+            yield Err(error::query(error));
         }
     };
     (Box::pin(rows), held)

@@ -128,12 +128,9 @@ impl<C: Connector> Ledger<C> {
     }
 
     fn wrote_in(&self, session: Option<&Session>, position: Option<&Position>) {
-        let now = self.router.now();
-        for session in std::iter::once(self.router.process_session()).chain(session) {
-            match position {
-                Some(position) => session.wrote(position),
-                None => session.wrote_unplaced(now),
-            }
+        self.router.wrote(position);
+        if let Some(session) = session {
+            session.note(position, self.router.now());
         }
     }
 

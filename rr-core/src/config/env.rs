@@ -43,39 +43,59 @@ impl Config {
     /// # Errors
     /// As [`Config::overlay_env`].
     pub fn overlay_process_env(self) -> Result<Self, ConfigErrors> {
-        let ours = |name: &str| name.starts_with(PREFIX) || name == DATABASE_URL;
-        let mut variables = Vec::new();
-        for (name, value) in std::env::vars_os() {
-            let Some(name) = name.to_str().filter(|name| ours(name)) else { continue };
-            match value.into_string() {
-                Ok(value) => variables.push((name.to_owned(), value)),
-                Err(_) if is_reserved(name) => {}
-                Err(_) => return Err(wrong(name, "is not UTF-8").into()),
-            }
-        }
-        self.overlay_env(variables)
+        self.overlay_env(process_env()?)
     }
 
-    /// This configuration with this process's environment over it and these nodes: what an application gets that connects
+    /// This configuration with this process's environment over it and these nodes; see
+    /// [`overlay_env_for`](Self::overlay_env_for).
+    ///
+    /// # Errors
+    /// As [`Config::overlay_env_for`].
+    pub fn overlay_process_env_for(self, urls: &str) -> Result<Self, ConfigErrors> {
+        self.overlay_env_for(urls, process_env()?)
+    }
+
+    /// This configuration with these environment variables over it and these nodes: what an application gets that connects
     /// to `urls`, the primary and perhaps, after commas, replicas.
     ///
-    /// A list has all nodes. A single URL may have replicas in the environment, unless the environment speaks of another
-    /// database.
+    /// A list has all nodes. A single URL may have replicas in the environment, unless that speaks of another database: by
+    /// the primary that it names, or where it names none by the database that a replica's URL names.
     ///
     /// # Errors
     /// As [`Config::overlay_env`], and when the configuration is wrong.
-    pub fn overlay_process_env_for(self, urls: &str) -> Result<Self, ConfigErrors> {
+    pub fn overlay_env_for(
+        self,
+        urls: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigErrors> {
         let mut each = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
         let primary = each.next().unwrap_or_default();
         let replicas: Vec<&str> = each.collect();
-        let mut config = self.overlay_process_env()?;
-        let is_other = DatabaseUrl::parse(primary)
-            .is_ok_and(|url| !config.primary.url.is_unset() && !url.same_server(&config.primary.url));
-        if is_other || !replicas.is_empty() {
-            config.replicas.clear();
+        // What the environment calls the database need not be one, where the application says which it is.
+        let is_known = |url: &str| DatabaseUrl::parse(url).is_ok();
+        let variables = variables.into_iter().filter(|(name, value)| name != DATABASE_URL || is_known(value));
+        let mut config = self.overlay_env(variables)?;
+        match DatabaseUrl::parse(primary) {
+            _ if !replicas.is_empty() => config.replicas.clear(),
+            Ok(url) => config.leave_out_replicas_of_others(&url),
+            // It is named among the other mistakes.
+            Err(_) => {}
         }
         let builder = ConfigBuilder::from(config).primary(primary);
         replicas.into_iter().fold(builder, ConfigBuilder::replica).build()
+    }
+
+    fn leave_out_replicas_of_others(&mut self, url: &DatabaseUrl) {
+        let primary = &self.primary.url;
+        let is_other = !primary.is_unset() && !url.same_database(primary);
+        self.replicas.retain(|replica| {
+            let names_other = || !replica.url.is_unset() && !url.same_database_name(&replica.url);
+            let left_out = is_other || (primary.is_unset() && names_other());
+            if left_out {
+                tracing::warn!(target: "rr", replica = %replica.name, "left out: a replica of another database");
+            }
+            !left_out
+        });
     }
 
     /// This configuration with these environment variables over it.
@@ -116,6 +136,21 @@ impl Config {
         }
         overlay.finish()
     }
+}
+
+/// The variables of this process that may be meant for us.
+fn process_env() -> Result<Vec<(String, String)>, ConfigErrors> {
+    let ours = |name: &str| name.starts_with(PREFIX) || name == DATABASE_URL;
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| ours(name)) else { continue };
+        match value.into_string() {
+            Ok(value) => variables.push((name.to_owned(), value)),
+            Err(_) if is_reserved(name) => {}
+            Err(_) => return Err(wrong(name, "is not UTF-8").into()),
+        }
+    }
+    Ok(variables)
 }
 
 /// A configuration while variables are laid over it.

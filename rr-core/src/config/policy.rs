@@ -30,7 +30,8 @@ pub enum ReadPreference {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Unscoped {
-    /// Every write that this process made through the same router: the plain swap of a pool stays invisible.
+    /// Every write that this process made to the same database, through this router or another one: the plain swap of a
+    /// pool stays invisible.
     #[default]
     Router,
     /// Any state.

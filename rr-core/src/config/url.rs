@@ -149,6 +149,29 @@ impl DatabaseUrl {
         self.endpoint().is_some() && self.endpoint() == other.endpoint()
     }
 
+    /// Whether both speak of the same database of the same server, whatever their user and parameters.
+    ///
+    /// As [`same_server`](Self::same_server), names are compared.
+    #[must_use]
+    pub fn same_database(&self, other: &Self) -> bool {
+        self.same_server(other) && self.same_database_name(other)
+    }
+
+    /// Whether both name the same database, on whatever server.
+    #[must_use]
+    pub fn same_database_name(&self, other: &Self) -> bool {
+        self.database().is_some() && self.database() == other.database()
+    }
+
+    /// The name of the database, decoded; as in the drivers, it is the user's where there is none.
+    fn database(&self) -> Option<String> {
+        let url = &self.parts.as_ref()?.url;
+        let path = url.path().trim_start_matches('/');
+        let name = if path.is_empty() { url.username() } else { path };
+        let named = parameter(url, &["dbname"]);
+        Some(named.unwrap_or_else(|| percent_decode_str(name).decode_utf8_lossy().into_owned()))
+    }
+
     /// Whether the password is the mark which replaces a hidden one, as in a printed configuration.
     pub(super) fn has_redacted_password(&self) -> bool {
         self.parts.as_ref().is_some_and(|parts| {

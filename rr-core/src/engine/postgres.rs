@@ -26,7 +26,8 @@ THEN pg_last_wal_replay_lsn() END)::text, \
 (SELECT system_identifier::text FROM pg_control_system()), \
 (SELECT count(*)::text FROM pg_stat_wal_receiver), \
 pg_size_bytes(current_setting('wal_segment_size'))::text, \
-pg_has_role('pg_read_all_stats', 'USAGE')::text";
+pg_has_role('pg_read_all_stats', 'USAGE')::text, \
+current_database()::text";
 
 pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, UnreadableProbe> {
     let columns = [
@@ -39,6 +40,7 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
         "receivers",
         "segment",
         "privileged",
+        "database",
     ];
     let text = |index: usize| row.get(index).and_then(Option::as_deref).filter(|text| !text.is_empty());
     let bad = |index: usize| UnreadableProbe { column: columns[index] };
@@ -65,6 +67,7 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
     Ok(Observation {
         role,
         system: text(5).map(|text| text.parse().map_err(|_| bad(5))).transpose()?,
+        database: text(9).map(str::to_owned),
         log,
         unprivileged: matches!(text(8), Some("f" | "false" | "0")),
         receiving: text(6).and_then(|text| text.parse::<u32>().ok()).map(|receivers| receivers > 0),

@@ -4,6 +4,7 @@ use super::Router;
 use crate::config::Unscoped;
 use crate::connector::Connector;
 use crate::consistency::Consistency;
+use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::session::Session;
 use crate::tally::Step;
@@ -41,10 +42,18 @@ impl<C: Connector> Router<C> {
         self.inner.shared.tally.get(step)
     }
 
-    /// The register that holds what this process wrote through this router, in whatever session.
+    /// The register that holds what this process wrote through this router, in whatever session, and what other routers
+    /// of the same database [told](Self::wrote) it that they wrote.
     #[must_use]
     pub fn process_session(&self) -> &Session {
         &self.inner.shared.own
+    }
+
+    /// Notes a write, and where it ended if that is known, for all reads of this process: through this router, and
+    /// through others whose primary is the same database.
+    pub fn wrote(&self, position: Option<&Position>) {
+        let now = self.now();
+        self.inner.shared.circle.each(|session| session.note(position, now));
     }
 }
 

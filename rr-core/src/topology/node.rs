@@ -118,6 +118,8 @@ impl fmt::Display for HealthState {
 pub enum Quarantine {
     /// It belongs to another database cluster (system identifier).
     ForeignCluster,
+    /// Its connections are in another database of the cluster.
+    ForeignDatabase,
     /// It takes writes on a timeline that another primary has left behind.
     StalePrimary,
     /// It takes writes, and so does another node, and nothing tells which of them is right.
@@ -130,6 +132,7 @@ impl fmt::Display for Quarantine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ForeignCluster => "it belongs to another cluster (system identifier differs)",
+            Self::ForeignDatabase => "its connections are in another database",
             Self::StalePrimary => "it still takes writes on an abandoned timeline",
             Self::RivalPrimary => "it takes writes and so does another node",
             Self::BeyondFork => "it is past the point where the primary's history forked off",

@@ -116,10 +116,9 @@ impl World {
         for index in 0..self.nodes.len() {
             let node = &self.nodes[index];
             let before = node.quarantine();
-            let foreign = node.seen.as_ref().is_some_and(|seen| !self.is_ours(seen));
+            let foreign = node.seen.as_ref().and_then(|seen| self.foreign(seen));
             let claim = claimants.iter().find(|(id, _)| *id == node.id).map(|(_, why)| *why);
-            self.nodes[index].claim_quarantine =
-                if foreign { Some(Quarantine::ForeignCluster) } else { claim };
+            self.nodes[index].claim_quarantine = foreign.or(claim);
             self.report_quarantine(index, before, effects);
         }
     }

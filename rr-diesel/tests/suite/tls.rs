@@ -226,20 +226,23 @@ async fn passwords_may_rotate() -> Result {
     });
     set_password(&cluster, "first").await?;
     "first".clone_into(&mut current.lock().unwrap());
-    let pool = RoutedPool::start_with(connector, crate::support::config(&cluster).build()?).await?;
+    // Each refusal is to be seen, and not only the last of five seconds.
+    let settings = crate::support::config(&cluster).with(|config| config.retries.within = Duration::ZERO);
+    let pool = RoutedPool::start_with(connector, settings.build()?).await?;
     for password in ["second/?&%=", "third"] {
-        assert!(place(&mut pool.handle()).await?.standby);
+        until("the standby to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
         diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.handle()).await?;
         password.clone_into(&mut current.lock().unwrap());
         set_password(&cluster, password).await?;
-        until("the standby to serve again", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
     }
+    until("the standby to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
     diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.handle()).await?;
     "wrong".clone_into(&mut current.lock().unwrap());
-    for node in cluster.nodes() {
-        node.kill_client_connections().await?;
-    }
     let refused = async || {
+        // One that was being opened a moment ago still had the right one.
+        for node in cluster.nodes() {
+            node.kill_client_connections().await?;
+        }
         let error = place(&mut pool.handle()).await.map_or_else(|error| error.to_string(), |_| String::new());
         Ok(error.contains("password authentication failed"))
     };

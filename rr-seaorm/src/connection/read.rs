@@ -6,7 +6,6 @@ use rr_core::Router;
 use rr_core::adapter::{Next, Search, Wish};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
-use rr_core::sql::calls_unknown;
 use rr_core::topology::Role;
 use sea_orm::{ConnAcquireErr, DbErr};
 
@@ -14,7 +13,7 @@ use super::RoutedConnection;
 use super::checkout::{Checkout, within};
 use crate::connector::{NodePool, SeaOrmConnector, Use};
 use crate::error;
-use crate::job::Job;
+use crate::job::{Job, reading_only};
 use crate::metric::Timing;
 
 impl RoutedConnection {
@@ -24,23 +23,25 @@ impl RoutedConnection {
             let mut checkout = self.reader(&mut search).await?;
             let timing = Timing::start(self.callback(), self.router());
             let limit = self.deadline.or_else(|| checkout.route.pool().statement_timeout());
-            // A replica would refuse what it should not do; the primary does it.
-            let suspect =
-                (checkout.role() == Role::Primary && calls_unknown(job.sql())).then(|| self.ledger.suspect());
-            let result = within(limit, checkout.route.name(), job.run(&mut checkout.conn)).await;
-            if let Some(suspect) = suspect {
-                suspect.settle(error::ended(result.as_ref().err()), None);
-            }
+            let guarded = checkout.role() == Role::Primary && self.connector().may_write(job.sql());
+            let conn = &mut checkout.conn;
+            let result = match guarded {
+                false => within(limit, checkout.route.name(), job.run(conn)).await,
+                true => Box::pin(within(limit, checkout.route.name(), reading_only(job, conn))).await,
+            };
             timing.end(job.statement(), result.is_err());
             let error = match result {
                 Ok(out) => {
                     self.ledger.served(&checkout.route);
                     checkout.finish(Outcome::Answered);
+                    if guarded {
+                        self.connector().learn_harmless(job.sql());
+                    }
                     return Ok(out);
                 }
                 Err(error) => error,
             };
-            match self.judge(&mut search, &error, checkout) {
+            match self.judge(&mut search, &error, checkout, guarded) {
                 Verdict::Again => {}
                 Verdict::Tell => return Err(error),
                 Verdict::Misrouted => {
@@ -53,9 +54,21 @@ impl RoutedConnection {
 
     /// What follows from an error of a read of which no row was delivered.
     #[cold]
-    pub(crate) fn judge(&self, search: &mut Attempts, error: &DbErr, checkout: Checkout) -> Verdict {
+    pub(crate) fn judge(
+        &self,
+        search: &mut Attempts,
+        error: &DbErr,
+        checkout: Checkout,
+        guarded: bool,
+    ) -> Verdict {
         let (role, node) = (checkout.role(), checkout.node());
-        match Next::after(error::fault(error, role), role) {
+        let fault = error::fault(error, role);
+        let next = match fault {
+            // The primary was told to refuse.
+            Some(Fault::ReadOnly) if guarded => Next::Misrouted,
+            fault => Next::after(fault, role),
+        };
+        match next {
             Next::Tell => {
                 checkout.finish(Outcome::Answered);
                 return Verdict::Tell;

@@ -140,7 +140,12 @@ async fn a_future_that_is_dropped_leaves_nothing_behind() -> Result {
     }
     // A write is the same, and counts as done: the reads after it do not trust the replica blindly.
     let writing = db.execute_unprepared("INSERT INTO note (text) SELECT 'late' FROM pg_sleep(0.5)");
-    drop(tokio::time::timeout(Duration::from_millis(100), writing).await);
+    let begun =
+        until("the write to begin", async || Ok(running(cluster.primary(), "INSERT INTO note%").await? > 0));
+    tokio::select! {
+        done = writing => drop(done),
+        begun = begun => begun?,
+    }
     assert_eq!(in_flight(&db), [Some(0); 2]);
     let requirement = db.router().process_session().requirement(rr_core::Consistency::Session);
     assert!(requirement.after.is_some() || requirement.covers.is_some());

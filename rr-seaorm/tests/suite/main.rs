@@ -6,6 +6,7 @@ mod hints;
 mod lent;
 mod load;
 mod operations;
+mod pace;
 mod pools;
 mod settings;
 mod streams;

@@ -68,6 +68,12 @@ async fn errors_say_what_they_mean_for_the_node() -> Result {
     assert_eq!(fault(&violation, Role::Replica), None);
     drop(route);
 
+    let idle = || {
+        std::future::ready(Ok::<_, std::convert::Infallible>(
+            pool.get_postgres_connection_pool().num_idle() > 0,
+        ))
+    };
+    wait_until(PATIENCE, "the connection to be back in its pool", idle).await?;
     cluster.replica(1)?.kill9().await?;
     let lost = pool.execute_unprepared("SELECT 1").await.unwrap_err();
     assert!(

@@ -104,3 +104,11 @@ async fn what_is_to_be_done_after_connecting_is_done() -> Result {
     assert_eq!(ask::<i32>(&db, "SELECT n FROM made_first").await?, 8);
     Ok(())
 }
+
+#[test]
+fn connections_are_shared_by_tasks() {
+    fn is_shared<T: Clone + std::fmt::Debug + Send + Sync + 'static>() {}
+    fn is_sent<T: std::fmt::Debug + Send + Sync + 'static>() {}
+    is_shared::<RoutedConnection>();
+    is_sent::<rr_seaorm::RoutedTransaction>();
+}

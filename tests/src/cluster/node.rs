@@ -115,16 +115,16 @@ impl Node {
         self.state().postmaster.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// The end of the server's log.
-    #[must_use]
-    pub fn log_tail(&self) -> String {
-        tail(&self.log())
-    }
-
     /// All of the server's log.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(&self.shared.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
+    /// The end of the server's log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        tail(&self.log())
     }
 
     /// Starts the server and waits until it accepts connections. Its [`link`](Self::link) and the links of its

@@ -273,3 +273,45 @@ fn every_variable_is_unique_and_works() {
     let all: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert!(all.len() > 80 && overlay(file, &all).is_ok());
 }
+
+/// What an application gets that connects to `url`.
+fn replicas_for(url: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let config =
+        Config::default().overlay_env_for(url, variables).unwrap_or_else(|errors| panic!("{errors}"));
+    config.replicas.iter().map(|node| node.url.expose().to_owned()).collect()
+}
+
+#[test]
+fn an_application_that_names_its_database_gets_the_replicas_of_that_database() {
+    let (shop, replica) =
+        ("postgres://u@a/shop", ("RR_REPLICA_URLS", "postgres://u@b/shop,postgres://u@c/shop"));
+    let both = ["postgres://u@b/shop", "postgres://u@c/shop"];
+    assert_eq!(replicas_for(shop, &[replica]), both);
+    assert_eq!(
+        replicas_for(shop, &[replica, ("RR_PRIMARY_URL", "postgres://other@a:5432/shop?sslmode=require")]),
+        both
+    );
+    assert_eq!(
+        replicas_for(shop, &[replica, ("DATABASE_URL", "redis://cache")]),
+        both,
+        "that is not ours to judge"
+    );
+    let alias = ("RR_REPLICA_URLS", "postgres://u@b/shop_ro");
+    assert_eq!(
+        replicas_for(shop, &[alias, ("DATABASE_URL", shop)]),
+        ["postgres://u@b/shop_ro"],
+        "told together"
+    );
+    let none: [&str; 0] = [];
+    for other in ["postgres://u@a/bank", "postgres://u@d/bank"] {
+        assert_eq!(replicas_for(other, &[replica]), none, "{other}");
+        assert_eq!(replicas_for(other, &[replica, ("DATABASE_URL", shop)]), none, "{other}");
+    }
+    assert_eq!(
+        replicas_for("postgres://u@d/shop", &[replica, ("DATABASE_URL", shop)]),
+        none,
+        "another server's"
+    );
+    assert_eq!(replicas_for("postgres://u@a/bank,postgres://u@b/bank", &[replica]), ["postgres://u@b/bank"]);
+}

@@ -41,6 +41,21 @@ fn while_the_configured_primary_is_silent_most_nodes_say_which_cluster_is_meant(
 }
 
 #[test]
+fn a_replica_of_another_database_serves_nothing() {
+    let database =
+        |name: &str, role| Observation { database: Some(name.to_owned()), ..seen(role, 1, 100, None) };
+    let mut scene = Scene::new();
+    scene.says(A, database("shop", Role::Primary));
+    scene.says(B, database("bank", Role::Replica)).says(C, database("shop", Role::Replica));
+    assert_eq!(scene.standing(B), Err(Rejection::Quarantined(Quarantine::ForeignDatabase)));
+    assert_eq!((scene.head(), scene.standing(C)), (Ok(A), Ok(())));
+    scene.says(B, database("shop", Role::Replica));
+    assert_eq!(scene.standing(B), Ok(()), "its URL was corrected");
+    scene.replica(C, 1, 100);
+    assert_eq!(scene.standing(C), Ok(()), "what is not told is not held against anybody");
+}
+
+#[test]
 fn nobody_is_taken_at_their_word_after_a_primary_was_seen() {
     let mut scene = Scene::failed_over();
     scene.tell(Event::Left(A)).tell(Event::Left(B));

@@ -130,7 +130,6 @@ async fn test_transactions_leave_nothing() -> Result {
     diesel::insert_into(note::table).values(note::text.eq("a")).execute(conn)?;
     assert_eq!(note::table.count().get_result::<i64>(conn)?, 1);
     assert!(!place(conn)?.standby);
-    drop(pool.handle());
     let conn = &mut pool.handle();
     conn.test_transaction::<_, Error, _>(|conn| {
         diesel::insert_into(note::table).values(note::text.eq("b")).execute(conn)?;

@@ -102,26 +102,32 @@ async fn passwords_may_rotate() -> Result {
     });
     set_password(&cluster, "first").await?;
     "first".clone_into(&mut current.lock().unwrap());
-    let pool = RoutedPool::start_with(connector, config(&cluster).build()?)?;
+    // Each refusal is to be seen, and not only the last of five seconds.
+    let settings = config(&cluster).with(|config| config.retries.within = Duration::ZERO);
+    let pool = RoutedPool::start_with(connector, settings.build()?)?;
     let insert = || diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut pool.handle());
     for password in ["second/?&%=", "third"] {
-        assert!(place(&mut pool.handle())?.standby);
+        until("the standby to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
         insert()?;
         password.clone_into(&mut current.lock().unwrap());
         set_password(&cluster, password).await?;
-        until("the standby to serve again", async || Ok(place(&mut pool.handle())?.standby)).await?;
         // So long that nobody trusts the connections to the primary.
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
+    until("the standby to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
     insert()?;
     let named = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'hook-replica-1'";
-    let named: i64 = cluster.replica(1)?.admin_query_text(named).await?.parse()?;
-    assert!(named >= 2, "the monitor's own connection and one for reads, not {named}");
+    until("the monitor's own connection beside one for reads", async || {
+        place(&mut pool.handle())?;
+        Ok(cluster.replica(1)?.admin_query_text(named).await?.parse::<i64>()? >= 2)
+    })
+    .await?;
     "wrong".clone_into(&mut current.lock().unwrap());
-    for node in cluster.nodes() {
-        node.kill_client_connections().await?;
-    }
     let refused = async || {
+        // One that was being opened a moment ago still had the right one.
+        for node in cluster.nodes() {
+            node.kill_client_connections().await?;
+        }
         let error = place(&mut pool.handle()).map_or_else(|error| error.to_string(), |_| String::new());
         Ok(error.contains("password authentication failed"))
     };

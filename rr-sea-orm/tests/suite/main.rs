@@ -1,0 +1,4 @@
+//! An application that has never heard of rr, on clusters.
+
+mod support;
+mod worlds;

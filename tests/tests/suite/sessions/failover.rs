@@ -64,9 +64,8 @@ async fn a_token_from_before_the_switch_is_good_and_one_beyond_it_is_a_lost_writ
     // Reads of nobody in particular go on; for the process there is a notice.
     assert!(!one.sees("lost").await? && one.sees("kept").await?);
     let notice = loop {
-        match tokio::time::timeout(PATIENCE, notices.recv()).await?? {
-            Notice::LostWrite(lost) => break lost,
-            _ => {}
+        if let Notice::LostWrite(lost) = tokio::time::timeout(PATIENCE, notices.recv()).await?? {
+            break lost;
         }
     };
     assert_eq!(notice.switch, told.switch);

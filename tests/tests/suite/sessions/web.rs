@@ -85,7 +85,7 @@ impl Client {
     async fn ask(&mut self, app: &axum::Router, method: &str, path: &str) -> Result<(StatusCode, String)> {
         let response = app.clone().oneshot(self.request(method, path)).await?;
         self.take(&response);
-        Ok(read(response).await?)
+        read(response).await
     }
 }
 

@@ -150,7 +150,7 @@ impl<C: Connector> Router<C> {
         self.conclude(&snapshot, request, self.decide(&snapshot, request))
     }
 
-    /// The time on the router's clock, for [`Session::wrote_unplaced`].
+    /// The time on the router's clock, for [`Session::wrote_unplaced`](crate::Session::wrote_unplaced).
     #[must_use]
     pub fn now(&self) -> Moment {
         self.inner.shared.clock.now()

@@ -170,13 +170,21 @@ pub struct Classified {
     pub class: StatementClass,
     /// The most restrictive hint in it.
     pub hint: Option<Hint>,
+    /// It is known to [call functions that may write](calls_unknown). Not looked for by [`scan`].
+    pub calls_unknown: bool,
 }
 
 impl Classified {
     /// A statement known without its text, for adapters that have the ORM's typed operation.
     #[must_use]
     pub const fn new(class: StatementClass, hint: Option<Hint>) -> Self {
-        Self { class, hint }
+        Self { class, hint, calls_unknown: false }
+    }
+
+    /// Whether this statement, a read by its text `sql`, may be a write where nobody refuses to write: on the primary.
+    #[must_use]
+    pub fn may_write(&self, sql: &str) -> bool {
+        self.class == StatementClass::Read && (self.calls_unknown || calls_unknown(sql))
     }
 
     /// What the statement does to the session that it runs in: the hint `rr:session` knows more than the text shows.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rr_core::sql::StatementClass;
+use rr_core::sql::{Classified, StatementClass};
 use rr_core::topology::Role;
 
 use crate::run::Place;
@@ -39,7 +39,12 @@ impl Hold {
     }
 
     /// Notes what a statement will have done to this connection, and says whether to ask where it ends.
-    pub(crate) fn prepare(&self, class: StatementClass, sql: &str) -> Place {
+    pub(crate) fn prepare(&self, classified: &Classified, sql: &str) -> Place {
+        let class = match classified.effect() {
+            // Nobody refuses it here.
+            StatementClass::Read if !self.on_replica && classified.may_write(sql) => StatementClass::Write,
+            class => class,
+        };
         if class == StatementClass::Read {
             return Place::No;
         }

@@ -49,7 +49,8 @@ impl Classes {
         if let Some(known) = self.types.load().get(&id) {
             return *known;
         }
-        let classified = self.scan(sql);
+        let mut classified = self.scan(sql);
+        classified.calls_unknown = classified.may_write(sql);
         self.remember(id, classified);
         classified
     }

@@ -289,6 +289,6 @@ pub(super) struct Outcome {
 impl Outcome {
     pub(super) fn classified(self) -> Classified {
         let class = if self.settled { self.found } else { self.found.max(StatementClass::Write) };
-        Classified { class, hint: self.hint }
+        Classified::new(class, self.hint)
     }
 }

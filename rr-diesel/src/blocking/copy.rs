@@ -5,7 +5,7 @@ use diesel::pg::CopyFromQuery;
 use diesel::prelude::ExecuteCopyFromDsl;
 use diesel::result::Error;
 use rr_core::route::{Access, Outcome};
-use rr_core::sql::StatementClass;
+use rr_core::sql::{Classified, StatementClass};
 
 use super::connection::RoutedConnection;
 use super::node::Care;
@@ -22,7 +22,7 @@ where
         conn.put_back();
         // The error is the caller's own and does not say what became of the copy, so that a failed one counts as well.
         if let Some(pin) = &mut conn.pin {
-            let place = pin.hold.prepare(StatementClass::Write, "");
+            let place = pin.hold.prepare(&Classified::new(StatementClass::Write, None), "");
             let suspect = (place == Place::Yes).then(|| pin.ledger.suspect());
             let copied = self.execute(pin.checkout.conn());
             if let (Some(suspect), Ok(_)) = (suspect, &copied) {

@@ -63,7 +63,7 @@ where
 {
     let Pin { checkout, ledger, hold } = pin;
     let (ledger, role) = (&*ledger, checkout.role());
-    let wrote = (hold.prepare(known.classified.effect(), &known.sql) == Place::Yes).then_some(ledger);
+    let wrote = (hold.prepare(&known.classified, &known.sql) == Place::Yes).then_some(ledger);
     match RoutedCursor::attached(LoadConnection::<B>::load(checkout.conn(), source)) {
         Ok(rows) => Ok(rows.ending(End { route: None, wrote, outcome: Outcome::Answered })),
         Err(error) => {
@@ -105,7 +105,11 @@ impl<C: Routable> RoutedConnection<C> {
         for place in attached {
             let checkout = match writes {
                 true => opener.writer(Access::Write, Care::Once, &mut patience)?,
-                false => opener.reader(&mut search)?,
+                false => {
+                    let found = opener.reader(&mut search)?;
+                    writes = known.may_write_on(&found);
+                    if writes { opener.writer(Access::Write, Care::Once, &mut patience)? } else { found }
+                }
             };
             let (role, chosen) = (checkout.role(), checkout.chosen());
             let Checkout { lease, route } = place.insert(checkout);

@@ -31,6 +31,11 @@ impl Known {
     pub(super) fn way(&self) -> Way {
         self.wish.way(&self.classified)
     }
+
+    /// Whether it may turn out to be a write on the node that was found for it.
+    pub(super) fn may_write_on<C: Routable>(&self, checkout: &Checkout<C>) -> bool {
+        checkout.role() == Role::Primary && self.classified.may_write(&self.sql)
+    }
 }
 
 impl<C: Routable> RoutedConnection<C> {
@@ -70,7 +75,7 @@ impl<C: Routable> RoutedConnection<C> {
     ) -> QueryResult<R> {
         self.put_back();
         if self.pin.is_some() || known.way() == Way::Keep {
-            return run_on(self.pinned()?, known.classified.effect(), &known.sql, work);
+            return run_on(self.pinned()?, &known.classified, &known.sql, work);
         }
         match known.way() {
             Way::Read => self.read(known, work),
@@ -82,6 +87,10 @@ impl<C: Routable> RoutedConnection<C> {
         let mut search = Search::new(self.opener.router(), known.wish.clone());
         loop {
             let mut checkout = self.opener.reader(&mut search)?;
+            if known.may_write_on(&checkout) {
+                drop(checkout);
+                return self.write(&mut work);
+            }
             let error = match work(checkout.conn()) {
                 Ok(done) => {
                     self.opener.served(&checkout);
@@ -148,7 +157,7 @@ impl<C: Routable> RoutedConnection<C> {
     pub(super) fn write_here<R>(&mut self, work: impl FnMut(&mut C) -> QueryResult<R>) -> QueryResult<R> {
         self.put_back();
         match &mut self.pin {
-            Some(pin) => run_on(pin, StatementClass::Write, "", work),
+            Some(pin) => run_on(pin, &Classified::new(StatementClass::Write, None), "", work),
             None => self.write(work),
         }
     }
@@ -156,11 +165,13 @@ impl<C: Routable> RoutedConnection<C> {
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) fn run_batch(&mut self, sql: &str) -> QueryResult<()> {
         self.put_back();
-        let class = scan(sql, C::DIALECT).effect();
+        let classified = scan(sql, C::DIALECT);
+        let class = classified.effect();
         if self.pin.is_some() || class == StatementClass::Session {
-            return run_on(self.pinned()?, class, sql, |conn| conn.batch_execute(sql));
+            return run_on(self.pinned()?, &classified, sql, |conn| conn.batch_execute(sql));
         }
-        let place = if class == StatementClass::Read { Place::No } else { Place::Yes };
+        let reads = class == StatementClass::Read && !classified.may_write(sql);
+        let place = if reads { Place::No } else { Place::Yes };
         self.run_on_primary(place, |conn| conn.batch_execute(sql))
     }
 }
@@ -175,16 +186,16 @@ impl<C: Routable> Opener<C> {
 /// Runs a statement on the connection that a handle keeps.
 pub(super) fn run_on<C: Routable, R>(
     pin: &mut Pin<C>,
-    class: StatementClass,
+    classified: &Classified,
     sql: &str,
     work: impl FnOnce(&mut C) -> QueryResult<R>,
 ) -> QueryResult<R> {
-    let place = pin.hold.prepare(class, sql);
+    let place = pin.hold.prepare(classified, sql);
     let ledger = pin.ledger.clone();
     let suspect = (place == Place::Yes).then(|| ledger.suspect());
     let done = work(pin.checkout.conn());
     if done.is_ok()
-        && class == StatementClass::Read
+        && classified.class == StatementClass::Read
         && let Some(route) = &pin.checkout.route
     {
         ledger.served(route);

@@ -35,6 +35,10 @@ impl RoutedPgConnection {
         loop {
             let checkout = self.reader(&mut search).await?;
             let (role, node) = (checkout.route().role(), checkout.route().node());
+            if role == Role::Primary && lowered.classified.may_write(&lowered.sql) {
+                drop(checkout);
+                return Box::pin(self.write(lowered, want)).await;
+            }
             let error = match self.serve(checkout, lowered, want).await {
                 Ok(answer) => return Ok(answer),
                 Err((error, checkout)) => {

@@ -114,7 +114,7 @@ impl RoutedPgConnection {
 
     /// Runs a statement on the connection that this handle keeps.
     async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let place = pin.hold.prepare(lowered.classified.effect(), &lowered.sql);
+        let place = pin.hold.prepare(&lowered.classified, &lowered.sql);
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
         let noted = self.running.note(pin.checkout.connection());
@@ -145,16 +145,18 @@ impl RoutedPgConnection {
 
     /// Runs text that may hold several statements: on the primary, whatever they are.
     pub(super) async fn run_batch(&self, sql: &str) -> QueryResult<()> {
-        let class = scan(sql, Dialect::Postgres).effect();
+        let classified = scan(sql, Dialect::Postgres);
+        let class = classified.effect();
         let pin = match self.pin.get() {
             Some(pin) => Some(pin),
             None if class == StatementClass::Session => Some(self.pinned().await?),
             None => None,
         };
         if let Some(pin) = pin {
-            return self.try_batch(&pin.checkout, sql, pin.hold.prepare(class, sql)).await;
+            return self.try_batch(&pin.checkout, sql, pin.hold.prepare(&classified, sql)).await;
         }
-        let place = if class == StatementClass::Read { Place::No } else { Place::Yes };
+        let reads = class == StatementClass::Read && !classified.may_write(sql);
+        let place = if reads { Place::No } else { Place::Yes };
         let mut patience = self.write_patience();
         let cancelled = self.running.cancelled();
         loop {

@@ -119,3 +119,46 @@ async fn nobody_goes_back_in_time_while_another_process_writes() -> Result {
     assert!(by_replicas > 400, "{by_replicas} of 800 reads were served by replicas");
     Ok(())
 }
+
+/// A replica would refuse it. The primary runs it, and nobody said that it writes.
+#[tokio::test]
+async fn a_function_that_writes_is_noticed_where_nobody_refuses_it() -> Result {
+    let cluster = crate::promotions::boot_with_touch().await?;
+    let pool = pool(&cluster).await?;
+    cluster.replica(1)?.kill9().await?;
+    let mut before = None;
+    let mut noticed = |how: &str| {
+        let now = pool.router().process_session().last_write();
+        let grew = match (&before, &now) {
+            (None, Some(_)) => true,
+            (Some(before), Some(now)) => now.covers(before) && now != before,
+            (_, None) => false,
+        };
+        before = now;
+        assert!(grew, "{how}: nobody knows that something was written");
+    };
+    let conn = &mut pool.handle();
+    sql_query("SELECT touch()").execute(conn).await?;
+    noticed("executed");
+    let _: bool = diesel::select(touch()).get_result(conn).await?;
+    noticed("loaded");
+    let _: bool = diesel::select(touch()).get_result(conn).await?;
+    noticed("loaded again, when its type is known");
+    conn.batch_execute("SELECT touch()").await?;
+    noticed("batch");
+    conn.transaction::<_, diesel::result::Error, _>(async |conn| {
+        diesel::select(touch()).get_result::<bool>(conn).await
+    })
+    .await?;
+    noticed("transaction");
+    sql_query("SET application_name = 'kept'").execute(conn).await?;
+    let _: bool = diesel::select(touch()).get_result(conn).await?;
+    noticed("kept connection");
+    assert_eq!(cluster.primary().query_text("SELECT count(*)::text FROM note").await?, "6", "once each");
+    Ok(())
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn touch() -> diesel::sql_types::Bool;
+}

@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use rr_core::config::NodeConfig;
 use rr_diesel::{RouteHints, RoutedPool};
 
-use crate::support::{PLACE, Place, Result, boot, config, note, pool, server_port, until};
+use crate::support::{PLACE, Place, Result, boot, config, note, patient, server_port, until};
 
 diesel::table! {
     comment (id) {
@@ -32,7 +32,7 @@ async fn a_hint_may_stand_anywhere() -> Result {
                  INSERT INTO comment (note_id) VALUES (1)";
     cluster.primary().sql(setup).await?;
     cluster.wait_caught_up(crate::support::PATIENCE).await?;
-    let pool = pool(&cluster).await?;
+    let pool = RoutedPool::start(patient(&cluster).build()?).await?;
     let conn = &mut pool.get().await?;
     let from = note::table;
     macro_rules! goes_to {

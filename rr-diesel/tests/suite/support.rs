@@ -98,6 +98,11 @@ pub(crate) fn config(cluster: &Cluster) -> ConfigBuilder {
     config
 }
 
+/// Reads wait for a replica for as long as it takes: after a read of the primary, or a write, none of them falls back.
+pub(crate) fn patient(cluster: &Cluster) -> ConfigBuilder {
+    config(cluster).with(|config| config.causal_wait = PATIENCE)
+}
+
 pub(crate) async fn pool(cluster: &Cluster) -> Result<RoutedPool> {
     let pool = RoutedPool::start(config(cluster).build()?).await?;
     Ok(pool)

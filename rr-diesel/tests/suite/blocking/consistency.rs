@@ -129,3 +129,38 @@ async fn threads_see_what_other_threads_wrote() -> Result {
     assert_eq!(note::table.count().get_result::<i64>(&mut pool.handle())?, 100);
     Ok(())
 }
+
+/// A replica would refuse it. The primary runs it, and nobody said that it writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_writes_is_noticed_where_nobody_refuses_it() -> Result {
+    let cluster = crate::promotions::boot_with_touch().await?;
+    let pool = pool(&cluster)?;
+    cluster.replica(1)?.kill9().await?;
+    let mut before = rr_core::Requirement::NONE;
+    let mut noticed = |how: &str| {
+        let now = pool.router().process_session().requirement(rr_core::Consistency::Session);
+        assert_ne!(now, before, "{how}: nobody knows that something was written");
+        before = now;
+    };
+    let conn = &mut pool.handle();
+    sql_query("SELECT touch()").execute(conn)?;
+    noticed("executed");
+    for how in ["loaded", "loaded again, when its type is known"] {
+        diesel::select(touch()).get_result::<bool>(conn)?;
+        noticed(how);
+    }
+    let rows = diesel::select(touch()).load_iter::<bool, PgRowByRowLoadingMode>(conn)?;
+    assert_eq!(rows.count(), 1);
+    noticed("row by row");
+    conn.batch_execute("SELECT touch()")?;
+    noticed("batch");
+    conn.transaction::<_, Error, _>(|conn| diesel::select(touch()).get_result::<bool>(conn))?;
+    noticed("transaction");
+    assert_eq!(cluster.primary().query_text("SELECT count(*)::text FROM note").await?, "6", "once each");
+    Ok(())
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn touch() -> diesel::sql_types::Bool;
+}

@@ -6,15 +6,15 @@ use diesel::sql_query;
 use diesel::sql_types::Bool;
 use rr_diesel::RouteHints;
 
-use super::{place, pool};
-use crate::support::{PATIENCE, PLACE, Place, Result, boot, note};
+use super::{RoutedPool, place};
+use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, patient};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result {
     let cluster = boot(1).await?;
     cluster.primary().sql("INSERT INTO note (text) VALUES ('a')").await?;
     cluster.wait_caught_up(PATIENCE).await?;
-    let pool = pool(&cluster)?;
+    let pool = RoutedPool::start(patient(&cluster).build()?)?;
     let conn = &mut pool.handle();
     let on_standby = || sql::<Bool>("on_standby()");
     let from = note::table;

@@ -28,6 +28,7 @@ lint-fmt: setup-lints
 lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --no-default-features -- -D warnings
+	cargo clippy --locked -p rr-core --all-targets --features axum -- -D warnings
 	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
 	@scripts/check-backends.sh
 lint-doc: setup-lints

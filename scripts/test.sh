@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 find_libpq
 
 # What is off by default.
-features="rr-diesel/blocking"
+features="rr-diesel/blocking,rr-core/axum"
 
 runner=nextest
 if [ "${RR_TEST_RUNNER:-}" = cargo ]; then

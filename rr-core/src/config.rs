@@ -22,8 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Secrets stand in URLs only, and a [`DatabaseUrl`] prints redacted: in `Debug`, `Display`, serialised
-//! settings and every error. Errors repeat keys and numbers, never a text value.
+//! Secrets stand in URLs and in `session.keys` only. A [`DatabaseUrl`] prints redacted and a [`Secret`] not at all: in
+//! `Debug`, `Display`, serialised settings and every error. Errors repeat keys and numbers, never a text value.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +43,8 @@ mod load;
 mod node;
 mod policy;
 mod pool;
+mod secret;
+mod session;
 mod text;
 mod tls;
 mod url;
@@ -57,6 +59,8 @@ pub use self::policy::{
     GroupConfig, GroupFallback, PrimaryReads, ReadPreference, Retries, Spill, Strategy, Unscoped,
 };
 pub use self::pool::{PoolConfig, PoolOverrides, PoolsConfig};
+pub use self::secret::Secret;
+pub use self::session::{CausalElse, LostWrites, SessionConfig};
 pub use self::tls::{SslMode, TlsConfig};
 pub use self::url::{DatabaseUrl, UrlError};
 pub use self::watch::{FailoverMode, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig, Percent};
@@ -95,7 +99,12 @@ pub struct Config {
     /// How long a read waits for a replica to catch up before it goes to the primary. Default: 5 ms.
     #[serde(with = "duration::plain")]
     pub causal_wait: Duration,
-    /// With `read-after-write`: how long after a write a session's reads must see it. Default: 5 s.
+    /// Where a read goes when no replica has what it must see, after that wait. Default: `primary`.
+    pub causal_else: CausalElse,
+    /// What becomes of a session whose write a failover has lost. Default: `error`.
+    pub lost_writes: LostWrites,
+    /// With `read-after-write`: how long a write whose position cannot be learned keeps its session's reads on the
+    /// primary. Default: 5 s.
     #[serde(with = "duration::plain")]
     pub read_after_write_window: Duration,
     /// How long a write waits for a primary while there is none; 0 fails at once. Default: 5 s.
@@ -110,6 +119,8 @@ pub struct Config {
     pub retries: Retries,
     /// Rules of the groups that nodes belong to; a group without rules has the default ones. Default: none.
     pub groups: BTreeMap<String, GroupConfig>,
+    /// Sessions: tokens, and sticking to a node.
+    pub session: SessionConfig,
     /// Pools, per role.
     pub pool: PoolsConfig,
     /// TLS of all nodes. Default: `prefer`.
@@ -139,12 +150,15 @@ impl Default for Config {
             spill: Spill::default(),
             max_lag: Some(Duration::from_secs(30)),
             causal_wait: Duration::from_millis(5),
+            causal_else: CausalElse::default(),
+            lost_writes: LostWrites::default(),
             read_after_write_window: Duration::from_secs(5),
             write_wait: Duration::from_secs(5),
             startup_wait: Duration::from_secs(2),
             primary_reads: PrimaryReads::default(),
             retries: Retries::default(),
             groups: BTreeMap::new(),
+            session: SessionConfig::default(),
             pool: PoolsConfig::default(),
             tls: TlsConfig::default(),
             monitor: MonitorConfig::default(),

@@ -47,6 +47,15 @@ impl Target {
     }
 }
 
+/// How many connections of a pool are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PoolState {
+    /// Connections in use.
+    pub active: u32,
+    /// Connections that are open and unused.
+    pub idle: u32,
+}
+
 /// Opens pools and control connections of one database driver.
 pub trait Connector: Send + Sync + 'static {
     /// A pool of connections, or a handle of one. It is dropped when its node leaves or changes its role, as soon as
@@ -73,6 +82,11 @@ pub trait Connector: Send + Sync + 'static {
         control: &mut Self::Control,
         sql: &str,
     ) -> impl Future<Output = Result<TextRow, Self::Error>> + Send;
+
+    /// How busy a pool is, for people who look; `None` when the driver does not tell.
+    fn pool_state(&self, _pool: &Self::Pool) -> Option<PoolState> {
+        None
+    }
 
     /// What an error says about the node; `None` when it says nothing about it.
     fn fault(&self, error: &Self::Error, role: Role) -> Option<Fault>;

@@ -19,7 +19,7 @@
 //! | to learn about | read |
 //! |---|---|
 //! | the entry | [`Router`], [`Request`], [`Route`], [`RouteReason`] |
-//! | what a read must see | [`Consistency`], [`Session`], [`Requirement`], [`Position`] |
+//! | what a read must see | [`Consistency`], [`Session`], [`Requirement`], [`Position`], [`scope`], [`token`] |
 //! | who may serve, and who does | [`select`], [`balance`] |
 //! | what is known, and how it came to be known | [`topology`], [`world`], [`health`], [`lag`], [`failover`] |
 //! | SQL text | [`sql`], [`engine`] |
@@ -103,6 +103,8 @@
 //! # Features
 //!
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
+//!
+//! `axum`: the module `web`, sessions in cookies and headers, and health routes.
 
 pub mod adapter;
 pub mod balance;
@@ -126,12 +128,17 @@ pub mod position;
 pub mod requirement;
 pub mod route;
 pub mod router;
+pub mod scope;
 pub mod select;
 pub mod session;
 mod snapshot;
 pub mod sql;
+pub mod tally;
 pub mod time;
+pub mod token;
 pub mod topology;
+#[cfg(feature = "axum")]
+pub mod web;
 pub mod world;
 
 pub use config::Config;
@@ -142,3 +149,4 @@ pub use requirement::Requirement;
 pub use route::{Access, Outcome, Request, Route, RouteError, RouteReason};
 pub use router::Router;
 pub use session::Session;
+pub use token::{Token, TokenError};

@@ -14,6 +14,7 @@ use crate::connector::Connector;
 use crate::monitor::Shared;
 use crate::route::RouteReason;
 use crate::snapshot::{Member, Snapshot};
+use crate::tally::Step;
 use crate::topology::Node;
 use crate::world::Notice;
 
@@ -53,6 +54,7 @@ impl Metrics {
     /// and then report nothing.
     pub(crate) fn observe<C: Connector>(&self, shared: &Arc<Shared<C>>) {
         self.count_routes(shared);
+        self.count_steps(shared);
         self.gauge(shared, "rr.in_flight", "{statement}", "Statements in flight", |_, member| {
             Some(f64::from(member.in_flight))
         });
@@ -101,6 +103,34 @@ impl Metrics {
                         }
                     }
                 });
+            })
+            .build();
+    }
+
+    fn count_steps<C: Connector>(&self, shared: &Arc<Shared<C>>) {
+        let weak = Arc::downgrade(shared);
+        let _ = self
+            .meter
+            .u64_observable_counter("rr.causal")
+            .with_description("Reads that no replica could serve at once, by what came of it")
+            .with_callback(move |observer| {
+                let Some(shared) = weak.upgrade() else { return };
+                for step in Step::ALL {
+                    observer.observe(shared.tally.get(step), &[KeyValue::new("rr.step", step.as_str())]);
+                }
+            })
+            .build();
+        let weak = Arc::downgrade(shared);
+        let _ = self
+            .meter
+            .u64_observable_counter("rr.tokens")
+            .with_unit("{token}")
+            .with_description("Session tokens issued, resumed, and refused by kind")
+            .with_callback(move |observer| {
+                let Some(shared) = weak.upgrade() else { return };
+                for (outcome, count) in shared.tally.tokens().filter(|(_, count)| *count > 0) {
+                    observer.observe(count, &[KeyValue::new("rr.outcome", outcome)]);
+                }
             })
             .build();
     }

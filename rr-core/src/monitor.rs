@@ -24,6 +24,7 @@ use crate::error::{NodeError, StartError};
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::snapshot::{Common, Member, Snapshot};
+use crate::tally::Tally;
 use crate::time::Clock;
 use crate::topology::{Epoch, NodeId, Role, Topology};
 use crate::world::{Effect, Event, NodeSpec, Notice, World};
@@ -56,6 +57,7 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) notices: broadcast::Sender<Notice>,
     /// What this process wrote, in whatever session.
     pub(crate) own: Session,
+    pub(crate) tally: Tally,
     /// Those of other routers of the same database.
     pub(crate) circle: Arc<Circle>,
     pub(crate) metrics: Metrics,
@@ -135,6 +137,7 @@ impl<C: Connector> Worker<C> {
             snapshot: ArcSwap::from_pointee(Snapshot::new(topology, Vec::new())),
             published: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
+            tally: Tally::default(),
             circle: Circle::join(&config.primary.url, &own),
             own,
             metrics: Metrics::new(),
@@ -248,6 +251,10 @@ impl<C: Connector> Worker<C> {
             && let (Some(at), Some(position)) = (node.sampled_at, &node.applied)
         {
             self.shared.own.settle(at, position);
+            // Nobody in particular can be told, and reads of everybody must not ask for what is gone.
+            if let Some(lost) = self.shared.own.give_up_lost(position) {
+                self.report(Notice::LostWrite(lost));
+            }
         }
         self.shared.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&topology), members)));
         self.shared.published.send_modify(|count| *count += 1);
@@ -276,8 +283,9 @@ impl<C: Connector> Worker<C> {
         role: Role,
         epoch: Epoch,
     ) -> Result<Arc<Member<C::Pool>>, C::Error> {
-        let pool = self.shared.connector.pool(&self.target(config, role, epoch))?;
-        Ok(Arc::new(Member { common: Arc::clone(common), role, epoch, pool }))
+        let target = self.target(config, role, epoch);
+        let pool = self.shared.connector.pool(&target)?;
+        Ok(Arc::new(Member { common: Arc::clone(common), role, epoch, max: target.pool.max, pool }))
     }
 
     fn probe(&mut self, config: &NodeConfig, common: &Arc<Common>) -> Id {

@@ -21,6 +21,7 @@
 //! Nothing here reads a clock, waits or talks to a server. Parsing accepts hostile input: it is linear but for
 //! the sorting of input that is out of order, never panics, and its errors echo only a short excerpt.
 
+mod forks;
 mod gtid;
 mod gtid_text;
 #[cfg(test)]

@@ -8,10 +8,11 @@ use crate::consistency::Consistency;
 use crate::engine::Fault;
 use crate::requirement::Requirement;
 use crate::select::Rejection;
-use crate::session::Follows;
+use crate::session::{Follows, Session};
 use crate::snapshot::Member;
 pub use crate::sql::StatementClass as Access;
 use crate::time::Moment;
+use crate::token::LostWrite;
 use crate::topology::{Epoch, NoPrimary, NodeId, Role};
 
 /// One route in so many has its latency taken: enough for an average, and the others need no clock. The first ones
@@ -34,13 +35,23 @@ pub struct Request<'a> {
     pub group: Option<&'a str>,
     /// Nodes that this statement was tried on already.
     pub tried: &'a [NodeId],
+    /// The session that it works for: to stay on its node, and to tell it of a write that is lost.
+    pub session: Option<Session>,
 }
 
 impl<'a> Request<'a> {
     /// A read with this requirement.
     #[must_use]
     pub const fn read(requirement: Requirement) -> Self {
-        Self { access: Access::Read, requirement, level: None, preference: None, group: None, tried: &[] }
+        Self {
+            access: Access::Read,
+            requirement,
+            level: None,
+            preference: None,
+            group: None,
+            tried: &[],
+            session: None,
+        }
     }
 
     /// A write.
@@ -63,7 +74,15 @@ impl<'a> Request<'a> {
             preference: None,
             group: None,
             tried: &[],
+            session: None,
         }
+    }
+
+    /// This request, on behalf of a session.
+    #[must_use]
+    pub fn of_session(mut self, session: &Session) -> Self {
+        self.session = Some(session.clone());
+        self
     }
 
     /// This request, saying which level its requirement was made from.
@@ -121,6 +140,8 @@ pub enum RouteReason {
     ReplicasDown,
     /// The primary: no replica has applied what the read must see.
     ReplicasBehind,
+    /// A replica that has not applied what the read must see, because the configuration prefers that to the primary.
+    Stale,
 }
 
 impl RouteReason {
@@ -128,7 +149,7 @@ impl RouteReason {
     pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Write,
         Self::SessionState,
         Self::PrimaryRequired,
@@ -140,6 +161,7 @@ impl RouteReason {
         Self::NoReplicas,
         Self::ReplicasDown,
         Self::ReplicasBehind,
+        Self::Stale,
     ];
 
     /// Its name in metrics and logs.
@@ -157,6 +179,7 @@ impl RouteReason {
             Self::NoReplicas => "no_replicas",
             Self::ReplicasDown => "replicas_down",
             Self::ReplicasBehind => "replicas_behind",
+            Self::Stale => "stale",
         }
     }
 
@@ -206,6 +229,15 @@ pub enum RouteError {
         /// Why each replica was refused.
         rejected: Vec<(Arc<str>, Rejection)>,
     },
+    /// No replica has what the read must see, and the configuration wants it to fail then.
+    #[error("no replica has what this read must see (`causal_else` is \"error\"): {}", list(.rejected))]
+    NotCaughtUp {
+        /// Why each node was refused.
+        rejected: Vec<(Arc<str>, Rejection)>,
+    },
+    /// The session wrote something that a failover has lost.
+    #[error(transparent)]
+    LostWrite(#[from] LostWrite),
 }
 
 fn list(rejected: &[(Arc<str>, Rejection)]) -> String {
@@ -299,6 +331,11 @@ impl<P> Route<P> {
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The level of the read, as far as its request told.
+    pub(crate) const fn level(&self) -> Option<Consistency> {
+        self.level
     }
 
     /// The last read that this node was known to be able to follow when it was chosen.

@@ -13,27 +13,32 @@ use tokio::task::JoinHandle;
 
 use crate::balance::{Balancer, Candidates, balancer};
 use crate::budget::Budget;
-use crate::config::{Config, ReadPreference, Unscoped};
+use crate::config::{Config, ReadPreference};
 use crate::connector::Connector;
-use crate::consistency::Consistency;
 use crate::error::StartError;
 use crate::monitor::{self, Command, Shared, Worker};
-use crate::position::Position;
-use crate::requirement::Requirement;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
-use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::time::Moment;
+use crate::token::KeyRing;
 use crate::topology::{NodeSet, Role, Topology};
 use crate::world::Notice;
 
 mod deposed;
 mod explain;
+mod health;
+mod jobs;
 mod nodes;
+mod otherwise;
+mod sessions;
+mod tokens;
 mod waiting;
 
 pub use explain::{Explanation, Verdict};
+pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
+pub use jobs::{Else, Required};
+pub use tokens::Export;
 use waiting::behind;
 
 /// Routes statements to the nodes of one cluster. Cheap to clone; clones are the same router.
@@ -50,6 +55,8 @@ struct Inner<C: Connector> {
     budget: Budget,
     /// For reads that are run again.
     retries: Budget,
+    /// For tokens of sessions.
+    keys: KeyRing,
     commands: mpsc::Sender<Command>,
     stop: watch::Sender<()>,
     worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -106,6 +113,7 @@ impl<C: Connector> Builder<C> {
         let budget = Budget::new(reads.per_second, reads.burst);
         let retries = &self.config.retries;
         let retries = Budget::new(retries.per_second, retries.burst);
+        let keys = KeyRing::new(&self.config.session.keys);
         let patience = self.config.startup_wait;
         let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
         let worker = tokio::spawn(monitor::outlive(worker));
@@ -114,6 +122,7 @@ impl<C: Connector> Builder<C> {
             balancer,
             budget,
             retries,
+            keys,
             commands: ends.commands,
             stop: ends.stop,
             worker: tokio::sync::Mutex::new(Some(worker)),
@@ -141,38 +150,7 @@ impl<C: Connector> Router<C> {
         self.conclude(&snapshot, request, self.decide(&snapshot, request))
     }
 
-    /// What a read must fulfil: the session's own registers, or for a read outside of any session what `unscoped`
-    /// says. `level` is the configured one unless the caller has another.
-    #[must_use]
-    pub fn requirement(&self, session: Option<&Session>, level: Option<Consistency>) -> Requirement {
-        let config = &self.inner.shared.config;
-        let level = level.unwrap_or(config.consistency);
-        let Some(session) = session else {
-            return match config.unscoped {
-                Unscoped::Router => self.inner.shared.own.requirement(level),
-                Unscoped::Eventual => Requirement::NONE.and_level(level),
-                Unscoped::Primary => Requirement::PRIMARY,
-            };
-        };
-        settle(session, &self.inner.shared.snapshot.load().topology);
-        session.requirement(level)
-    }
-
-    /// The register that holds what this process wrote through this router, in whatever session, and what other routers
-    /// of the same database [told](Self::wrote) it that they wrote.
-    #[must_use]
-    pub fn process_session(&self) -> &Session {
-        &self.inner.shared.own
-    }
-
-    /// Notes a write, and where it ended if that is known, for all reads of this process: through this router, and
-    /// through others whose primary is the same database.
-    pub fn wrote(&self, position: Option<&Position>) {
-        let now = self.now();
-        self.inner.shared.circle.each(|session| session.note(position, now));
-    }
-
-    /// The time on the router's clock, for [`Session::wrote_unplaced`].
+    /// The time on the router's clock, for [`Session::wrote_unplaced`](crate::Session::wrote_unplaced).
     #[must_use]
     pub fn now(&self) -> Moment {
         self.inner.shared.clock.now()
@@ -246,8 +224,12 @@ impl<C: Connector> Router<C> {
                 let index = match set.len() {
                     1 => set.nth(0).unwrap_or_default(),
                     _ => {
-                        let candidates = Candidates::new(topology, &snapshot.loads, set);
-                        candidates.index(self.inner.balancer.choose(&candidates, fastrand::u64(..)))
+                        if let Some(index) = self.sticky(topology, request, set) {
+                            index
+                        } else {
+                            let candidates = Candidates::new(topology, &snapshot.loads, set);
+                            candidates.index(self.inner.balancer.choose(&candidates, fastrand::u64(..)))
+                        }
                     }
                 };
                 Decision::Node(index, replica_reason(topology, &ask, set))
@@ -258,6 +240,13 @@ impl<C: Connector> Router<C> {
         }
     }
 
+    /// The node that the request's session stays on, if it is among these.
+    fn sticky(&self, topology: &Topology, request: &Request<'_>, set: NodeSet) -> Option<usize> {
+        let within = self.inner.shared.config.session.affinity?;
+        let node = request.session.as_ref()?.sticks_to(within, self.now())?;
+        set.iter().find(|&index| topology.nodes()[index].id == node)
+    }
+
     /// Makes a decision final: a fallback spends of the budget, and nowhere is an error.
     fn conclude(
         &self,
@@ -266,9 +255,19 @@ impl<C: Connector> Router<C> {
         decision: Decision,
     ) -> Result<Route<C::Pool>, RouteError> {
         let topology = &*snapshot.topology;
+        let on_replica =
+            matches!(decision, Decision::Node(index, _) if topology.primary_index() != Ok(index));
+        if request.session.is_some() && !on_replica {
+            self.tell_of_loss(topology, request)?;
+        }
         match decision {
             Decision::Node(index, reason) => Ok(self.enter(snapshot, index, reason, request)),
             Decision::Fallback(index, reason) => {
+                if reason == RouteReason::ReplicasBehind
+                    && let Some(route) = self.otherwise(snapshot, request)?
+                {
+                    return Ok(route);
+                }
                 let budget = &self.inner.budget;
                 if !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now()) {
                     return Ok(self.enter(snapshot, index, reason, request));
@@ -279,7 +278,12 @@ impl<C: Connector> Router<C> {
                 Err(why) if request.access != Access::Read => {
                     Err(RouteError::NoPrimary { epoch: topology.epoch(), why: why.clone() })
                 }
-                _ => Err(nowhere(topology, &self.ask(topology, request))),
+                _ => {
+                    let ask = self.ask(topology, request);
+                    let late = !behind(topology, &ask).is_empty();
+                    let other = if late { self.otherwise(snapshot, request)? } else { None };
+                    other.ok_or_else(|| nowhere(topology, &ask))
+                }
             },
         }
     }
@@ -297,6 +301,11 @@ impl<C: Connector> Router<C> {
             target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
             reason = reason.as_str(), level = request.level.map(tracing::field::display), epoch = epoch.number(), "routed"
         );
+        if let Some(session) = &request.session
+            && self.inner.shared.config.session.affinity.is_some()
+        {
+            session.stick(member.common.id, self.now());
+        }
         Route::enter(member, reason, request, epoch)
     }
 
@@ -310,29 +319,6 @@ impl<C: Connector> Router<C> {
         ask.group = request.group;
         ask.tried = request.tried;
         ask
-    }
-}
-
-/// Tells a session the positions that are known by now of what it wrote and read.
-fn settle(session: &Session, topology: &Topology) {
-    let primary = topology.primary().ok();
-    let sample = primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref()));
-    if let Some((at, position)) = sample {
-        session.settle(at, position);
-    }
-    let Some(seen) = session.follows() else { return };
-    let server = seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
-    let bound = match server {
-        // What it may have shown and what it certainly has are one position, save for a while after a failover. Then
-        // nobody but the node itself could fulfil what would be demanded.
-        Some(server) if server.ceiling == server.applied => {
-            server.sampled_at.zip(server.applied.as_ref()).filter(|(at, _)| *at >= seen.at)
-        }
-        Some(_) => None,
-        None => sample.filter(|(at, _)| *at >= seen.at),
-    };
-    if let Some((_, position)) = bound {
-        session.settle_read(seen, position);
     }
 }
 

@@ -5,7 +5,7 @@
 //! snapshot. Registers only ever grow: merging two of them is a join, so concurrent requests of one user
 //! cannot lose each other's writes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::consistency::Consistency;
@@ -14,7 +14,9 @@ use crate::requirement::{Requirement, Seen};
 use crate::time::Moment;
 use crate::topology::NodeId;
 
+mod affinity;
 mod last_read;
+mod losses;
 mod register;
 
 pub(crate) use last_read::{Follows, LastRead};
@@ -43,6 +45,10 @@ struct Registers {
     last_read: LastRead,
     /// Nanoseconds + 1 of the newest write whose position is not known yet; 0 when there is none.
     unplaced: AtomicU64,
+    /// Nothing but the primary will do: what it must see could not be said otherwise.
+    primary: AtomicBool,
+    /// The node that served it last, and when.
+    node: AtomicU64,
 }
 
 impl Session {
@@ -91,6 +97,11 @@ impl Session {
         self.registers.last_read.note(node, at, under);
     }
 
+    /// Notes a read that was served by `at`, nobody knows where.
+    pub(crate) fn read_somewhere(&self, at: Moment) {
+        self.registers.last_read.note_nowhere(at);
+    }
+
     /// The last read, as long as no position bounds what it saw.
     #[must_use]
     pub fn follows(&self) -> Option<Seen> {
@@ -122,6 +133,23 @@ impl Session {
         let _ = self.registers.unplaced.compare_exchange(unplaced, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    /// Nothing but the primary can prove to hold what this session wrote and saw, from now on.
+    pub fn demand_primary(&self) {
+        self.registers.primary.store(true, Ordering::Release);
+    }
+
+    /// Whether [only the primary will do](Session::demand_primary).
+    #[must_use]
+    pub fn demands_primary(&self) -> bool {
+        self.registers.primary.load(Ordering::Acquire)
+    }
+
+    /// When it last wrote something whose position is still unknown.
+    #[must_use]
+    pub fn unplaced_since(&self) -> Option<Moment> {
+        self.registers.unplaced.load(Ordering::Acquire).checked_sub(1).map(Moment::from_nanos)
+    }
+
     /// What a read of this session at `level` requires of a node.
     #[inline]
     #[must_use]
@@ -147,6 +175,9 @@ impl Session {
         self.registers.wrote.absorb(&other.registers.wrote);
         self.registers.last_read.absorb(&other.registers.last_read);
         self.registers.saw.absorb(&other.registers.saw);
+        if other.demands_primary() {
+            self.demand_primary();
+        }
     }
 
     /// The end of the last write of known position (register **W**).
@@ -169,6 +200,7 @@ impl Session {
             requirement.after = Some(Moment::from_nanos(nanos));
         }
         self.registers.wrote.demand(requirement);
+        requirement.primary |= self.demands_primary();
     }
 }
 

@@ -3,13 +3,16 @@
 //! One immutable value behind one atomic pointer. Facts and pools cannot disagree, because there is no moment at
 //! which one of them is newer than the other.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
 use crate::engine::Fault;
 use crate::load::Load;
+use crate::position::Position;
 use crate::route::RouteReason;
 use crate::time::Clock;
 use crate::topology::{Epoch, NodeId, Role, Topology};
@@ -37,6 +40,8 @@ pub(crate) struct Member<P> {
     pub(crate) common: Arc<Common>,
     pub(crate) role: Role,
     pub(crate) epoch: Epoch,
+    /// Connections of the pool at most.
+    pub(crate) max: u32,
     pub(crate) pool: P,
 }
 
@@ -54,6 +59,8 @@ pub(crate) struct Common {
     retired: AtomicBool,
     /// Reads that wait for this node to catch up.
     pub(crate) waiters: AtomicU32,
+    /// What reads that waited in vain have learned about it.
+    pub(crate) stall: Stall,
     events: mpsc::Sender<Event>,
 }
 
@@ -68,6 +75,7 @@ impl Common {
             poke: Notify::new(),
             retired: AtomicBool::new(false),
             waiters: AtomicU32::new(0),
+            stall: Stall::default(),
             events,
         }
     }
@@ -86,6 +94,42 @@ impl Common {
     pub(crate) fn report(&self, fault: Fault) {
         let run = if fault.counts() { self.load.fault() } else { 0 };
         drop(self.events.try_send(Event::Faulted { node: self.id, fault, run }));
+    }
+}
+
+/// A node that did not move while somebody waited for it: whoever comes later need not find that out again.
+///
+/// The two words are not written together. The worst that can come of it is a read that does not wait, or waits once more.
+#[derive(Debug, Default)]
+pub(crate) struct Stall {
+    /// Where it stood, as a hash; 0 when it was never found standing.
+    at: AtomicU64,
+    /// How long it was waited for in vain, in nanoseconds.
+    nanos: AtomicU64,
+}
+
+impl Stall {
+    /// A number for a position.
+    pub(crate) fn place(applied: Option<&Position>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        applied.hash(&mut hasher);
+        hasher.finish() | 1
+    }
+
+    /// It stood at `place` for as long as somebody waited.
+    pub(crate) fn note(&self, place: u64, patience: Duration) {
+        let nanos = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+        if self.at.swap(place, Ordering::AcqRel) == place {
+            self.nanos.fetch_max(nanos, Ordering::AcqRel);
+        } else {
+            self.nanos.store(nanos, Ordering::Release);
+        }
+    }
+
+    /// Whether it has been waited for so long in vain, and stands at `place` ever since.
+    pub(crate) fn is_known(&self, place: u64, patience: Duration) -> bool {
+        self.at.load(Ordering::Acquire) == place
+            && u128::from(self.nanos.load(Ordering::Acquire)) >= patience.as_nanos()
     }
 }
 

@@ -72,6 +72,48 @@ const fn nanos(d: Duration) -> u64 {
     d.as_secs().saturating_mul(1_000_000_000).saturating_add(d.subsec_nanos() as u64)
 }
 
+/// The time of day, in whole seconds since 1970 (UTC): what expires in another process can be told by nothing else.
+///
+/// Wall clocks jump and differ between machines. Only the lifetime of a [token](crate::token) is measured by them, where a
+/// minute more or less does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Wall(u64);
+
+impl Wall {
+    /// So many seconds after the beginning of 1970.
+    #[must_use]
+    pub const fn from_seconds(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since the beginning of 1970.
+    #[must_use]
+    pub const fn seconds(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero when it lies in the future.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The present time. A clock that was never set shows 1970, and everything has expired long after.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self(since.map_or(0, |since| since.as_secs()))
+    }
+}
+
+impl Add<Duration> for Wall {
+    type Output = Self;
+    fn add(self, d: Duration) -> Self {
+        Self(self.0.saturating_add(d.as_secs()))
+    }
+}
+
 /// The one reader of the operating system's monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

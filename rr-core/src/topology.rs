@@ -88,6 +88,8 @@ pub struct Topology {
     nodes: Box<[Node]>,
     rules: Rules,
     primary: Result<usize, NoPrimary>,
+    /// The cluster's identity, once it is known.
+    system: Option<u64>,
     panicking: bool,
     /// Replicas in the rotation, whoever asks.
     serving: NodeSet,
@@ -153,6 +155,7 @@ impl Topology {
             nodes: nodes.into(),
             rules,
             primary,
+            system: None,
             panicking: false,
             serving: NodeSet::EMPTY,
             general: NodeSet::EMPTY,
@@ -175,6 +178,19 @@ impl Topology {
         let serving = topology.serving.iter().map(|index| topology.hot[index].fresh_until);
         topology.fresh_until = serving.min().unwrap_or(Moment::MAX);
         topology
+    }
+
+    /// This topology, of the cluster with this identity.
+    #[must_use]
+    pub const fn of_system(mut self, system: Option<u64>) -> Self {
+        self.system = system;
+        self
+    }
+
+    /// The cluster's identity (PostgreSQL's system identifier), once it is known.
+    #[must_use]
+    pub const fn system(&self) -> Option<u64> {
+        self.system
     }
 
     /// The count of changes of primary so far.

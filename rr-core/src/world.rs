@@ -167,7 +167,9 @@ impl World {
     #[must_use]
     pub fn topology(&self, now: Moment) -> Topology {
         let facts = self.nodes.iter().map(|n| n.facts(&self.config, self.primary == Ok(n.id), now));
-        Topology::assemble(self.epoch, facts.collect(), self.primary.clone(), self.rules.clone())
+        let (facts, primary) = (facts.collect(), self.primary.clone());
+        Topology::assemble(self.epoch, facts, primary, self.rules.clone())
+            .of_system(self.identity.as_ref().map(Identity::system))
     }
 
     /// The lag of a replica over the last samples, and its alert level.

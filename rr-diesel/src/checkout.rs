@@ -78,7 +78,7 @@ impl Checkout {
 
     /// For statements that write on behalf of this ledger.
     pub(crate) fn writing(mut self, ledger: &Ledger<DieselConnector>) -> Self {
-        self.connection_mut().writes = Some(ledger.clone());
+        self.connection_mut().writes = Some(ledger.bound());
         self
     }
 

@@ -227,7 +227,7 @@ impl RoutedPgConnection {
 
     /// Keeps this connection until the transaction that was begun on it ends.
     pub(crate) fn keep(&mut self, checkout: Checkout) {
-        self.pin = OnceCell::new_with(Some(Pin::new(checkout, self.ledger.clone())));
+        self.pin = OnceCell::new_with(Some(Pin::new(checkout, self.ledger.bound())));
     }
 
     /// Gives up the connection of a transaction that has ended.
@@ -247,7 +247,7 @@ impl RoutedPgConnection {
     async fn pinned(&self) -> QueryResult<&Pin> {
         let pin = async || {
             let checkout = self.writer(Access::Session, &mut self.write_patience()).await?;
-            Ok(Pin::new(checkout, self.ledger.clone()))
+            Ok(Pin::new(checkout, self.ledger.bound()))
         };
         self.pin.get_or_try_init(pin).await
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use rr_core::adapter::Classes;
 use rr_core::config::NodeConfig;
-use rr_core::connector::{Connector, Target};
+use rr_core::connector::{Connector, PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
 use rr_core::sql::Dialect;
 use rr_core::topology::Role;
@@ -160,6 +160,10 @@ impl Connector for DieselConnector {
             _ => None,
         });
         row.ok_or(ConnectError::NoRow)
+    }
+
+    fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {
+        Some(pool.state())
     }
 
     fn fault(&self, error: &ConnectError, role: Role) -> Option<Fault> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use rr_core::Connector;
 use rr_core::adapter::Classes;
-use rr_core::connector::Target;
+use rr_core::connector::{PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
 use rr_core::sql::{Dialect, calls_unknown};
 use rr_core::topology::Role;
@@ -207,6 +207,10 @@ impl Connector for SeaOrmConnector {
         let row = control.query_one_raw(statement).await?.ok_or(ConnectorError::NoRow)?;
         let columns = 0..row.column_names().len();
         Ok(columns.map(|column| row.try_get_by_index(column)).collect::<Result<_, DbErr>>()?)
+    }
+
+    fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {
+        Some(pool.state())
     }
 
     fn fault(&self, error: &ConnectorError, role: Role) -> Option<Fault> {

@@ -94,7 +94,7 @@ impl RoutedConnection {
         let (rows, _) = open(conn, statement, false);
         let mut stream = RoutedStream::new(rows, route);
         stream.report = report;
-        stream.writes = Some(self.ledger().clone());
+        stream.writes = Some(self.ledger().bound());
         Ok(stream)
     }
 

@@ -114,7 +114,7 @@ impl RoutedConnection {
             Ok(inner) => {
                 route.begin();
                 let root = Root {
-                    ledger: self.ledger().clone(),
+                    ledger: self.ledger().bound(),
                     node: Arc::clone(route.name()),
                     role: route.role(),
                     limit,
@@ -162,7 +162,7 @@ impl Root {
     async fn watch<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         let result = within(self.limit, &self.node, work).await;
         match &result {
-            Ok(_) if self.ledger.session.is_some() => self.served(),
+            Ok(_) if self.ledger.session().is_some() => self.served(),
             Ok(_) => {}
             Err(error) => self.met(error),
         }

@@ -24,6 +24,8 @@ mod documentation {
     mod concepts {}
     #[doc = include_str!("../../docs/guide/configuration.md")]
     mod configuration {}
+    #[doc = include_str!("../../docs/guide/consistency.md")]
+    mod consistency {}
     #[doc = include_str!("../../docs/guide/failover.md")]
     mod failover {}
     #[doc = include_str!("../../docs/guide/operating.md")]

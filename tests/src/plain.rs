@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use bb8_postgres::PostgresConnectionManager;
-use rr_core::connector::Target;
+use rr_core::connector::{PoolState, Target};
 use rr_core::engine::{Fault, TextRow, postgres};
 use rr_core::topology::Role;
 use rr_core::{Config, Connector};
@@ -49,6 +49,12 @@ impl Connector for Plain {
         Ok(row
             .map(|row| (0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
             .unwrap_or_default())
+    }
+
+    fn pool_state(&self, pool: &Pool) -> Option<PoolState> {
+        let state = pool.state();
+        let (open, idle) = (state.connections, state.idle_connections);
+        Some(PoolState { active: open.saturating_sub(idle), idle })
     }
 
     fn fault(&self, error: &Self::Error, role: Role) -> Option<Fault> {

@@ -10,14 +10,18 @@ use crate::position::Position;
 use crate::requirement::{Requirement, Seen};
 use crate::route::Route;
 use crate::router::Router;
+use crate::scope;
 use crate::session::{LastRead, Session};
 
 /// The registers that a handle reads and writes: the router's, and its session's.
+///
+/// Whose session that is: one that the handle was given; or else that of the [scope](crate::scope) in which it is used;
+/// or else none, and then `unscoped` says what its reads must see.
 #[non_exhaustive]
 pub struct Ledger<C: Connector> {
     /// The router.
     pub router: Router<C>,
-    /// The session that the handle works for.
+    /// The session that the handle was given.
     pub session: Option<Session>,
     /// The handle's own level, in place of the configured one.
     pub consistency: Option<Consistency>,
@@ -52,43 +56,80 @@ impl<C: Connector> Ledger<C> {
     /// What the handle's reads must see now.
     #[must_use]
     pub fn requirement(&self) -> Requirement {
-        let mut requirement = self.router.requirement(self.session.as_ref(), self.consistency);
-        if let Some(last_read) = self.own_reads() {
-            requirement.seen = last_read.get();
-        }
-        requirement
+        self.requirement_at(None)
     }
 
-    /// Notes that a read has been served: the handle's later reads see no earlier state.
+    /// As [`Ledger::requirement`], for a call that has a level of its own.
+    #[must_use]
+    pub fn requirement_at(&self, call: Option<Consistency>) -> Requirement {
+        scope::look(|scope| {
+            let level = call.or(self.consistency).or_else(|| scope?.level);
+            let session = self.session.as_ref().or_else(|| scope?.session.as_ref());
+            let mut requirement = self.router.requirement(session, level);
+            if session.is_none()
+                && let Some(last_read) = self.own_reads(level)
+            {
+                requirement.seen = last_read.get();
+            }
+            requirement
+        })
+    }
+
+    /// Notes that a read has been served: later reads of its session, or else of the handle, see no earlier state.
     ///
     /// To be called when the statement has taken its snapshot: with its first row, or its end.
     pub fn served<P>(&self, route: &Route<P>) {
-        match (&self.session, self.own_reads()) {
-            (Some(session), _) if self.level() == Consistency::Session => {
+        let level = self.level_at(route.level());
+        match (self.session(), self.own_reads(Some(level))) {
+            (Some(session), _) if level == Consistency::Session => {
                 session.read_on(route.node(), self.router.now(), route.under());
             }
-            (_, Some(last_read)) => last_read.note(route.node(), self.router.now(), route.under()),
-            (_, None) => {}
+            (None, Some(last_read)) => last_read.note(route.node(), self.router.now(), route.under()),
+            (Some(_), _) | (None, None) => {}
         }
     }
 
-    /// Where this handle remembers its reads by itself.
-    fn own_reads(&self) -> Option<&LastRead> {
-        let wanted =
-            self.level() == Consistency::Session && self.router.config().unscoped == Unscoped::Router;
-        self.last_read.as_deref().filter(|_| wanted && self.session.is_none())
+    /// Where this handle remembers its reads by itself, while it works for no session.
+    fn own_reads(&self, level: Option<Consistency>) -> Option<&LastRead> {
+        let config = self.router.config();
+        let wanted = level.unwrap_or(config.consistency) == Consistency::Session
+            && config.unscoped == Unscoped::Router;
+        self.last_read.as_deref().filter(|_| wanted)
     }
 
     /// The level of the handle's reads.
     #[must_use]
     pub fn level(&self) -> Consistency {
-        self.consistency.unwrap_or_else(|| self.router.config().consistency)
+        self.level_at(None)
+    }
+
+    /// The level of a read: the call's own, else the handle's, the scope's, the router's.
+    #[must_use]
+    pub fn level_at(&self, call: Option<Consistency>) -> Consistency {
+        let own = call.or(self.consistency).or_else(Consistency::current);
+        own.unwrap_or_else(|| self.router.config().consistency)
+    }
+
+    /// The session that the handle works for here: its own, or else that of the [scope](crate::scope).
+    #[must_use]
+    pub fn session(&self) -> Option<Session> {
+        self.session.clone().or_else(Session::current)
+    }
+
+    /// The same ledger for whatever goes on elsewhere: bound to the session that it works for here.
+    #[must_use]
+    pub fn bound(&self) -> Self {
+        Self { session: self.session(), ..self.clone() }
     }
 
     /// Notes a write, and where it ended if that is known.
     pub fn wrote(&self, position: Option<&Position>) {
+        self.wrote_in(self.session().as_ref(), position);
+    }
+
+    fn wrote_in(&self, session: Option<&Session>, position: Option<&Position>) {
         self.router.wrote(position);
-        if let Some(session) = &self.session {
+        if let Some(session) = session {
             session.note(position, self.router.now());
         }
     }
@@ -96,11 +137,12 @@ impl<C: Connector> Ledger<C> {
     /// Notes a write, should it be given up before it is known how it ended.
     #[must_use = "a suspect that is dropped counts as a write"]
     pub fn suspect(&self) -> Suspect<'_, C> {
-        let follows = match &self.session {
+        let session = self.session();
+        let follows = match &session {
             Some(session) => session.follows(),
             None => self.last_read.as_ref().and_then(|last_read| last_read.get()),
         };
-        Suspect { ledger: self, open: true, follows }
+        Suspect { ledger: self, session, open: true, follows }
     }
 }
 
@@ -129,6 +171,8 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct Suspect<'a, C: Connector> {
     ledger: &'a Ledger<C>,
+    /// The one for which the write began: it may end in another task.
+    session: Option<Session>,
     open: bool,
     /// The last read before it.
     follows: Option<Seen>,
@@ -138,10 +182,10 @@ impl<C: Connector> Suspect<'_, C> {
     /// It wrote, up to this position or to one that is not known.
     pub fn wrote(mut self, position: Option<&Position>) {
         self.open = false;
-        self.ledger.wrote(position);
+        self.ledger.wrote_in(self.session.as_ref(), position);
         // Whatever was read before, on whatever node, is in a position of the primary that was asked for afterwards.
         let Some(seen) = self.follows.filter(|_| position.is_some()) else { return };
-        match (&self.ledger.session, &self.ledger.last_read) {
+        match (&self.session, &self.ledger.last_read) {
             (Some(session), _) => session.settle_by_write(seen),
             (None, Some(last_read)) => last_read.settle(seen),
             (None, None) => {}
@@ -166,7 +210,7 @@ impl<C: Connector> Suspect<'_, C> {
 impl<C: Connector> Drop for Suspect<'_, C> {
     fn drop(&mut self) {
         if self.open {
-            self.ledger.wrote(None);
+            self.ledger.wrote_in(self.session.as_ref(), None);
         }
     }
 }

@@ -29,8 +29,10 @@ impl Search {
     /// What to ask the router for.
     #[must_use]
     pub fn request<C: Connector>(&self, ledger: &Ledger<C>) -> Request<'_> {
-        let requirement = if self.primary { Requirement::PRIMARY } else { ledger.requirement() };
-        let mut request = Request::read(requirement).at_level(ledger.level()).avoiding(&self.tried);
+        let call = self.wish.level;
+        let requirement = if self.primary { Requirement::PRIMARY } else { ledger.requirement_at(call) };
+        let mut request = Request::read(requirement).at_level(ledger.level_at(call)).avoiding(&self.tried);
+        request.session = ledger.session();
         if self.wish.place == Some(Place::Replica) {
             request = request.prefer(ReadPreference::ReplicaPreferred);
         }

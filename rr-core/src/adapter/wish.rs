@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::consistency::Consistency;
 use crate::sql::{Classified, Hint, StatementClass};
 
 /// What the hints of a statement ask for.
@@ -12,6 +13,8 @@ pub struct Wish {
     pub place: Option<Place>,
     /// A group of nodes.
     pub group: Option<Arc<str>>,
+    /// The level of this call alone; it wins over those of the handle, the scope and the router.
+    pub level: Option<Consistency>,
 }
 
 /// A role that is asked for. The primary wins over replicas when both are asked for.
@@ -38,7 +41,7 @@ impl Wish {
     /// The wish for a role.
     #[must_use]
     pub const fn at(place: Option<Place>) -> Self {
-        Self { place, group: None }
+        Self { place, group: None, level: None }
     }
 
     /// What counts in the end: the query's own wish, that for the next statement, that of a comment in the text, that of the

@@ -2,8 +2,8 @@
 //!
 //! Every scalar has a variable: its path in capitals with `_` between the parts, after `RR_`
 //! (`pool.replica.max` is `RR_POOL_REPLICA_MAX`). The list of keys comes from the structs (see `keys`), so a new
-//! field has its variable at once. URLs never pass through the generic way: it writes the configuration out and
-//! reads it back, and what is written out is redacted.
+//! field has its variable at once. URLs and secrets never pass through the generic way: it writes the configuration out
+//! and reads it back, and what is written out is redacted.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,11 @@ use toml::{Table, Value};
 
 use super::builder::ConfigBuilder;
 use super::error::{ConfigError, ConfigErrors};
-use super::keys::{GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, Target, variable_form};
+use super::keys::{
+    GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, SESSION_KEYS, Target, variable_form,
+};
 use super::node::{NodeConfig, replica_name};
+use super::secret::Secret;
 use super::url::DatabaseUrl;
 use super::{Config, text};
 
@@ -153,8 +156,9 @@ fn process_env() -> Result<Vec<(String, String)>, ConfigErrors> {
 /// A configuration while variables are laid over it.
 struct Overlay {
     keys: Keys,
-    /// All but the nodes.
+    /// All but the nodes and the secrets.
     cluster: Draft<Config>,
+    secrets: Vec<Secret>,
     primary: Node,
     replicas: Vec<Node>,
     /// Which of the replicas a number speaks of.
@@ -184,7 +188,9 @@ impl Overlay {
         let primary = Node::over(std::mem::take(&mut config.primary));
         let replicas: Vec<_> = std::mem::take(&mut config.replicas).into_iter().map(Node::over).collect();
         let places = (1..).zip(0..replicas.len()).collect();
-        Self { keys: Keys::all(), cluster: Draft::of(config), primary, replicas, places, errors: Vec::new() }
+        let secrets = std::mem::take(&mut config.session.keys);
+        let (keys, cluster) = (Keys::all(), Draft::of(config));
+        Self { keys, cluster, secrets, primary, replicas, places, errors: Vec::new() }
     }
 
     /// Decides which replicas there are, before anything is said about one of them.
@@ -228,6 +234,11 @@ impl Overlay {
     fn read(&mut self, name: &str, value: &str) {
         let (node, key) = match self.keys.target(if name == DATABASE_URL { PRIMARY_URL } else { name }) {
             None => return self.refuse(name),
+            Some(Target::Cluster(key)) if key.path == SESSION_KEYS => {
+                let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+                self.secrets = parts.map(Secret::from).collect();
+                return;
+            }
             Some(Target::Cluster(key)) => (None, key.clone()),
             Some(Target::Group(capitals, key)) => {
                 let group = self.group_name(capitals);
@@ -277,7 +288,9 @@ impl Overlay {
     fn finish(self) -> Result<Config, ConfigErrors> {
         ConfigErrors::check(self.errors)?;
         let replicas = self.replicas.into_iter().map(Node::finish).collect();
-        Ok(Config { primary: self.primary.finish(), replicas, ..self.cluster.value })
+        let mut config = Config { primary: self.primary.finish(), replicas, ..self.cluster.value };
+        config.session.keys = self.secrets;
+        Ok(config)
     }
 }
 

@@ -96,6 +96,22 @@ pub enum ConfigError {
         /// Where it stands.
         key: String,
     },
+    /// A secret that was printed and read back.
+    #[error("{key}: is ***, which stands for a hidden key in printed settings; write the real one")]
+    HiddenKey {
+        /// Where it stands.
+        key: String,
+    },
+    /// A key that can be guessed.
+    #[error(
+        "{key}: is too short; use at least {least} random characters, such as `openssl rand -base64 32` prints"
+    )]
+    WeakKey {
+        /// Where it stands.
+        key: String,
+        /// The shortest that is accepted.
+        least: usize,
+    },
     /// Nodes of different engines.
     #[error(
         "{key}: is a server of {engine}, but the primary is one of {primary}; all nodes need the same engine"

@@ -6,6 +6,9 @@ use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
 use super::{Config, GroupConfig, PrimaryReads};
 
+/// The list of secrets; like URLs it is never written out and read back.
+pub(super) const SESSION_KEYS: [&str; 2] = ["session", "keys"];
+
 pub(super) const PREFIX: &str = "RR_";
 pub(super) const REPLICA: &str = "RR_REPLICA_";
 pub(super) const REPLICA_URLS: &str = "RR_REPLICA_URLS";

@@ -10,12 +10,15 @@ use super::policy::Spill;
 use super::pool::{PoolConfig, PoolOverrides};
 use super::text;
 use super::tls::{SslMode, TlsConfig};
-use super::{Config, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig};
+use super::{Config, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig, SessionConfig};
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 
 /// Nodes at most, the primary included: a snapshot keeps sets of nodes in 64 bits.
 const MAX_NODES: usize = 64;
+
+/// Characters of a signing key at least: as many bytes as the hash has.
+const SHORTEST_KEY: usize = 32;
 
 impl Config {
     /// Checks everything that no single key can tell. Starting a router does this as well.
@@ -35,6 +38,7 @@ impl Config {
         check.regions(self);
         check.groups(self);
         check.waits(self);
+        check.session(&self.session);
         check.pool("pool.primary", &self.pool.primary);
         check.pool("pool.replica", &self.pool.replica);
         check.tls("tls", &self.tls);
@@ -168,6 +172,22 @@ impl Check {
         let never = "never allows a retry; use 1 or more, or retries.within = \"0s\"";
         self.not_zero("retries.per_second".to_owned(), retries.per_second == Some(0), never);
         self.not_zero("retries.burst".to_owned(), retries.burst == 0, never);
+    }
+
+    fn session(&mut self, session: &SessionConfig) {
+        let at = |place: usize| format!("session.keys[{place}]");
+        for (place, secret) in session.keys.iter().enumerate() {
+            if secret.is_mark() {
+                self.errors.push(ConfigError::HiddenKey { key: at(place) });
+            } else if secret.expose().len() < SHORTEST_KEY {
+                self.errors.push(ConfigError::WeakKey { key: at(place), least: SHORTEST_KEY });
+            }
+        }
+        self.unique(session.keys.iter().enumerate().map(|(place, secret)| (at(place), secret.expose())));
+        let at_once = "would end every token at once; use for example \"1day\"";
+        self.not_zero("session.token_lifetime".to_owned(), session.token_lifetime.is_zero(), at_once);
+        let never = "never lasts until the next read; use for example \"30s\", or \"none\"";
+        self.not_zero("session.affinity".to_owned(), session.affinity == Some(Duration::ZERO), never);
     }
 
     /// Between two probes a replica's lag grows by itself; a limit below that refuses healthy replicas.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Router, fallback_reason, nowhere, primary_reason, replica_reason};
+use super::{Router, fallback_reason, named, nowhere, primary_reason, replica_reason};
+use crate::config::CausalElse;
 use crate::connector::Connector;
 use crate::route::{Access, Request, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
@@ -47,13 +48,24 @@ impl<C: Connector> Router<C> {
         if request.access != Access::Read {
             ask = Ask { requirement: &crate::requirement::Requirement::PRIMARY, ..ask };
         }
+        let causal_else = self.inner.shared.config.causal_else;
         let outcome = match (ask.select(topology), request.access) {
             (Selected::Nowhere, _) => Err(nowhere(topology, &ask)),
             (_, Access::Write) => Ok(RouteReason::Write),
             (_, Access::Session) => Ok(RouteReason::SessionState),
             (Selected::Among(set), Access::Read) => Ok(replica_reason(topology, &ask, set)),
             (Selected::Primary(_), Access::Read) => Ok(primary_reason(&ask)),
-            (Selected::Fallback(_), Access::Read) => Ok(fallback_reason(topology, &ask)),
+            (Selected::Fallback(_), Access::Read) => match (fallback_reason(topology, &ask), causal_else) {
+                (RouteReason::ReplicasBehind, CausalElse::Stale)
+                    if self.stale_node(&snapshot, request).is_some() =>
+                {
+                    Ok(RouteReason::Stale)
+                }
+                (RouteReason::ReplicasBehind, CausalElse::Error) => {
+                    Err(RouteError::NotCaughtUp { rejected: named(topology, &ask) })
+                }
+                (reason, _) => Ok(reason),
+            },
         };
         let rejections = ask.rejections(topology);
         let nodes = topology.nodes().iter().map(|node| Verdict {

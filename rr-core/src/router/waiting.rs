@@ -7,20 +7,24 @@ use std::time::Duration;
 use super::{Decision, Router};
 use crate::connector::Connector;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
-use crate::select::Ask;
-use crate::snapshot::{Common, Snapshot};
+use crate::select::{Ask, Rejection};
+use crate::snapshot::{Common, Snapshot, Stall};
+use crate::tally::Step;
 use crate::topology::{NodeSet, Topology};
 
 /// Replicas whose data is this close together in age are equally worth waiting for.
 const ABOUT_AS_FRESH: Duration = Duration::from_secs(1);
 
+/// A replica that nobody waits for any more is asked whether it moves again, at most this often.
+const NUDGE: Duration = Duration::from_millis(10);
+
 impl<C: Connector> Router<C> {
     /// As [`Router::route`], but `None` where only the position of the replicas stands in the way, so that it is worth
-    /// waiting ([`Router::route_within`]).
+    /// waiting for as long as `causal_wait` ([`Router::route_within`]).
     pub fn route_now(&self, request: &Request<'_>) -> Option<Result<Route<C::Pool>, RouteError>> {
         let snapshot = self.inner.shared.snapshot.load();
         let decision = self.decide(&snapshot, request);
-        let hopeful = self.may_improve(&snapshot, request, decision);
+        let hopeful = self.is_hopeful(&snapshot, request, decision, self.inner.shared.config.causal_wait);
         (!hopeful).then(|| self.conclude(&snapshot, request, decision))
     }
 
@@ -28,7 +32,8 @@ impl<C: Connector> Router<C> {
     /// for one of them to catch up before it falls back.
     ///
     /// While anybody waits, a replica or two that are closest are asked for their position again and again; every
-    /// answer wakes all who wait. May be dropped at any time.
+    /// answer wakes all who wait. Replicas that were waited for as long in vain and have not moved since are not waited
+    /// for again. May be dropped at any time.
     ///
     /// # Errors
     /// [`RouteError`] says for each node why it may not serve.
@@ -37,15 +42,27 @@ impl<C: Connector> Router<C> {
         request: &Request<'_>,
         patience: Duration,
     ) -> Result<Route<C::Pool>, RouteError> {
-        let shared = &self.inner.shared;
-        let hopeful = {
-            let snapshot = shared.snapshot.load();
+        {
+            let snapshot = self.inner.shared.snapshot.load();
             let decision = self.decide(&snapshot, request);
-            if patience.is_zero() || !self.may_improve(&snapshot, request, decision) {
+            if !self.is_hopeful(&snapshot, request, decision, patience) {
                 return self.conclude(&snapshot, request, decision);
             }
-            self.wait_on(request)
+        }
+        self.wait(request, patience).await;
+        let snapshot = self.inner.shared.snapshot.load();
+        let decision = match self.decide(&snapshot, request) {
+            Decision::Node(index, RouteReason::Replica) => Decision::Node(index, RouteReason::CaughtUp),
+            other => other,
         };
+        self.conclude(&snapshot, request, decision)
+    }
+
+    /// Waits until a replica may serve, or until nothing more is to be hoped for within `patience`.
+    pub(super) async fn wait(&self, request: &Request<'_>, patience: Duration) {
+        let shared = &self.inner.shared;
+        shared.tally.count(Step::Waited);
+        let waiting = self.wait_on(request, patience);
         let mut published = shared.published.subscribe();
         // What was published since the decision counts as news.
         published.mark_changed();
@@ -54,47 +71,94 @@ impl<C: Connector> Router<C> {
             let news = tokio::time::timeout_at(deadline, published.changed()).await;
             let snapshot = shared.snapshot.load();
             let decision = self.decide(&snapshot, request);
-            if !self.may_improve(&snapshot, request, decision) {
-                drop(hopeful);
-                let caught_up = match decision {
-                    Decision::Node(index, RouteReason::Replica) => {
-                        Decision::Node(index, RouteReason::CaughtUp)
-                    }
-                    other => other,
+            if !self.may_improve(&snapshot, request, decision, patience) {
+                let step = match decision {
+                    Decision::Node(..) => Step::CaughtUp,
+                    Decision::Fallback(..) | Decision::Nowhere => Step::GaveUp,
                 };
-                return self.conclude(&snapshot, request, caught_up);
+                return shared.tally.count(step);
             }
             if !news.is_ok_and(|alive| alive.is_ok()) {
-                drop(hopeful);
-                return self.conclude(&snapshot, request, decision);
+                shared.tally.count(Step::GaveUp);
+                let ask = self.ask(&snapshot.topology, request);
+                return waiting.iter().for_each(|node| node.note_stall(&snapshot.topology, &ask, patience));
             }
         }
     }
 
-    /// Whether only their positions keep replicas from serving.
-    fn may_improve(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>, decision: Decision) -> bool {
+    /// Whether it is worth waiting. Where it is not any more, because of replicas that do not move, they are asked now
+    /// and then whether they do.
+    fn is_hopeful(
+        &self,
+        snapshot: &Snapshot<C::Pool>,
+        request: &Request<'_>,
+        decision: Decision,
+        patience: Duration,
+    ) -> bool {
+        if patience.is_zero() || matches!(decision, Decision::Node(..)) {
+            return false;
+        }
+        if self.may_improve(snapshot, request, decision, patience) {
+            return true;
+        }
+        if self.is_causal(request, decision) {
+            self.nudge(snapshot, request);
+        }
+        false
+    }
+
+    /// Whether it is for want of a position that no replica serves, as far as the decision tells.
+    const fn is_causal(&self, request: &Request<'_>, decision: Decision) -> bool {
         match decision {
             Decision::Node(..) => false,
-            Decision::Fallback(_, reason) => reason == RouteReason::ReplicasBehind,
+            Decision::Fallback(_, reason) => matches!(reason, RouteReason::ReplicasBehind),
             Decision::Nowhere => {
-                request.access == Access::Read
-                    && request.requirement.admits_replicas()
-                    && !behind(&snapshot.topology, &self.ask(&snapshot.topology, request)).is_empty()
+                matches!(request.access, Access::Read) && request.requirement.admits_replicas()
             }
         }
+    }
+
+    /// Whether only their positions keep replicas from serving, and they may get there within `patience`.
+    fn may_improve(
+        &self,
+        snapshot: &Snapshot<C::Pool>,
+        request: &Request<'_>,
+        decision: Decision,
+        patience: Duration,
+    ) -> bool {
+        self.is_causal(request, decision)
+            && !worth_waiting(snapshot, &self.ask(&snapshot.topology, request), patience).is_empty()
     }
 
     /// Has the replicas that are closest to what the read needs (and the primary, where a write or a read has yet to be placed)
     /// asked until the guards are dropped.
-    fn wait_on(&self, request: &Request<'_>) -> Vec<Waiting> {
+    fn wait_on(&self, request: &Request<'_>, patience: Duration) -> Vec<Waiting> {
         let snapshot = self.inner.shared.snapshot.load();
         let topology = &*snapshot.topology;
-        let promising = promising(topology, behind(topology, &self.ask(topology, request)));
+        let ask = self.ask(topology, request);
+        let promising = promising(topology, worth_waiting(&snapshot, &ask, patience));
         let needed = &request.requirement;
         let unplaced = needed.after.is_some() || needed.seen.is_some();
         let unplaced = topology.primary_index().ok().filter(|_| unplaced);
         let asked = promising.into_iter().chain(unplaced);
-        asked.map(|index| Waiting::on(&snapshot.members[index].common)).collect()
+        asked.map(|index| Waiting::on(&snapshot, index)).collect()
+    }
+
+    #[cold]
+    fn nudge(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) {
+        let topology = &*snapshot.topology;
+        let behind = behind(topology, &self.ask(topology, request));
+        if behind.is_empty() {
+            return;
+        }
+        self.inner.shared.tally.count(Step::Spared);
+        let now = self.now();
+        for index in promising(topology, behind) {
+            let sampled = topology.nodes()[index].sampled_at;
+            if sampled.is_none_or(|sampled| now.since(sampled) >= NUDGE) {
+                snapshot.members[index].common.poke.notify_one();
+            }
+        }
     }
 }
 
@@ -108,6 +172,23 @@ pub(super) fn behind(topology: &Topology, ask: &Ask<'_>) -> NodeSet {
             && why.is_some_and(|why| why.is_about_position())
     };
     (0..topology.nodes().len()).filter(lacks_position).collect()
+}
+
+/// Of the replicas that are behind, those that were not waited for as long in vain since they moved last.
+fn worth_waiting<P>(snapshot: &Snapshot<P>, ask: &Ask<'_>, patience: Duration) -> NodeSet {
+    let topology = &*snapshot.topology;
+    let worth = |&index: &usize| {
+        is_unplaced(topology, ask, index) || {
+            let place = Stall::place(topology.nodes()[index].applied.as_ref());
+            !snapshot.members[index].common.stall.is_known(place, patience)
+        }
+    };
+    behind(topology, ask).iter().filter(worth).collect()
+}
+
+/// Whether the node waits for a sample of somebody else, and need not move itself.
+fn is_unplaced(topology: &Topology, ask: &Ask<'_>, index: usize) -> bool {
+    matches!(ask.verdict(topology, index), Err(Rejection::WriteUnplaced | Rejection::ReadUnplaced))
 }
 
 /// Of replicas that are behind, up to two that are worth waiting for: any of those whose data is about as fresh as the
@@ -127,15 +208,28 @@ fn promising(topology: &Topology, behind: NodeSet) -> NodeSet {
 }
 
 /// Keeps a node being asked for its position.
-struct Waiting {
+pub(super) struct Waiting {
     common: Arc<Common>,
+    /// Where it stood when the wait began.
+    place: u64,
 }
 
 impl Waiting {
-    fn on(common: &Arc<Common>) -> Self {
+    pub(super) fn on<P>(snapshot: &Snapshot<P>, index: usize) -> Self {
+        let common = Arc::clone(&snapshot.members[index].common);
         common.waiters.fetch_add(1, Ordering::Relaxed);
         common.poke.notify_one();
-        Self { common: Arc::clone(common) }
+        Self { common, place: Stall::place(snapshot.topology.nodes()[index].applied.as_ref()) }
+    }
+
+    /// Remembers a node that lacks something and has not moved while it was waited for.
+    fn note_stall(&self, topology: &Topology, ask: &Ask<'_>, patience: Duration) {
+        let Some(index) = topology.nodes().iter().position(|node| node.id == self.common.id) else { return };
+        let place = Stall::place(topology.nodes()[index].applied.as_ref());
+        if place == self.place && ask.verdict(topology, index).is_err() && !is_unplaced(topology, ask, index)
+        {
+            self.common.stall.note(place, patience);
+        }
     }
 }
 

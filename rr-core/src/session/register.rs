@@ -57,6 +57,27 @@ impl Register {
         }
     }
 
+    /// Replaces what is in here by the part of it that is left. A position that is put in meanwhile stays.
+    pub(super) fn keep(&self, part: impl Fn(&PgPosition) -> PgPosition) {
+        let of = |position: &Position| match position {
+            Position::Postgres(position) => Position::Postgres(part(position)),
+            other => other.clone(),
+        };
+        let mut word = self.word.load(Ordering::Acquire);
+        while word != ELSEWHERE {
+            let Some(own) = unpack(word) else { return };
+            let new = pack(&of(&own)).unwrap_or(EMPTY);
+            if new == word {
+                return;
+            }
+            match self.word.compare_exchange(word, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+        self.rest.rcu(|own| own.as_deref().map(|own| Arc::new(of(own))));
+    }
+
     fn join(&self, to: &Position) {
         self.rest.rcu(|own| {
             Some(Arc::new(match own {

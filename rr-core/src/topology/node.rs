@@ -167,6 +167,8 @@ pub struct Node {
     pub ceiling: Option<Position>,
     /// When the sample in `applied` and `ceiling` was asked for.
     pub sampled_at: Option<Moment>,
+    /// Probes that it did not answer since the last one that it did.
+    pub failures: u32,
     /// It has been up without a break since then, as far as is known: it has not gone back to an earlier state.
     pub steady_since: Moment,
     /// Its data was current at this moment.
@@ -201,6 +203,7 @@ impl Node {
             applied: None,
             ceiling: None,
             sampled_at: None,
+            failures: 0,
             steady_since: Moment::ORIGIN,
             fresh_as_of: None,
             lag_bytes: None,

@@ -20,6 +20,10 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    pub(super) const fn system(&self) -> u64 {
+        self.system
+    }
+
     fn of(seen: &Observation) -> Option<Self> {
         seen.system.map(|system| Self { system, database: seen.database.clone() })
     }

@@ -146,6 +146,7 @@ impl NodeState {
         node.name = Arc::clone(&self.spec.name);
         node.endpoint = Arc::clone(&self.spec.endpoint);
         node.health = self.health.state();
+        node.failures = self.health.failures();
         node.ejected = self.health.is_ejected();
         node.draining = self.draining;
         node.quarantine = self.quarantine();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::failover::Decision;
 use crate::lag::LagLevel;
+use crate::token::LostWrite;
 use crate::topology::{Epoch, HealthState, Quarantine};
 
 /// Something changed that a person or a dashboard wants to know. Each is told once, not once per request.
@@ -86,6 +87,8 @@ pub enum Notice {
         /// Its name.
         node: Arc<str>,
     },
+    /// A failover lost something that this process had written.
+    LostWrite(LostWrite),
     /// A node joined.
     Joined {
         /// Its name.
@@ -119,6 +122,7 @@ impl Notice {
             Self::Panic(_) => "panic",
             Self::Failover { .. } => "failover",
             Self::Unprivileged { .. } => "unprivileged",
+            Self::LostWrite(_) => "lost_write",
             Self::Joined { .. } => "joined",
             Self::Draining { .. } => "draining",
             Self::Left { .. } => "left",
@@ -130,7 +134,10 @@ impl Notice {
     pub fn is_warning(&self) -> bool {
         match self {
             Self::Health { to, .. } => matches!(to, HealthState::Degraded | HealthState::Unhealthy),
-            Self::Ejected { .. } | Self::SplitBrain { .. } | Self::Quarantined { .. } => true,
+            Self::Ejected { .. }
+            | Self::SplitBrain { .. }
+            | Self::Quarantined { .. }
+            | Self::LostWrite(_) => true,
             Self::Primary { from, to, .. } => from.is_some() || to.is_none(),
             Self::Lag { to, .. } => *to >= LagLevel::Warning,
             Self::Panic(on) => *on,
@@ -185,6 +192,7 @@ impl fmt::Display for Notice {
                 "the role that watches `{node}` may not read statistics: after a failover it serves only from its next \
                  restartpoint on (`checkpoint_timeout`); `GRANT pg_read_all_stats` to the role avoids that"
             ),
+            Self::LostWrite(lost) => write!(f, "{lost}"),
             Self::Joined { node } => write!(f, "`{node}` joined"),
             Self::Draining { node } => write!(f, "`{node}` is draining"),
             Self::Left { node } => write!(f, "`{node}` left"),

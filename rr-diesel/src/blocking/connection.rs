@@ -188,7 +188,7 @@ impl<C: Routable> RoutedConnection<C> {
 
     /// Keeps this connection until the transaction that was begun on it ends.
     pub(super) fn keep(&mut self, checkout: Checkout<C>) -> &mut Pin<C> {
-        let ledger = self.opener.ledger.clone();
+        let ledger = self.opener.ledger.bound();
         let hold = Hold::of(checkout.role());
         self.pin.insert(Box::new(Pin { checkout, ledger, hold }))
     }

@@ -15,6 +15,7 @@ use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use rr_core::adapter::Ledger;
 use rr_core::config::PoolConfig;
+use rr_core::connector::PoolState;
 use rr_core::position::{Position, Timeline};
 use tokio::sync::Notify;
 use tokio_postgres::NoTls;
@@ -52,6 +53,12 @@ struct Failures {
 }
 
 impl NodePool {
+    pub(super) fn state(&self) -> PoolState {
+        let state = self.pool.state();
+        let (open, idle) = (state.connections, state.idle_connections);
+        PoolState { active: open.saturating_sub(idle), idle }
+    }
+
     pub(super) fn open(door: Door, config: &PoolConfig) -> Self {
         let node = Arc::new(Node {
             segment: AtomicU64::new(0),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rr_core::config::PoolConfig;
+use rr_core::connector::PoolState;
 use sea_orm::sqlx::postgres::PgPool;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 
@@ -18,6 +19,11 @@ pub struct NodePool {
 }
 
 impl NodePool {
+    pub(super) fn state(&self) -> PoolState {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        PoolState { active: self.pool.size().saturating_sub(idle), idle }
+    }
+
     pub(super) fn new(pool: Arc<PgPool>, config: &PoolConfig) -> Self {
         let database = SqlxPostgresConnector::from_sqlx_postgres_pool(PgPool::clone(&pool));
         let PoolConfig { statement_timeout, connect_timeout, .. } = *config;

@@ -2,5 +2,6 @@
 
 mod cluster;
 mod router;
+mod sessions;
 mod simulation;
 mod sql_spec;

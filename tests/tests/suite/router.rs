@@ -20,17 +20,17 @@ mod observing;
 mod positions;
 mod routing;
 
-type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// Long enough for anything that ought to happen on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn start(config: Config) -> Result<Router<Plain>> {
+pub(crate) async fn start(config: Config) -> Result<Router<Plain>> {
     Ok(Router::builder(Plain).config(config).start().await?)
 }
 
 /// A cluster with a table, all caught up, and a router over it.
-async fn routed(replicas: usize) -> Result<(Cluster, Router<Plain>)> {
+pub(crate) async fn routed(replicas: usize) -> Result<(Cluster, Router<Plain>)> {
     let cluster = Cluster::builder().replicas(replicas).start().await?;
     prepare(&cluster).await?;
     let router = start(config(&cluster)).await?;
@@ -39,7 +39,7 @@ async fn routed(replicas: usize) -> Result<(Cluster, Router<Plain>)> {
 }
 
 /// Waits until all replicas serve. On a busy machine one may not have replayed yet what the primary had at the start.
-async fn all_serving(router: &Router<Plain>) -> Result {
+pub(crate) async fn all_serving(router: &Router<Plain>) -> Result {
     let replicas = router.config().replicas.len();
     until(router, "all replicas to serve", |r| {
         let fresh = |node: &&rr_core::topology::Node| node.fresh_as_of.is_some() && healthy(r, &node.name);
@@ -48,7 +48,7 @@ async fn all_serving(router: &Router<Plain>) -> Result {
     .await
 }
 
-async fn prepare(cluster: &Cluster) -> Result {
+pub(crate) async fn prepare(cluster: &Cluster) -> Result {
     cluster.primary().sql("CREATE TABLE note (id bigserial PRIMARY KEY, text text)").await?;
     Ok(cluster.wait_caught_up(PATIENCE).await?)
 }
@@ -58,7 +58,7 @@ fn read() -> Request<'static> {
 }
 
 /// Runs a statement that returns one text on the route's node, and says how it went.
-async fn run(mut route: Route<Pool>, sql: &str) -> Result<String> {
+pub(crate) async fn run(mut route: Route<Pool>, sql: &str) -> Result<String> {
     let role = route.role();
     let fault = |error: &tokio_postgres::Error| {
         rr_core::Connector::fault(&Plain, error, role).map_or(Outcome::Answered, Outcome::Failed)
@@ -83,7 +83,7 @@ const PORT: &str = "SELECT current_setting('port')";
 const IN_RECOVERY: &str = "SELECT pg_is_in_recovery()::text";
 
 /// Writes on the primary, and the position after the commit.
-async fn write(router: &Router<Plain>, text: &str) -> Result<Position> {
+pub(crate) async fn write(router: &Router<Plain>, text: &str) -> Result<Position> {
     let route = router.route(&Request::write())?;
     run(route, &format!("INSERT INTO note (text) VALUES ('{text}') RETURNING text")).await?;
     let route = router.route(&Request::write())?;
@@ -98,14 +98,18 @@ async fn write(router: &Router<Plain>, text: &str) -> Result<Position> {
 }
 
 /// Waits until the router knows something.
-async fn until(router: &Router<Plain>, what: &str, mut check: impl FnMut(&Router<Plain>) -> bool) -> Result {
+pub(crate) async fn until(
+    router: &Router<Plain>,
+    what: &str,
+    mut check: impl FnMut(&Router<Plain>) -> bool,
+) -> Result {
     let looked = || std::future::ready(Ok::<_, std::convert::Infallible>(check(router)));
     Ok(wait_until(PATIENCE, what, looked)
         .await
         .map_err(|error| format!("{error}\n{:#?}", router.topology()))?)
 }
 
-fn healthy(router: &Router<Plain>, node: &str) -> bool {
+pub(crate) fn healthy(router: &Router<Plain>, node: &str) -> bool {
     let topology = router.topology();
     let (index, _) = topology.nodes().iter().enumerate().find(|(_, n)| *n.name == *node).expect("the node");
     topology.standing(index).is_ok()

@@ -243,6 +243,8 @@ fn another_value(key: &Key) -> &'static str {
         (Kind::Text, "unscoped" | "fallback") => "primary",
         (Kind::Text, "balance") => "random",
         (Kind::Text, "spill") => "never",
+        (Kind::Text, "causal_else") => "stale",
+        (Kind::Text, "lost_writes") => "warn",
         (Kind::Text, "mode") if key.path.contains(&"tls".to_owned()) => "require",
         (Kind::Text, "mode") => "manual",
         // Durations, files and names.

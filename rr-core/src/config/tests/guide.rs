@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, Visitor};
 use crate::config::keys::{Key, Keys};
 use crate::config::{
     Config, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig, PoolConfig,
-    PoolOverrides, PoolsConfig, PrimaryReads, Retries, TlsConfig,
+    PoolOverrides, PoolsConfig, PrimaryReads, Retries, SessionConfig, TlsConfig,
 };
 
 const GUIDE: &str = include_str!("../../../../docs/guide/configuration.md");
@@ -62,6 +62,7 @@ fn expected(table: &str) -> Vec<String> {
         ("", fields::<Config>()),
         ("primary_reads", fields::<PrimaryReads>()),
         ("retries", fields::<Retries>()),
+        ("session", fields::<SessionConfig>()),
         ("pool", fields::<PoolsConfig>()),
         ("pool.primary", fields::<PoolConfig>()),
         ("pool.replica", fields::<PoolConfig>()),

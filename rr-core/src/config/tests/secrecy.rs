@@ -290,3 +290,39 @@ proptest! {
         prop_assert!(printed.iter().flatten().all(|message| !message.is_empty()));
     }
 }
+
+#[test]
+fn signing_keys_are_never_printed_and_survive_the_environment() {
+    let text = format!("{SECRET}{SECRET}{SECRET}");
+    let document = format!("[session]\nkeys = [\"{text}\", \"{text}2\"]");
+    let config = super::valid(&document);
+    config.validate().unwrap();
+    let builder = Config::builder().with(|new| new.session.keys.clone_from(&config.session.keys));
+    assert_hidden(&format!("{config:?} {config:#?} {builder:?} {}", config.session.keys[0]), "debug");
+    assert_hidden(&toml::to_string(&config).unwrap(), "toml");
+    assert_hidden(&serde_json::to_string(&config).unwrap(), "json");
+
+    // Other variables are laid over settings without losing the keys, and the variable replaces them.
+    let over = |name: &str, value: &str| config.clone().overlay_env([(name.to_owned(), value.to_owned())]);
+    assert_eq!(over("RR_CAUSAL_ELSE", "stale").unwrap().session.keys, config.session.keys);
+    let replaced = over("RR_SESSION_KEYS", &format!("{text}3, {text}4")).unwrap().session.keys;
+    assert_eq!(
+        replaced.iter().map(crate::config::Secret::expose).collect::<Vec<_>>(),
+        [format!("{text}3"), format!("{text}4")]
+    );
+
+    // What is wrong with them is said without them.
+    for keys in [format!("\"{SECRET}\""), format!("\"{text}\", \"{text}\""), "\"***\"".to_owned()] {
+        let errors = super::valid(&format!("session.keys = [{keys}]")).validate().unwrap_err();
+        assert!(errors.to_string().contains("session.keys["), "{errors}");
+        assert_hidden(&printed_error(&errors), &keys);
+    }
+    for document in [
+        format!("session.keys = \"{text}\""),
+        format!("session.keys = {text}"),
+        format!("session.keys = {{ a = \"{text}\" }}"),
+        format!("session.token_lifetime = \"{text}\""),
+    ] {
+        assert_hidden(&printed_error(&Config::from_toml(&document).expect_err(&document)), &document);
+    }
+}

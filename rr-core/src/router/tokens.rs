@@ -1,0 +1,249 @@
+//! Sessions that leave this process and come back.
+
+use std::time::Duration;
+
+use super::Router;
+use super::sessions::settle;
+use super::waiting::Waiting;
+use crate::config::LostWrites;
+use crate::connector::Connector;
+use crate::position::Position;
+use crate::session::Session;
+use crate::tally::Step;
+use crate::time::{Moment, Wall};
+use crate::token::{Claims, LostWrite, Token, TokenError};
+use crate::topology::{HealthState, NodeId, Topology};
+
+/// A session as a token, and whether it says exactly what the session wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Export {
+    /// The token.
+    pub token: Token,
+    /// Whether everything that was written and seen has its position in it. If not, whoever resumes it asks the primary
+    /// where its log ends, and reads until then from the primary: nothing is lost, and it costs one more question.
+    pub exact: bool,
+}
+
+/// Whether a position is one that the primary has reached.
+enum Standing {
+    Reached,
+    /// Not as far as is known; whether it will be is for newer samples to say.
+    Ahead,
+    /// It cannot be: the samples are newer than the token.
+    Impossible,
+}
+
+impl<C: Connector> Router<C> {
+    /// The session as a token, from what is known at this moment. A write that is not placed yet is marked as such (see
+    /// [`Export::exact`]); [`Router::export`] places it first.
+    ///
+    /// # Errors
+    /// When there is no key, or no node has said yet which cluster this is.
+    pub fn token(&self, session: &Session) -> Result<Token, TokenError> {
+        self.token_at(session, Wall::now())
+    }
+
+    /// As [`Router::token`], issued at this time.
+    ///
+    /// # Errors
+    /// As [`Router::token`].
+    pub fn token_at(&self, session: &Session, now: Wall) -> Result<Token, TokenError> {
+        let shared = &self.inner.shared;
+        let snapshot = shared.snapshot.load();
+        let topology = &*snapshot.topology;
+        settle(session, topology);
+        // Whether something is unplaced is looked at before the positions: what is placed in between is in them.
+        let (unplaced, follows) = (session.unplaced_since().is_some(), session.follows().is_some());
+        let cluster = topology.system().ok_or(TokenError::ClusterUnknown)?;
+        let mut claims = Claims::new(cluster, now, shared.config.session.token_lifetime);
+        let history = topology.primary().ok().and_then(|primary| primary.applied.as_ref());
+        let short = |position: Position| match (&position, history) {
+            (Position::Postgres(own), Some(Position::Postgres(history))) => {
+                own.without_implied(history).into()
+            }
+            _ => position,
+        };
+        claims.unplaced = unplaced;
+        claims.unplaced_read = follows;
+        claims.primary = session.demands_primary();
+        let (wrote, saw) = (session.last_write(), session.last_read());
+        claims.saw = saw.filter(|saw| wrote.as_ref().is_none_or(|wrote| !wrote.covers(saw))).map(short);
+        claims.wrote = wrote.map(short);
+        let token = self.inner.keys.sign(&claims)?;
+        shared.tally.issued();
+        Ok(token)
+    }
+
+    /// The session as a token. Where a write has no position yet, the primary is asked once where its log ends, by all who
+    /// want to know it together; after `patience` the token is issued without (see [`Export::exact`]).
+    ///
+    /// # Errors
+    /// As [`Router::token`].
+    pub async fn export(&self, session: &Session, patience: Duration) -> Result<Export, TokenError> {
+        let placed = |topology: &Topology| {
+            settle(session, topology);
+            is_placed(session).then_some(())
+        };
+        if !is_placed(session) {
+            // What was written is in a sample of the primary; what was read, in one of whoever served it.
+            let server = session.follows().and_then(|seen| seen.node);
+            let server = server.filter(|_| session.unplaced_since().is_none());
+            self.look(patience, server, placed).await;
+        }
+        let token = self.token(session)?;
+        Ok(Export { token, exact: is_placed(session) })
+    }
+
+    /// The session that a token stands for.
+    ///
+    /// A token that is refused costs no wait. One that names a position beyond what is known of the primary is either newer
+    /// than our last look at it or impossible: then the primary is asked once, for at most `causal_wait`.
+    ///
+    /// # Errors
+    /// Why the token is refused.
+    pub async fn resume(&self, token: &str) -> Result<Session, TokenError> {
+        self.resume_at(token, Wall::now()).await
+    }
+
+    /// As [`Router::resume`], at this time.
+    ///
+    /// # Errors
+    /// As [`Router::resume`].
+    pub async fn resume_at(&self, token: &str, now: Wall) -> Result<Session, TokenError> {
+        let opened = match self.read_token(token, now).await {
+            Ok((_, Some(lost))) if self.inner.shared.config.lost_writes == LostWrites::Error => {
+                Err(lost.into())
+            }
+            Ok((session, _)) => Ok(session),
+            Err(refused) => Err(refused),
+        };
+        self.inner.shared.tally.brought(&opened);
+        opened
+    }
+
+    /// As [`Router::resume`], with what was kept of a session whose write is lost.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn open_token(&self, token: &str) -> Result<(Session, Option<LostWrite>), TokenError> {
+        let opened = self.read_token(token, Wall::now()).await;
+        self.inner.shared.tally.brought(&opened);
+        opened
+    }
+
+    /// What became of tokens so far: how many were issued, resumed, and refused for each reason.
+    pub fn token_outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.inner.shared.tally.tokens()
+    }
+
+    async fn read_token(&self, token: &str, now: Wall) -> Result<(Session, Option<LostWrite>), TokenError> {
+        let shared = &self.inner.shared;
+        let topology = self.topology();
+        let claims = self.inner.keys.open(token, topology.system(), now)?;
+        let asked_at = self.now();
+        for position in claims.wrote.iter().chain(&claims.saw) {
+            let ahead = matches!(standing(&topology, position, asked_at), Standing::Ahead);
+            let look = |topology: &Topology| match standing(topology, position, asked_at) {
+                Standing::Ahead => None,
+                Standing::Reached => Some(Ok(())),
+                Standing::Impossible => Some(Err(TokenError::Future)),
+            };
+            if ahead && let Some(Err(refused)) = self.look(shared.config.causal_wait, None, look).await {
+                return Err(refused);
+            }
+        }
+        let session = Session::new();
+        if let Some(position) = &claims.wrote {
+            session.wrote(position);
+        }
+        if let Some(position) = &claims.saw {
+            session.saw(position);
+        }
+        // It was issued before now: a sample of the primary that is taken from now on has it.
+        if claims.unplaced {
+            session.wrote_unplaced(asked_at);
+        }
+        if claims.unplaced_read {
+            session.read_somewhere(asked_at);
+        }
+        if claims.primary {
+            session.demand_primary();
+        }
+        let lost = self.strike_losses(&session);
+        Ok((session, lost))
+    }
+
+    /// Leaves of a session what a failover has kept, and says which write it has not.
+    fn strike_losses(&self, session: &Session) -> Option<LostWrite> {
+        let snapshot = self.inner.shared.snapshot.load();
+        let history = snapshot.topology.primary().ok()?.applied.as_ref()?;
+        let lost = session.give_up_lost(history)?;
+        self.inner.shared.tally.count(Step::LostWrite);
+        tracing::warn!(target: "rr", "{lost}");
+        Some(lost)
+    }
+
+    /// Has a node (or else the primary, and everybody once) asked, until the topology has an answer or `patience` is over.
+    async fn look<T>(
+        &self,
+        patience: Duration,
+        node: Option<NodeId>,
+        answer: impl Fn(&Topology) -> Option<T>,
+    ) -> Option<T> {
+        let shared = &self.inner.shared;
+        let mut published = shared.published.subscribe();
+        let waiting = {
+            let snapshot = shared.snapshot.load();
+            if let Some(answer) = answer(&snapshot.topology) {
+                return Some(answer);
+            }
+            let of = |id| snapshot.topology.nodes().iter().position(|node| node.id == id);
+            let asked = node.and_then(of);
+            if asked.is_none() {
+                snapshot.members.iter().for_each(|member| member.common.poke.notify_one());
+            }
+            asked
+                .or_else(|| snapshot.topology.primary_index().ok())
+                .map(|index| Waiting::on(&snapshot, index))
+        };
+        let deadline = tokio::time::Instant::now() + patience;
+        let found = loop {
+            let news = tokio::time::timeout_at(deadline, published.changed()).await;
+            let found = answer(&shared.snapshot.load().topology);
+            if found.is_some() || !news.is_ok_and(|alive| alive.is_ok()) {
+                break found;
+            }
+        };
+        drop(waiting);
+        found
+    }
+}
+
+/// Whether everything that the session wrote and saw has a position.
+fn is_placed(session: &Session) -> bool {
+    session.unplaced_since().is_none() && session.follows().is_none()
+}
+
+/// Whether the primary has reached what somebody claims to have written or seen before `asked_at`.
+fn standing(topology: &Topology, position: &Position, asked_at: Moment) -> Standing {
+    let Ok(primary) = topology.primary() else { return Standing::Ahead };
+    let (Position::Postgres(claimed), Some(Position::Postgres(history))) = (position, &primary.applied)
+    else {
+        return Standing::Reached;
+    };
+    let ((timeline, lsn), (now, reached)) = (claimed.head(), history.head());
+    if timeline < now || (timeline == now && lsn <= reached) {
+        return Standing::Reached;
+    }
+    let covered = |node: &crate::topology::Node| node.applied.as_ref().is_some_and(|at| at.covers(position));
+    if topology.nodes().iter().any(covered) {
+        return Standing::Reached;
+    }
+    let sampled = |node: &crate::topology::Node| node.sampled_at.is_some_and(|at| at >= asked_at);
+    let silent = |node: &crate::topology::Node| {
+        node.failures > 0 || matches!(node.health, HealthState::Unhealthy | HealthState::Unknown)
+    };
+    // A newer timeline may be that of a promotion which we have not seen yet: everybody has to be asked.
+    let all_asked = topology.nodes().iter().all(|node| sampled(node) || (timeline == now && silent(node)));
+    let enough = if timeline == now { sampled(primary) } else { all_asked };
+    if enough { Standing::Impossible } else { Standing::Ahead }
+}

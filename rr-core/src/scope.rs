@@ -1,0 +1,188 @@
+//! Which session a task works for, so that nobody has to pass it along.
+//!
+//! A scope belongs to a task, not to a thread: it holds across awaits and ends with the future that it was opened around.
+//! Tasks that are spawned inside do not inherit it by themselves, because nobody can tell which of them work for the same
+//! user; [`Session::spawn`] says so.
+//!
+//! ```
+//! use rr_core::{Consistency, Session};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let session = Session::new();
+//! session
+//!     .scope(async {
+//!         assert!(Session::current().is_some()); // every handle in here works for it
+//!         Consistency::Eventual.scope(async { /* and these reads may see any state */ }).await;
+//!     })
+//!     .await;
+//! assert!(Session::current().is_none());
+//! # }
+//! ```
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+use crate::consistency::Consistency;
+use crate::session::Session;
+
+tokio::task_local! {
+    static SCOPE: Scope;
+}
+
+/// What a task works for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) session: Option<Session>,
+    /// The level of reads whose call and handle have none.
+    pub(crate) level: Option<Consistency>,
+}
+
+impl Scope {
+    /// The innermost scope that is open here; an empty one where there is none.
+    pub(crate) fn current() -> Self {
+        SCOPE.try_with(Self::clone).unwrap_or_default()
+    }
+
+    pub(crate) fn around<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        SCOPE.scope(self, future)
+    }
+
+    pub(crate) fn enter<R>(self, work: impl FnOnce() -> R) -> R {
+        SCOPE.sync_scope(self, work)
+    }
+}
+
+/// Looks at the innermost scope without taking it along.
+pub(crate) fn look<R>(at: impl Fn(Option<&Scope>) -> R) -> R {
+    SCOPE.try_with(|scope| at(Some(scope))).unwrap_or_else(|_| at(None))
+}
+
+impl Session {
+    /// The session of the scope that is open here, if one is.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        look(|scope| scope?.session.clone())
+    }
+
+    /// Runs a future for this session: handles that were not given another one work for it, whatever they are used in.
+    ///
+    /// Inside, reads see what *this session* wrote and saw, and no longer all that the process wrote. Writes still count for
+    /// the process as well. The level of a scope around this one stays.
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        Scope { session: Some(self.clone()), ..Scope::current() }.around(future)
+    }
+
+    /// As [`Session::scope`], with a level for the reads inside whose call and handle have none of their own.
+    pub fn scope_at<F: Future>(
+        &self,
+        level: Consistency,
+        future: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        Scope { session: Some(self.clone()), level: Some(level) }.around(future)
+    }
+
+    /// Spawns a task that works for this session (and at the level of the scope that is open here).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, like [`tokio::spawn`].
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(self.scope(future))
+    }
+
+    /// Runs blocking code for this session, for handles that are used without async.
+    pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
+        Scope { session: Some(self.clone()), ..Scope::current() }.enter(work)
+    }
+}
+
+impl Consistency {
+    /// Runs a future whose reads have this level, unless their call or handle has its own. The session stays.
+    pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        Scope { level: Some(self), ..Scope::current() }.around(future)
+    }
+
+    /// The level of the scope that is open here, if it has one.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        look(|scope| scope?.level)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::{Lsn, PgPosition, Position, Timeline};
+
+    fn at(lsn: u64) -> Position {
+        PgPosition::new(Timeline::FIRST, Lsn::from_u64(lsn)).into()
+    }
+
+    fn written() -> Option<Position> {
+        Session::current().and_then(|session| session.last_write())
+    }
+
+    #[tokio::test]
+    async fn the_innermost_scope_counts_and_ends_with_its_future() {
+        let (outer, inner) = (Session::new(), Session::new());
+        outer.wrote(&at(1));
+        inner.wrote(&at(2));
+        assert!(Session::current().is_none());
+        outer
+            .scope(async {
+                tokio::task::yield_now().await;
+                assert_eq!(written(), Some(at(1)));
+                inner.scope(async { assert_eq!(written(), Some(at(2))) }).await;
+                assert_eq!(written(), Some(at(1)));
+            })
+            .await;
+        assert!(Session::current().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_level_keeps_the_session_and_a_session_the_level() {
+        let session = Session::new();
+        session.wrote(&at(1));
+        let inside = session.scope_at(Consistency::Strong, async {
+            assert_eq!((written(), Consistency::current()), (Some(at(1)), Some(Consistency::Strong)));
+            let eventual = Consistency::Eventual.scope(async { (written(), Consistency::current()) }).await;
+            assert_eq!(eventual, (Some(at(1)), Some(Consistency::Eventual)));
+            Session::new().scope(async { (written(), Consistency::current()) }).await
+        });
+        assert_eq!(inside.await, (None, Some(Consistency::Strong)));
+    }
+
+    #[tokio::test]
+    async fn a_spawned_task_belongs_to_nobody_unless_somebody_says_so() {
+        let session = Session::new();
+        session.wrote(&at(1));
+        let (alone, told) = session
+            .scope_at(Consistency::ReadAfterWrite, async {
+                let alone = tokio::spawn(async { written() });
+                let told = Session::current().unwrap().spawn(async { (written(), Consistency::current()) });
+                (alone.await.unwrap(), told.await.unwrap())
+            })
+            .await;
+        assert_eq!((alone, told), (None, (Some(at(1)), Some(Consistency::ReadAfterWrite))));
+    }
+
+    #[test]
+    fn blocking_code_has_scopes_too() {
+        let session = Session::new();
+        session.wrote(&at(3));
+        assert_eq!(session.enter(written), Some(at(3)));
+        assert_eq!(written(), None);
+    }
+
+    #[tokio::test]
+    async fn a_scope_that_is_given_up_leaves_nothing_behind() {
+        let session = Session::new();
+        let never = session.scope(std::future::pending::<()>());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(1), never).await.is_err());
+        assert!(Session::current().is_none());
+    }
+}

@@ -1,0 +1,78 @@
+//! What a failover leaves of a session.
+
+use super::Session;
+use crate::position::{PgPosition, Position};
+use crate::token::LostWrite;
+
+impl Session {
+    /// The write of this session that is not part of `history` (what the primary has applied), if there is one.
+    #[must_use]
+    pub fn lost(&self, history: &Position) -> Option<LostWrite> {
+        lost(&self.registers.wrote.get()?, history)
+    }
+
+    /// Goes on with what was kept: the session's reads no longer ask for the write that is lost.
+    pub fn accept_loss(&self, lost: &LostWrite) {
+        if let Position::Postgres(switch) = &lost.switch {
+            let (timeline, at) = switch.head();
+            self.keep(|position| position.capped(timeline, at));
+        }
+    }
+
+    /// Forgets whatever is not part of `history`, and says which write that was.
+    pub(crate) fn give_up_lost(&self, history: &Position) -> Option<LostWrite> {
+        let lost = self.lost(history);
+        if let Position::Postgres(history) = history {
+            self.keep(|position| position.kept_by(history));
+        }
+        lost
+    }
+
+    fn keep(&self, of: impl Fn(&PgPosition) -> PgPosition) {
+        self.registers.wrote.keep(&of);
+        self.registers.saw.keep(&of);
+    }
+}
+
+/// The part of `position` that `history` left behind, if there is one.
+pub(crate) fn lost(position: &Position, history: &Position) -> Option<LostWrite> {
+    let (Position::Postgres(own), Position::Postgres(history)) = (position, history) else { return None };
+    let (timeline, kept) = own.beyond(history)?;
+    Some(LostWrite { token: position.clone(), switch: PgPosition::new(timeline, kept).into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consistency::Consistency;
+
+    fn at(text: &str) -> Position {
+        Position::Postgres(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_write_beyond_the_switch_is_lost_until_somebody_takes_note() {
+        let history = at("1:0/64,2:0/1F4");
+        let session = Session::new();
+        session.wrote(&at("1:0/60"));
+        assert_eq!(session.lost(&history), None);
+        session.wrote(&at("1:0/70"));
+        session.wrote(&at("2:0/100"));
+        let lost = session.lost(&history).unwrap();
+        assert_eq!((&lost.token, &lost.switch), (&at("1:0/70,2:0/100"), &at("1:0/64")));
+        session.accept_loss(&lost);
+        assert_eq!((session.lost(&history), session.last_write()), (None, Some(at("1:0/64,2:0/100"))));
+    }
+
+    #[test]
+    fn giving_up_leaves_what_was_kept_in_both_registers() {
+        let history = at("1:0/64,2:0/1F4");
+        let session = Session::new();
+        session.saw(&at("1:0/90"));
+        assert_eq!(session.give_up_lost(&history), None, "what was only seen is no lost write");
+        assert_eq!(session.last_read(), Some(at("1:0/64")));
+        session.wrote(&at("1:0/70"));
+        assert!(session.give_up_lost(&history).is_some());
+        assert!(history.covers(&session.requirement(Consistency::Session).covers.unwrap()));
+    }
+}

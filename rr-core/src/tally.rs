@@ -1,0 +1,87 @@
+//! What is counted beside routes: the steps of reads that must see something, and what became of tokens.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::token::TokenError;
+
+/// A step of a read that no replica could serve at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// It began to wait for a replica.
+    Waited,
+    /// A replica caught up in time.
+    CaughtUp,
+    /// None did.
+    GaveUp,
+    /// It did not wait: the replicas have been waited for in vain, and have not moved since.
+    Spared,
+    /// A replica served it that does not have what it asked for (`causal_else = "stale"`).
+    Stale,
+    /// It failed (`causal_else = "error"`).
+    Refused,
+    /// Its session wrote something that a failover has lost.
+    LostWrite,
+}
+
+impl Step {
+    /// Every step.
+    pub const ALL: [Self; 7] = [
+        Self::Waited,
+        Self::CaughtUp,
+        Self::GaveUp,
+        Self::Spared,
+        Self::Stale,
+        Self::Refused,
+        Self::LostWrite,
+    ];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waited => "waited",
+            Self::CaughtUp => "caught_up",
+            Self::GaveUp => "gave_up",
+            Self::Spared => "spared",
+            Self::Stale => "stale",
+            Self::Refused => "refused",
+            Self::LostWrite => "lost_write",
+        }
+    }
+}
+
+/// Outcomes of tokens: issued, resumed, and each kind of refusal.
+const TOKENS: usize = 2 + TokenError::COUNT;
+
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    steps: [AtomicU64; Step::ALL.len()],
+    tokens: [AtomicU64; TOKENS],
+}
+
+impl Tally {
+    pub(crate) fn count(&self, step: Step) {
+        self.steps[step as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self, step: Step) -> u64 {
+        self.steps[step as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn issued(&self) {
+        self.tokens[0].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what became of a token that somebody brought.
+    pub(crate) fn brought<T>(&self, outcome: &Result<T, TokenError>) {
+        let index = outcome.as_ref().err().map_or(1, |error| 2 + error.index());
+        self.tokens[index].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What became of tokens, by name.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let names = ["issued", "resumed"].into_iter().chain(TokenError::kinds());
+        names.zip(self.tokens.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+}

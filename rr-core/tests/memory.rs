@@ -1,0 +1,88 @@
+//! What sessions cost in memory. A test binary of its own, because it counts every allocation of the process.
+
+use std::alloc::System;
+use std::convert::Infallible;
+
+use rr_core::config::{NodeConfig, Secret};
+use rr_core::connector::Target;
+use rr_core::engine::{Fault, TextRow};
+use rr_core::position::PgPosition;
+use rr_core::topology::Role;
+use rr_core::{Config, Connector, Position, Router, Session};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Answers every probe as if it were at 0/5000.
+struct InMemory;
+
+impl Connector for InMemory {
+    type Pool = ();
+    type Control = bool;
+    type Error = Infallible;
+
+    fn pool(&self, _: &Target) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    async fn control(&self, target: &Target) -> Result<bool, Infallible> {
+        Ok(target.node.name == "primary")
+    }
+
+    async fn run(&self, primary: &mut bool, _: &str) -> Result<TextRow, Infallible> {
+        let row = if *primary {
+            ["f", "0/5000", "000000010000000000000001", "", "", "7", "0", "16777216"]
+        } else {
+            ["t", "0/5000", "", "1", "", "7", "1", "16777216"]
+        };
+        Ok(row.map(|text| Some(text.to_owned())).to_vec())
+    }
+
+    fn fault(&self, error: &Infallible, _: Role) -> Option<Fault> {
+        match *error {}
+    }
+}
+
+fn at(text: &str) -> Position {
+    text.parse::<PgPosition>().expect("a position").into()
+}
+
+/// One thread, and no await that is not ready: whatever is counted in between is ours.
+#[tokio::test]
+async fn sessions_are_small_and_leave_nothing_behind() {
+    let mut config = Config::new("postgres://app@db-1/shop").expect("a URL");
+    config.replicas.push(NodeConfig::new("postgres://app@db-2/shop").expect("a URL").with_name("replica-1"));
+    config.session.keys = vec![Secret::new("of at least thirty-two characters")];
+    let router = Router::builder(InMemory).config(config).start().await.expect("a router");
+    let session = Session::new();
+    session.wrote(&at("1:0/3000"));
+    session.saw(&at("1:0/4000"));
+    let token = router.token(&session).expect("a token");
+
+    let region = Region::new(ALLOCATOR);
+    let resumed = router.resume(token.as_str()).await.expect("a session");
+    let change = region.change();
+    let kept = change.bytes_allocated - change.bytes_deallocated;
+    assert!(kept <= 256, "a resumed session keeps {kept} bytes");
+    assert_eq!((resumed.last_write(), resumed.last_read()), (Some(at("1:0/3000")), Some(at("1:0/4000"))));
+    drop(resumed);
+
+    let (one, other) = (at("1:0/3000"), at("1:0/2000,2:0/4000"));
+    let region = Region::new(ALLOCATOR);
+    for n in 0..1_000_000 {
+        let session = Session::new();
+        session.wrote(&one);
+        if n % 8 == 0 {
+            // The long way, for positions of several timelines.
+            session.saw(&other);
+        }
+        std::hint::black_box(session.clone());
+    }
+    for _ in 0..1_000 {
+        drop(router.resume(token.as_str()).await.expect("a session"));
+    }
+    let change = region.change();
+    assert_eq!(change.bytes_allocated, change.bytes_deallocated, "a million sessions left something behind");
+    router.shutdown().await;
+}

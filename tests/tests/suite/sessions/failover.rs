@@ -1,0 +1,105 @@
+//! What a promotion leaves of sessions and their tokens.
+
+use rr_core::TokenError;
+use rr_core::config::LostWrites;
+use rr_core::route::RouteError;
+use rr_core::world::Notice;
+
+use super::*;
+
+async fn followed(router: &Router<Plain>) -> Result {
+    until(router, "the promotion to be followed", |r| {
+        r.topology().primary().is_ok_and(|node| &*node.name == "replica-1" && node.applied.is_some())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_token_from_before_the_switch_is_good_and_one_beyond_it_is_a_lost_write() -> Result {
+    let (cluster, one, other) = two(1).await?;
+    let mut lenient = keyed(&cluster);
+    lenient.lost_writes = LostWrites::Warn;
+    let lenient = Handle::over(lenient).await?;
+    let mut notices = one.router().notices();
+
+    let (kept, lost) = (Session::new(), Session::new());
+    one.of(&kept).write("kept").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
+    let end = one.of(&lost).write("lost").await?;
+    let tokens = (one.router().token(&kept)?, one.router().token(&lost)?);
+    cluster.primary().kill9().await?;
+    cluster.replica(1)?.promote().await?;
+    for db in [&one, &other, &lenient] {
+        followed(db.router()).await?;
+    }
+
+    // At or below the switch point: still valid, on the new primary.
+    let resumed = other.router().resume(tokens.0.as_str()).await?;
+    assert!(other.of(&resumed).sees("kept").await?);
+
+    // Above it: the write is gone, and that is said.
+    let error = other.router().resume(tokens.1.as_str()).await.unwrap_err();
+    let TokenError::LostWrite(told) = &error else { panic!("{error}") };
+    assert_eq!(told.token, end);
+    assert!(end.covers(&told.switch) && !told.switch.covers(&end), "{told}");
+    assert_eq!(other.router().counted(Step::LostWrite), 1);
+
+    // By policy it is only logged, and the session goes on with what was kept.
+    let resumed = lenient.router().resume(tokens.1.as_str()).await?;
+    assert_eq!(resumed.last_write(), Some(told.switch.clone()));
+    assert!(!lenient.of(&resumed).sees("lost").await?);
+    assert_eq!(lenient.router().counted(Step::LostWrite), 1);
+
+    // The session itself is told at its next read, until somebody takes note.
+    let search = Search::new(one.router(), Wish::default());
+    let handle = one.of(&lost);
+    for _ in 0..2 {
+        let error = one.router().route(&search.request(&handle.ledger)).unwrap_err();
+        assert_eq!(error, RouteError::LostWrite(told.clone()));
+    }
+    lost.accept_loss(told);
+    assert!(!handle.sees("lost").await?);
+
+    // Reads of nobody in particular go on; for the process there is a notice.
+    assert!(!one.sees("lost").await? && one.sees("kept").await?);
+    let notice = loop {
+        if let Notice::LostWrite(lost) = tokio::time::timeout(PATIENCE, notices.recv()).await?? {
+            break lost;
+        }
+    };
+    assert_eq!(notice.switch, told.switch);
+    Ok(())
+}
+
+#[tokio::test]
+async fn sessions_go_on_over_several_promotions_and_their_tokens_stay_short() -> Result {
+    let (cluster, one, other) = two(3).await?;
+    cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;
+    let session = Session::new();
+    let db = one.of(&session);
+    db.write("on 1").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    cluster.primary().kill9().await?;
+    cluster.replica(1)?.promote().await?;
+    followed(one.router()).await?;
+    for sibling in [2, 3] {
+        cluster.replica(sibling)?.repoint(cluster.replica(1)?).await?;
+    }
+    db.write("on 2").await?;
+    for sibling in [2, 3] {
+        cluster.replica(sibling)?.wait_caught_up(cluster.replica(1)?, PATIENCE).await?;
+    }
+    followed(other.router()).await?;
+    let token = one.router().token(&session)?;
+    assert!(
+        token.as_str().len() < 70,
+        "the first timeline follows from the second: {}",
+        token.as_str().len()
+    );
+    let resumed = other.router().resume(token.as_str()).await?;
+    for text in ["on 1", "on 2"] {
+        assert!(other.of(&resumed).sees(text).await?, "{text}");
+    }
+    Ok(())
+}

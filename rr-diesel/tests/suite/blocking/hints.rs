@@ -48,6 +48,6 @@ async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result 
     Ok(())
 }
 
-fn total(pool: &super::RoutedPool, node: &str) -> u64 {
+fn total(pool: &RoutedPool, node: &str) -> u64 {
     rr_core::RouteReason::ALL.into_iter().map(|reason| pool.router().routed(node, reason)).sum()
 }

@@ -7,10 +7,13 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, ReadPreference, Spill};
-use crate::position::{PgPosition, Position};
 use crate::requirement::{Requirement, Seen};
 use crate::time::Moment;
 use crate::topology::{HealthState, Node, NodeId, NodeSet, Quarantine, Topology};
+
+mod glance;
+
+use glance::Glance;
 
 /// Why a node may not serve a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -359,38 +362,6 @@ fn has_seen(topology: &Topology, node: &Node, seen: Seen) -> Result<(), Rejectio
         }
     }
     Err(why)
-}
-
-/// The short way to accept nodes. Whatever it does not accept gets the full verdict, which it never contradicts.
-#[derive(Clone, Copy)]
-struct Glance {
-    /// Words of head positions from here ...
-    from: u64,
-    /// ... up to but not including this one cover what is needed.
-    to: u64,
-}
-
-impl Glance {
-    /// `None` for a requirement that a glance cannot judge.
-    fn at(requirement: &Requirement) -> Option<Self> {
-        if requirement.after.is_some() || requirement.seen.is_some() || requirement.max_lag.is_some() {
-            return None;
-        }
-        match &requirement.covers {
-            None => Some(Self { from: 0, to: u64::MAX }),
-            Some(Position::Postgres(position)) if position.is_single() => {
-                let from = position.head_word()?;
-                Some(Self { from, to: PgPosition::end_of_timeline(from) })
-            }
-            Some(_) => None,
-        }
-    }
-
-    fn accepted(self, topology: &Topology, set: NodeSet, now: Moment) -> NodeSet {
-        set.retain(topology.hot(), |hot| {
-            (hot.head >= self.from) & (hot.head < self.to) & (now < hot.fresh_until)
-        })
-    }
 }
 
 const fn among(set: NodeSet) -> Selected {

@@ -119,6 +119,7 @@ macro_rules! each_query_with_types {
         $check!(ids().filter(exists(diesel::select(Mood::Wild.into_sql::<MoodType>()))));
     }};
 }
+#[cfg(feature = "blocking")]
 pub(crate) use each_query_with_types;
 
 /// The same in SQL.

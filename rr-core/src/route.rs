@@ -237,7 +237,7 @@ pub enum RouteError {
     },
     /// The session wrote something that a failover has lost.
     #[error(transparent)]
-    LostWrite(#[from] LostWrite),
+    LostWrite(Box<LostWrite>),
 }
 
 fn list(rejected: &[(Arc<str>, Rejection)]) -> String {
@@ -276,6 +276,7 @@ pub struct Route<P> {
 }
 
 impl<P> Route<P> {
+    #[inline]
     pub(crate) fn enter(
         member: Arc<Member<P>>,
         reason: RouteReason,
@@ -395,5 +396,12 @@ impl<P> fmt::Debug for Route<P> {
             .field("reason", &self.reason)
             .field("epoch", &self.epoch)
             .finish_non_exhaustive()
+    }
+}
+
+impl From<LostWrite> for RouteError {
+    /// Boxed: every route is handed over beside the room for its error.
+    fn from(lost: LostWrite) -> Self {
+        Self::LostWrite(Box::new(lost))
     }
 }

@@ -145,6 +145,7 @@ impl<C: Connector> Router<C> {
     ///
     /// # Errors
     /// [`RouteError`] says for each node why it may not serve.
+    #[inline]
     pub fn route(&self, request: &Request<'_>) -> Result<Route<C::Pool>, RouteError> {
         let snapshot = self.inner.shared.snapshot.load();
         self.conclude(&snapshot, request, self.decide(&snapshot, request))
@@ -207,6 +208,7 @@ impl<C: Connector> Router<C> {
     }
 
     /// Where a request goes as far as `snapshot` tells. Spends nothing.
+    #[inline]
     fn decide(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> Decision {
         let topology = &*snapshot.topology;
         let primary = |reason| match topology.primary_index() {
@@ -248,6 +250,7 @@ impl<C: Connector> Router<C> {
     }
 
     /// Makes a decision final: a fallback spends of the budget, and nowhere is an error.
+    #[inline]
     fn conclude(
         &self,
         snapshot: &Snapshot<C::Pool>,
@@ -288,6 +291,7 @@ impl<C: Connector> Router<C> {
         }
     }
 
+    #[inline]
     fn enter(
         &self,
         snapshot: &Snapshot<C::Pool>,
@@ -309,6 +313,7 @@ impl<C: Connector> Router<C> {
         Route::enter(member, reason, request, epoch)
     }
 
+    #[inline]
     fn ask<'r>(&self, topology: &Topology, request: &'r Request<'_>) -> Ask<'r> {
         let shared = &self.inner.shared;
         let soon = shared.clock.soon();

@@ -14,6 +14,7 @@ impl<C: Connector> Router<C> {
     /// What a read must fulfil: the session's own registers, or for a read outside of any session what `unscoped`
     /// says. `level` is the configured one unless the caller has another.
     #[must_use]
+    #[inline]
     pub fn requirement(&self, session: Option<&Session>, level: Option<Consistency>) -> Requirement {
         let config = &self.inner.shared.config;
         let level = level.unwrap_or(config.consistency);

@@ -16,6 +16,7 @@ pub(super) struct Glance {
 
 impl Glance {
     /// `None` for a requirement that a glance cannot judge.
+    #[inline]
     pub(super) fn at(requirement: &Requirement) -> Option<Self> {
         if requirement.after.is_some() || requirement.seen.is_some() || requirement.max_lag.is_some() {
             return None;
@@ -30,6 +31,7 @@ impl Glance {
         }
     }
 
+    #[inline]
     pub(super) fn accepted(self, topology: &Topology, set: NodeSet, now: Moment) -> NodeSet {
         set.retain(topology.hot(), |hot| {
             (hot.head >= self.from) & (hot.head < self.to) & (now < hot.fresh_until)

@@ -19,6 +19,7 @@ pub(crate) struct LastRead(AtomicU64);
 pub(crate) struct Follows(u64);
 
 impl Follows {
+    #[inline]
     pub(crate) fn of(seen: Option<Seen>) -> Self {
         Self(seen.map_or(0, pack))
     }
@@ -28,6 +29,7 @@ const TIME_BITS: u32 = 50;
 const TIME: u64 = (1 << TIME_BITS) - 1;
 
 impl LastRead {
+    #[inline]
     pub(crate) fn get(&self) -> Option<Seen> {
         unpack(self.0.load(Ordering::Acquire))
     }
@@ -77,6 +79,7 @@ impl LastRead {
 }
 
 /// Times are rounded up: later is safe. 2^50 microseconds are 35 years.
+#[inline]
 fn pack(seen: Seen) -> u64 {
     let time = (seen.at.as_nanos().div_ceil(1_000) + 1).min(TIME);
     let node = seen.node.map_or(0, |node| u64::from(node.number()) + 1);
@@ -84,6 +87,7 @@ fn pack(seen: Seen) -> u64 {
     node << TIME_BITS | time
 }
 
+#[inline]
 fn unpack(word: u64) -> Option<Seen> {
     let micros = (word & TIME).checked_sub(1)?;
     let at = Moment::from_nanos(micros.saturating_mul(1_000));

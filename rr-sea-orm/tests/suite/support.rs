@@ -32,6 +32,10 @@ pub(crate) fn reads(node: &Node) -> usize {
             continue;
         };
         let Some((_, sql)) = entry.split_once(": ").filter(|(kind, _)| is_statement(kind)) else { continue };
+        // A read that may write is made sure of in a transaction of its own, where the primary serves it.
+        if sql == "BEGIN READ ONLY" {
+            continue;
+        }
         if sql.starts_with("BEGIN") || sql.starts_with("START TRANSACTION") {
             busy.insert(process);
         } else if sql.starts_with("COMMIT") || sql == "ROLLBACK" {

@@ -56,7 +56,7 @@ async fn a_token_from_before_the_switch_is_good_and_one_beyond_it_is_a_lost_writ
     let handle = one.of(&lost);
     for _ in 0..2 {
         let error = one.router().route(&search.request(&handle.ledger)).unwrap_err();
-        assert_eq!(error, RouteError::LostWrite(told.clone()));
+        assert_eq!(error, RouteError::LostWrite(Box::new(told.clone())));
     }
     lost.accept_loss(told);
     assert!(!handle.sees("lost").await?);

@@ -48,7 +48,7 @@ fn at(text: &str) -> Position {
     text.parse::<PgPosition>().expect("a position").into()
 }
 
-/// One thread, and no await that is not ready: whatever is counted in between is ours.
+/// One thread: whatever is counted in between is ours.
 #[tokio::test]
 async fn sessions_are_small_and_leave_nothing_behind() {
     let mut config = Config::new("postgres://app@db-1/shop").expect("a URL");
@@ -68,6 +68,8 @@ async fn sessions_are_small_and_leave_nothing_behind() {
     assert_eq!((resumed.last_write(), resumed.last_read()), (Some(at("1:0/3000")), Some(at("1:0/4000"))));
     drop(resumed);
 
+    // Without the monitor, whose history grows whenever it gets to run.
+    router.shutdown().await;
     let (one, other) = (at("1:0/3000"), at("1:0/2000,2:0/4000"));
     let region = Region::new(ALLOCATOR);
     for n in 0..1_000_000 {
@@ -84,5 +86,4 @@ async fn sessions_are_small_and_leave_nothing_behind() {
     }
     let change = region.change();
     assert_eq!(change.bytes_allocated, change.bytes_deallocated, "a million sessions left something behind");
-    router.shutdown().await;
 }

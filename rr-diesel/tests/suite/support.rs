@@ -111,11 +111,7 @@ pub(crate) async fn pool(cluster: &Cluster) -> Result<RoutedPool> {
 
 /// Statements of clients that run on a server right now, by their text.
 pub(crate) async fn running(node: &Node, pattern: &str) -> Result<i64> {
-    let sql = format!(
-        "SELECT count(*)::text FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{pattern}' \
-         AND pid <> pg_backend_pid()"
-    );
-    Ok(node.admin_query_text(&sql).await?.parse()?)
+    Ok(node.running(pattern).await?)
 }
 
 /// Waits for something that borrows the test's own handles.
@@ -131,7 +127,5 @@ pub(crate) async fn until(what: &str, check: impl AsyncFnMut() -> Result<bool>) 
 
 /// The port that the server itself listens on, behind the network of the harness.
 pub(crate) fn server_port(node: &Node) -> Result<i32> {
-    let url = node.direct_url();
-    let port = url.rsplit_once(':').and_then(|(_, rest)| rest.split('/').next());
-    Ok(port.ok_or("a URL has a port")?.parse()?)
+    Ok(node.port().into())
 }

@@ -91,6 +91,19 @@ impl Node {
         self.text(&self.admin().await?, sql).await
     }
 
+    /// Statements of clients that run on this server right now and whose text is like `pattern`.
+    ///
+    /// # Errors
+    /// As [`query_text`](Self::query_text).
+    pub async fn running(&self, pattern: &str) -> Result<i64> {
+        let sql = format!(
+            "SELECT count(*)::text FROM pg_stat_activity WHERE state = 'active' AND query LIKE '{pattern}' \
+             AND pid <> pg_backend_pid()"
+        );
+        let count = self.admin_query_text(&sql).await?;
+        count.parse().map_err(|_| ClusterError::NoValue { node: self.shared.name.clone(), sql })
+    }
+
     pub(crate) async fn text(&self, client: &Client, sql: &str) -> Result<String> {
         let messages = client.simple_query(sql).await.map_err(self.sql_error())?;
         let value = messages.into_iter().find_map(|message| match message {

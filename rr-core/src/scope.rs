@@ -26,43 +26,46 @@ use tokio::task::JoinHandle;
 use crate::consistency::Consistency;
 use crate::session::Session;
 
+// Two of them, so that one inside of the other takes nothing away, whichever was made first.
 tokio::task_local! {
-    static SCOPE: Scope;
+    static SESSION: Session;
+    /// The level of reads whose call and handle have none.
+    static LEVEL: Option<Consistency>;
 }
 
-/// What a task works for.
+/// What a task works for, to be taken along.
+#[cfg(feature = "axum")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
-    pub(crate) session: Option<Session>,
-    /// The level of reads whose call and handle have none.
-    pub(crate) level: Option<Consistency>,
+    session: Option<Session>,
+    level: Option<Consistency>,
 }
 
+#[cfg(feature = "axum")]
 impl Scope {
-    /// The innermost scope that is open here; an empty one where there is none.
+    /// What is open here.
     pub(crate) fn current() -> Self {
-        SCOPE.try_with(Self::clone).unwrap_or_default()
-    }
-
-    pub(crate) fn around<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        SCOPE.scope(self, future)
+        Self { session: Session::current(), level: Consistency::current() }
     }
 
     pub(crate) fn enter<R>(self, work: impl FnOnce() -> R) -> R {
-        SCOPE.sync_scope(self, work)
+        LEVEL.sync_scope(self.level, || match self.session {
+            Some(session) => SESSION.sync_scope(session, work),
+            None => work(),
+        })
     }
 }
 
-/// Looks at the innermost scope without taking it along.
-pub(crate) fn look<R>(at: impl Fn(Option<&Scope>) -> R) -> R {
-    SCOPE.try_with(|scope| at(Some(scope))).unwrap_or_else(|_| at(None))
+/// Looks at the innermost session without taking it along.
+pub(crate) fn look<R>(at: impl Fn(Option<&Session>) -> R) -> R {
+    SESSION.try_with(|session| at(Some(session))).unwrap_or_else(|_| at(None))
 }
 
 impl Session {
     /// The session of the scope that is open here, if one is.
     #[must_use]
     pub fn current() -> Option<Self> {
-        look(|scope| scope?.session.clone())
+        look(|session| session.cloned())
     }
 
     /// Runs a future for this session: handles that were not given another one work for it, whatever they are used in.
@@ -70,7 +73,7 @@ impl Session {
     /// Inside, reads see what *this session* wrote and saw, and no longer all that the process wrote. Writes still count for
     /// the process as well. The level of a scope around this one stays.
     pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        Scope { session: Some(self.clone()), ..Scope::current() }.around(future)
+        SESSION.scope(self.clone(), future)
     }
 
     /// As [`Session::scope`], with a level for the reads inside whose call and handle have none of their own.
@@ -79,7 +82,7 @@ impl Session {
         level: Consistency,
         future: F,
     ) -> impl Future<Output = F::Output> + use<F> {
-        Scope { session: Some(self.clone()), level: Some(level) }.around(future)
+        level.scope(self.scope(future))
     }
 
     /// Spawns a task that works for this session (and at the level of the scope that is open here).
@@ -91,25 +94,25 @@ impl Session {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        tokio::spawn(self.scope(future))
+        tokio::spawn(LEVEL.scope(Consistency::current(), self.scope(future)))
     }
 
     /// Runs blocking code for this session, for handles that are used without async.
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
-        Scope { session: Some(self.clone()), ..Scope::current() }.enter(work)
+        SESSION.sync_scope(self.clone(), work)
     }
 }
 
 impl Consistency {
     /// Runs a future whose reads have this level, unless their call or handle has its own. The session stays.
     pub fn scope<F: Future>(self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        Scope { level: Some(self), ..Scope::current() }.around(future)
+        LEVEL.scope(Some(self), future)
     }
 
     /// The level of the scope that is open here, if it has one.
     #[must_use]
     pub fn current() -> Option<Self> {
-        look(|scope| scope?.level)
+        LEVEL.try_with(|level| *level).ok().flatten()
     }
 }
 
@@ -154,6 +157,19 @@ mod tests {
             Session::new().scope(async { (written(), Consistency::current()) }).await
         });
         assert_eq!(inside.await, (None, Some(Consistency::Strong)));
+    }
+
+    /// Futures that were made outside of the scope in which they run.
+    #[tokio::test]
+    async fn scopes_add_up_whichever_was_made_first() {
+        let session = Session::new();
+        session.wrote(&at(1));
+        let look = || async { (written(), Consistency::current()) };
+        let both = (Some(at(1)), Some(Consistency::Eventual));
+        assert_eq!(session.scope(Consistency::Eventual.scope(look())).await, both);
+        assert_eq!(Consistency::Eventual.scope(session.scope(look())).await, both);
+        let inner = session.scope_at(Consistency::Eventual, look());
+        assert_eq!(Session::new().scope_at(Consistency::Strong, inner).await, both);
     }
 
     #[tokio::test]

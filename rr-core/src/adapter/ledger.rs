@@ -62,9 +62,8 @@ impl<C: Connector> Ledger<C> {
     /// As [`Ledger::requirement`], for a call that has a level of its own.
     #[must_use]
     pub fn requirement_at(&self, call: Option<Consistency>) -> Requirement {
-        scope::look(|scope| {
-            let level = call.or(self.consistency).or_else(|| scope?.level);
-            let session = self.session.as_ref().or_else(|| scope?.session.as_ref());
+        let level = call.or(self.consistency).or_else(Consistency::current);
+        let of = |session: Option<&Session>| {
             let mut requirement = self.router.requirement(session, level);
             if session.is_none()
                 && let Some(last_read) = self.own_reads(level)
@@ -72,7 +71,11 @@ impl<C: Connector> Ledger<C> {
                 requirement.seen = last_read.get();
             }
             requirement
-        })
+        };
+        match &self.session {
+            Some(session) => of(Some(session)),
+            None => scope::look(of),
+        }
     }
 
     /// Notes that a read has been served: later reads of its session, or else of the handle, see no earlier state.

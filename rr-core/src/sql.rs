@@ -77,6 +77,7 @@ mod verb;
 
 use std::fmt;
 
+use crate::consistency::Consistency;
 use crate::engine::Engine;
 
 pub use calls::calls_unknown;
@@ -170,6 +171,9 @@ pub struct Classified {
     pub class: StatementClass,
     /// The most restrictive hint in it.
     pub hint: Option<Hint>,
+    /// The level that `/* rr:consistency=bounded(2s) */` asks for. Where comments ask for different ones, the hint is
+    /// [`Hint::Primary`].
+    pub level: Option<Consistency>,
     /// It is known to [call functions that may write](calls_unknown). Not looked for by [`scan`].
     pub calls_unknown: bool,
 }
@@ -178,7 +182,7 @@ impl Classified {
     /// A statement known without its text, for adapters that have the ORM's typed operation.
     #[must_use]
     pub const fn new(class: StatementClass, hint: Option<Hint>) -> Self {
-        Self { class, hint, calls_unknown: false }
+        Self { class, hint, level: None, calls_unknown: false }
     }
 
     /// Whether this statement, a read by its text `sql`, may be a write where nobody refuses to write: on the primary.

@@ -13,7 +13,7 @@ use futures_util::Stream;
 use futures_util::future::Either;
 use rr_core::adapter::{Ledger, Place, Search, Wish};
 use rr_core::route::{Access, Outcome};
-use rr_core::{Router, Session};
+use rr_core::{Consistency, Router, Session};
 use tokio::sync::OnceCell;
 
 use crate::checkout::Checkout;
@@ -109,6 +109,14 @@ impl RoutedPgConnection {
     #[must_use]
     pub fn with_session(mut self, session: &Session) -> Self {
         self.ledger.session = Some(session.clone());
+        self
+    }
+
+    /// Reads at this level, in place of that of the scope and of the configuration. What a query asks for
+    /// ([`RouteHints::consistency`](crate::RouteHints::consistency)) goes before it.
+    #[must_use]
+    pub const fn consistency(mut self, level: Consistency) -> Self {
+        self.ledger.consistency = Some(level);
         self
     }
 

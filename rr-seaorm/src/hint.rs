@@ -3,6 +3,7 @@
 //! SeaORM's selects have no room for a note of ours, and a wrapper would have to repeat all of their methods. So the note
 //! is a condition that is always true, with a comment that the scanner finds. Any other connection runs it as it is.
 
+use rr_core::Consistency;
 use sea_orm::QueryFilter;
 use sea_orm::sea_query::Expr;
 
@@ -36,6 +37,13 @@ pub trait RouteHints: QueryFilter {
     #[must_use]
     fn use_replica(self) -> Self {
         self.filter(Expr::cust("/*rr:replica*/ 1=1"))
+    }
+
+    /// Reads at this level, whatever that of the handle, the scope or the router is. A query that asks for several levels
+    /// goes to the primary.
+    #[must_use]
+    fn consistency(self, level: Consistency) -> Self {
+        self.filter(Expr::cust(format!("/*rr:consistency={level}*/ 1=1")))
     }
 }
 

@@ -54,6 +54,7 @@ impl Wish {
             _ => None,
         };
         self.place = self.place.or(once).or(comment).or(standing);
+        self.level = self.level.or(classified.level);
         self
     }
 

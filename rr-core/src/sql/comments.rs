@@ -4,6 +4,18 @@
 
 use super::Hint;
 use super::bytes::find;
+use crate::consistency::Consistency;
+
+/// What a comment asks for.
+pub(super) enum Wish {
+    /// A place.
+    Hint(Hint),
+    /// A level for this statement alone.
+    Level(Consistency),
+}
+
+/// Longer levels are misspelt ones.
+const LONGEST_LEVEL: usize = 64;
 
 /// The length of a comment that ends at the first `*/`.
 pub(super) fn flat(rest: &[u8]) -> Option<usize> {
@@ -37,17 +49,28 @@ pub(super) fn nested(rest: &[u8]) -> Option<usize> {
 /// The hint in a comment, given without its delimiters.
 ///
 /// An `rr:` comment that says nothing known is somebody's misspelt wish; the primary fulfils any of them.
-pub(super) fn hint(comment: &[u8]) -> Option<Hint> {
+pub(super) fn wish(comment: &[u8]) -> Option<Wish> {
     let (prefix, wish) = comment.trim_ascii().split_first_chunk::<3>()?;
     if !prefix.eq_ignore_ascii_case(b"rr:") {
         return None;
     }
     let wish = wish.trim_ascii_start();
     Some(match wish {
-        _ if wish.eq_ignore_ascii_case(b"replica") => Hint::Replica,
-        _ if wish.eq_ignore_ascii_case(b"session") => Hint::Session,
-        _ => Hint::Primary,
+        _ if wish.eq_ignore_ascii_case(b"replica") => Wish::Hint(Hint::Replica),
+        _ if wish.eq_ignore_ascii_case(b"session") => Wish::Hint(Hint::Session),
+        _ => level(wish).map_or(Wish::Hint(Hint::Primary), Wish::Level),
     })
+}
+
+/// The level in `consistency=eventual`.
+fn level(wish: &[u8]) -> Option<Consistency> {
+    const KEY: &[u8] = b"consistency=";
+    let (key, level) = wish.split_at_checked(KEY.len())?;
+    let mut lower = [0; LONGEST_LEVEL];
+    let lower = lower.get_mut(..level.len()).filter(|_| key.eq_ignore_ascii_case(KEY))?;
+    lower.copy_from_slice(level);
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).ok()?.parse().ok()
 }
 
 /// A MySQL comment whose content is code for some servers: `/*! … */`, `/*!80000 … */`, MariaDB's `/*M! … */`.

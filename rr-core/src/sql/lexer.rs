@@ -8,9 +8,10 @@
 use std::marker::PhantomData;
 
 use super::bytes::{Byte, digits_end, find, find_either, in_word, word_end};
-use super::comments::{self, CodeComment};
+use super::comments::{self, CodeComment, Wish};
 use super::grammar::Grammar;
 use super::{Hint, StatementClass};
+use crate::consistency::Consistency;
 
 /// What a token is, as far as the rules care.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +74,8 @@ pub(super) struct Lexer<'a, G> {
     open: bool,
     /// The most restrictive hint so far.
     pub(super) hint: Option<Hint>,
+    /// The level that a comment asks for.
+    pub(super) level: Option<Consistency>,
     /// Inside a MySQL comment whose content is code.
     in_code_comment: bool,
     grammar: PhantomData<G>,
@@ -85,6 +88,7 @@ impl<'a, G: Grammar> Lexer<'a, G> {
             evidence: StatementClass::Read,
             open: false,
             hint: None,
+            level: None,
             in_code_comment: false,
             grammar: PhantomData,
         }
@@ -331,9 +335,21 @@ impl<'a, G: Grammar> Lexer<'a, G> {
             self.open = true;
             return self.text.len();
         };
-        let hint = rest.get(..length).and_then(comments::hint);
-        self.hint = self.hint.max(hint);
+        if let Some(wish) = rest.get(..length).and_then(comments::wish) {
+            self.note(wish);
+        }
         at + length + 2
+    }
+
+    #[cold]
+    fn note(&mut self, wish: Wish) {
+        let hint = match wish {
+            Wish::Hint(hint) => hint,
+            Wish::Level(level) if *self.level.get_or_insert(level) == level => return,
+            // Two levels: the primary fulfils both.
+            Wish::Level(_) => Hint::Primary,
+        };
+        self.hint = self.hint.max(Some(hint));
     }
 
     /// Where the name of a system variable ends.

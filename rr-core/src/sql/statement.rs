@@ -12,6 +12,7 @@ use super::grammar::Grammar;
 use super::keywords::Seen;
 use super::lexer::{Kind, Lexer};
 use super::{Classified, StatementClass};
+use crate::consistency::Consistency;
 
 /// Where in a statement the next token stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -136,6 +137,7 @@ impl<'a, G: Grammar> Scan<'a, G> {
             found: self.found.max(self.lexer.evidence),
             settled: ended && self.depth == 0 && !self.lexer.is_open(),
             hint: self.lexer.hint,
+            level: self.lexer.level,
         }
     }
 
@@ -284,11 +286,12 @@ pub(super) struct Outcome {
     /// The text is whole: every quote, comment and parenthesis is closed and the verb has come.
     pub(super) settled: bool,
     pub(super) hint: Option<super::Hint>,
+    pub(super) level: Option<Consistency>,
 }
 
 impl Outcome {
     pub(super) fn classified(self) -> Classified {
         let class = if self.settled { self.found } else { self.found.max(StatementClass::Write) };
-        Classified::new(class, self.hint)
+        Classified { level: self.level, ..Classified::new(class, self.hint) }
     }
 }

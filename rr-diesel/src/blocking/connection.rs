@@ -12,7 +12,7 @@ use diesel::pg::PgNotification;
 use diesel::{PgConnection, QueryResult};
 use rr_core::adapter::{Ledger, Place, Search, Wish};
 use rr_core::route::{Access, Outcome};
-use rr_core::{Router, Session};
+use rr_core::{Consistency, Router, Session};
 
 use super::backend::Routable;
 use super::connector::NodeConnector;
@@ -99,6 +99,14 @@ impl<C: Routable> RoutedConnection<C> {
     #[must_use]
     pub fn with_session(mut self, session: &Session) -> Self {
         self.opener.ledger.session = Some(session.clone());
+        self
+    }
+
+    /// Reads at this level, in place of that of the scope and of the configuration. What a query asks for
+    /// ([`RouteHints::consistency`](crate::RouteHints::consistency)) goes before it.
+    #[must_use]
+    pub const fn consistency(mut self, level: Consistency) -> Self {
+        self.opener.ledger.consistency = Some(level);
         self
     }
 

@@ -17,6 +17,7 @@ use diesel::query_dsl::methods::{
 use diesel::query_dsl::{InternalJoinDsl, QueryDsl};
 use diesel::query_source::JoinTo;
 
+use rr_core::Consistency;
 use rr_core::adapter::Place;
 
 use super::ask;
@@ -40,6 +41,22 @@ pub trait RouteHints: AsQuery + Sized {
     fn use_group(self, group: impl Into<Arc<str>>) -> Hinted<Self::Query> {
         Hinted { query: self.as_query(), hint: Hint::Group(group.into()) }
     }
+
+    /// Reads at this level, whatever that of the handle, the scope or the router is. Where a chain asks for several, the
+    /// last one counts.
+    ///
+    /// ```
+    /// use diesel::prelude::*;
+    /// use rr_core::Consistency;
+    /// use rr_diesel::RouteHints;
+    /// # diesel::table! { book (id) { id -> Integer, title -> Text } }
+    ///
+    /// let search = book::table.filter(book::title.eq("Emma")).consistency(Consistency::Eventual);
+    /// # drop(search);
+    /// ```
+    fn consistency(self, level: Consistency) -> Hinted<Self::Query> {
+        Hinted { query: self.as_query(), hint: Hint::Level(level) }
+    }
 }
 
 impl<T: AsQuery> RouteHints for T {}
@@ -56,6 +73,7 @@ pub struct Hinted<Q> {
 enum Hint {
     Place(Place),
     Group(Arc<str>),
+    Level(Consistency),
 }
 
 impl<Q> Hinted<Q> {
@@ -69,6 +87,8 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Hinted<Q> {
         ask(|wish| match &self.hint {
             Hint::Place(place) => wish.place = wish.place.max(Some(*place)),
             Hint::Group(group) => wish.group = Some(Arc::clone(group)),
+            // The outermost one is rendered first.
+            Hint::Level(level) => wish.level = wish.level.or(Some(*level)),
         });
         self.query.walk_ast(out)
     }

@@ -12,6 +12,7 @@ mod consistency;
 mod failures;
 mod hints;
 mod kinds;
+mod levels;
 mod load;
 mod outages;
 mod pools;

@@ -8,6 +8,7 @@ mod failures;
 mod handle;
 mod hints;
 mod kinds;
+mod levels;
 mod load;
 mod outages;
 mod pools;

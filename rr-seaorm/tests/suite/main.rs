@@ -4,6 +4,7 @@ mod consistency;
 mod failures;
 mod hints;
 mod lent;
+mod levels;
 mod load;
 mod operations;
 mod pace;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rr_core::Consistency;
 use rr_core::sql::{Dialect, Hint, StatementClass, scan};
 use serde::Deserialize;
 
@@ -26,6 +27,8 @@ struct Row {
     dialect: Option<Server>,
     class: Option<Class>,
     hint: Option<Wish>,
+    /// The level that a comment asks for.
+    level: Option<Consistency>,
     /// The row is about upper and lower case.
     #[serde(default)]
     case_matters: bool,
@@ -121,11 +124,11 @@ fn every_row_is_classified_as_it_says() {
             let place = format!("{file} row {}", index + 1);
             let class = row.class.or(table.class).unwrap_or_else(|| panic!("{place}: no class"));
             let server = row.dialect.or(table.dialect).unwrap_or_else(|| panic!("{place}: no dialect"));
-            let expected = (StatementClass::from(class), row.hint.map(Hint::from));
+            let expected = (StatementClass::from(class), row.hint.map(Hint::from), row.level);
             count += 1;
             for dialect in server.dialects() {
                 let found = scan(&row.sql, *dialect);
-                if (found.class, found.hint) != expected {
+                if (found.class, found.hint, found.level) != expected {
                     failures.push(format!(
                         "{place} ({dialect:?}): expected {expected:?}, found {found:?}\n    {}",
                         row.sql

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use diesel::PgConnection;
 use rr_core::adapter::Classes;
 use rr_core::config::NodeConfig;
-use rr_core::connector::{Connector, Target};
+use rr_core::connector::{Connector, PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
 use rr_core::topology::Role;
 use tokio::runtime::Handle;
@@ -101,6 +101,11 @@ impl<C: Routable> Connector for NodeConnector<C> {
 
     async fn run(&self, control: &mut Control, sql: &str) -> Result<TextRow, ConnectError> {
         self.monitor.run(control, sql).await
+    }
+
+    fn pool_state(&self, pool: &NodePool<C>) -> Option<PoolState> {
+        let (open, idle) = pool.connections();
+        Some(PoolState { active: open.saturating_sub(idle), idle })
     }
 
     fn fault(&self, error: &ConnectError, role: Role) -> Option<Fault> {

@@ -53,6 +53,25 @@ async fn r2d2_pools_of_handles_route() -> Result {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn health_tells_how_busy_the_pools_are() -> Result {
+    let cluster = boot(1).await?;
+    let settings = config(&cluster).with(|config| config.pool.primary.max = 4).build()?;
+    let pool = super::RoutedPool::start(settings)?;
+    let primary = || pool.router().health().primary.and_then(|node| node.pool).ok_or("a pool that tells");
+    assert_eq!((primary()?.active, primary()?.idle, primary()?.max), (0, 0, 4));
+    pool.handle().transaction::<_, Box<dyn std::error::Error>, _>(|conn| {
+        diesel::insert_into(note::table).values(note::text.eq("x")).execute(conn)?;
+        let busy = primary()?;
+        assert_eq!((busy.active, busy.idle), (1, 0));
+        assert!((busy.utilisation - 0.25).abs() < f64::EPSILON);
+        Ok(())
+    })?;
+    assert_eq!((primary()?.active, primary()?.idle), (0, 1));
+    assert!(pool.router().health().replicas[0].pool.is_some());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_test_transaction_stays_in_a_pool_of_one() -> Result {
     let cluster = boot(1).await?;
     let pool = Pool::builder()

@@ -11,7 +11,7 @@ use rr_core::connector::{Connector, PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
 use rr_core::sql::Dialect;
 use rr_core::topology::Role;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, Statement};
 
 mod error;
 mod node;
@@ -99,7 +99,7 @@ impl DieselConnector {
                 client
             }
         };
-        Ok(Control { client })
+        Ok(Control { client, prepared: None })
     }
 
     fn door(&self, target: &Target) -> Result<Door, ConnectError> {
@@ -134,6 +134,8 @@ impl Door {
 /// The monitor's own connection to a node.
 pub struct Control {
     client: Client,
+    /// The statement that ran last. It is nearly always the next one too, and most of its cost is to plan it.
+    prepared: Option<(String, Statement)>,
 }
 
 impl Connector for DieselConnector {
@@ -152,14 +154,15 @@ impl Connector for DieselConnector {
     }
 
     async fn run(&self, control: &mut Control, sql: &str) -> Result<TextRow, ConnectError> {
-        let messages = control.client.simple_query(sql).await.map_err(ConnectError::Run)?;
-        let row = messages.into_iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-            }
-            _ => None,
-        });
-        row.ok_or(ConnectError::NoRow)
+        let statement = match control.prepared.take() {
+            Some((text, statement)) if text == sql => statement,
+            _ => control.client.prepare(sql).await.map_err(ConnectError::Run)?,
+        };
+        let row = control.client.query_opt(&statement, &[]).await.map_err(ConnectError::Run)?;
+        control.prepared = Some((sql.to_owned(), statement));
+        let row = row.ok_or(ConnectError::NoRow)?;
+        let columns = (0..row.len()).map(|column| row.try_get(column));
+        columns.collect::<Result<_, _>>().map_err(ConnectError::Run)
     }
 
     fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Shared;
 use crate::connector::{Connector, Target};
-use crate::engine::{Observation, UnreadableProbe};
+use crate::engine::{Log, Observation, UnreadableProbe};
 use crate::snapshot::Common;
 use crate::time::Moment;
 use crate::world::Event;
@@ -17,7 +17,7 @@ use crate::world::Event;
 /// Between two probes that were asked for by faults. A storm of faults must not become a storm of probes.
 const POKED_PAUSE: Duration = Duration::from_millis(2);
 
-/// While reads wait for the node to catch up it is asked again at once, so many times in a row ...
+/// While reads wait for the node to catch up it is asked again at once, so many times in a row without its having moved ...
 const EAGER_PROBES: u32 = 16;
 
 /// ... and then at this pace.
@@ -29,6 +29,9 @@ pub(super) struct Probe<C: Connector> {
     common: Arc<Common>,
     events: mpsc::Sender<Event>,
     control: Option<C::Control>,
+    /// Where it stood when it was looked at last, and how often in a row it has stood there.
+    place: Option<Log>,
+    stood: u32,
     /// The last look failed, and that has been logged.
     failing: bool,
 }
@@ -60,18 +63,17 @@ impl<C: Connector> Probe<C> {
         common: Arc<Common>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { shared, target, common, events, control: None, failing: false }
+        Self { shared, target, common, events, control: None, place: None, stood: 0, failing: false }
     }
 
     /// Runs until the node is retired or the worker is gone.
     pub(super) async fn run(mut self) {
-        let mut eager = 0;
         while !self.common.is_retired() {
             let event = self.look_and_tell().await;
             if self.events.send(event).await.is_err() {
                 return;
             }
-            eager = self.pause(eager).await;
+            self.pause().await;
         }
     }
 
@@ -80,6 +82,12 @@ impl<C: Connector> Probe<C> {
         match self.look().await {
             Ok((asked_at, seen)) => {
                 self.failing = false;
+                if self.place.as_ref() == Some(&seen.log) {
+                    self.stood = self.stood.saturating_add(1);
+                } else {
+                    self.place = Some(seen.log.clone());
+                    self.stood = 0;
+                }
                 Event::Answered { node, asked_at, seen }
             }
             Err(error) => {
@@ -125,15 +133,17 @@ impl<C: Connector> Probe<C> {
         Ok((asked_at, seen))
     }
 
-    async fn pause(&mut self, eager: u32) -> u32 {
+    async fn pause(&mut self) {
         if self.common.waiters.load(Ordering::Relaxed) > 0 && !self.failing {
-            if eager < EAGER_PROBES {
+            if self.stood < EAGER_PROBES {
                 tokio::task::yield_now().await;
             } else {
                 tokio::time::sleep(WAITING_PAUSE).await;
             }
-            return eager.saturating_add(1);
+            return;
         }
+        // Whoever comes next begins to wait now.
+        self.stood = 0;
         let limits = &self.shared.config.monitor;
         let spread = limits.jitter.saturating_mul(2);
         let pause = limits.interval.saturating_sub(limits.jitter) + spread.mul_f64(fastrand::f64());
@@ -145,6 +155,5 @@ impl<C: Connector> Probe<C> {
                 }
             }
         }
-        0
     }
 }

@@ -86,8 +86,8 @@ impl<C: Connector> Router<C> {
         }
     }
 
-    /// Whether it is worth waiting. Where it is not any more, because of replicas that do not move, they are asked now
-    /// and then whether they do.
+    /// Whether it is worth waiting. Where it is not, because there is no patience or because the replicas do not move, they
+    /// are asked now and then where they are, for those who come next.
     fn is_hopeful(
         &self,
         snapshot: &Snapshot<C::Pool>,
@@ -95,15 +95,13 @@ impl<C: Connector> Router<C> {
         decision: Decision,
         patience: Duration,
     ) -> bool {
-        if patience.is_zero() || matches!(decision, Decision::Node(..)) {
+        if matches!(decision, Decision::Node(..)) || !self.is_causal(request, decision) {
             return false;
         }
-        if self.may_improve(snapshot, request, decision, patience) {
+        if !patience.is_zero() && self.may_improve(snapshot, request, decision, patience) {
             return true;
         }
-        if self.is_causal(request, decision) {
-            self.nudge(snapshot, request);
-        }
+        self.nudge(snapshot, request, patience);
         false
     }
 
@@ -130,30 +128,28 @@ impl<C: Connector> Router<C> {
             && !worth_waiting(snapshot, &self.ask(&snapshot.topology, request), patience).is_empty()
     }
 
-    /// Has the replicas that are closest to what the read needs (and the primary, where a write or a read has yet to be placed)
-    /// asked until the guards are dropped.
+    /// Has those [asked](worth_asking) that can tell, until the guards are dropped.
     fn wait_on(&self, request: &Request<'_>, patience: Duration) -> Vec<Waiting> {
         let snapshot = self.inner.shared.snapshot.load();
         let topology = &*snapshot.topology;
         let ask = self.ask(topology, request);
-        let promising = promising(topology, worth_waiting(&snapshot, &ask, patience));
-        let needed = &request.requirement;
-        let unplaced = needed.after.is_some() || needed.seen.is_some();
-        let unplaced = topology.primary_index().ok().filter(|_| unplaced);
-        let asked = promising.into_iter().chain(unplaced);
+        let asked = worth_asking(topology, request, worth_waiting(&snapshot, &ask, patience));
         asked.map(|index| Waiting::on(&snapshot, index)).collect()
     }
 
     #[cold]
-    fn nudge(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) {
+    fn nudge(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>, patience: Duration) {
         let topology = &*snapshot.topology;
         let behind = behind(topology, &self.ask(topology, request));
         if behind.is_empty() {
             return;
         }
-        self.inner.shared.tally.count(Step::Spared);
+        // Where nobody ever waits, nobody is spared.
+        if !patience.is_zero() {
+            self.inner.shared.tally.count(Step::Spared);
+        }
         let now = self.now();
-        for index in promising(topology, behind) {
+        for index in worth_asking(topology, request, behind) {
             let sampled = topology.nodes()[index].sampled_at;
             if sampled.is_none_or(|sampled| now.since(sampled) >= NUDGE) {
                 snapshot.members[index].common.poke.notify_one();
@@ -189,6 +185,19 @@ fn worth_waiting<P>(snapshot: &Snapshot<P>, ask: &Ask<'_>, patience: Duration) -
 /// Whether the node waits for a sample of somebody else, and need not move itself.
 fn is_unplaced(topology: &Topology, ask: &Ask<'_>, index: usize) -> bool {
     matches!(ask.verdict(topology, index), Err(Rejection::WriteUnplaced | Rejection::ReadUnplaced))
+}
+
+/// Who can tell that one of these replicas may serve: those that are closest to it, and the primary where a write or a read
+/// has yet to be placed.
+fn worth_asking(
+    topology: &Topology,
+    request: &Request<'_>,
+    behind: NodeSet,
+) -> impl Iterator<Item = usize> + use<> {
+    let needed = &request.requirement;
+    let unplaced = needed.after.is_some() || needed.seen.is_some();
+    let primary = topology.primary_index().ok().filter(|_| unplaced);
+    promising(topology, behind).into_iter().chain(primary)
 }
 
 /// Of replicas that are behind, up to two that are worth waiting for: any of those whose data is about as fresh as the

@@ -5,6 +5,7 @@ use rr_core::Session;
 use rr_core::adapter::{Search, Wish};
 use rr_core::consistency::Consistency;
 use rr_core::requirement::Requirement as Needs;
+use rr_core::tally::Step;
 use rr_tests::cluster::Boundary;
 
 async fn sees(route: Route<Pool>, text: &str) -> Result<bool> {
@@ -43,6 +44,36 @@ async fn a_paused_replica_is_passed_over_and_serves_again_when_it_has_caught_up(
     let route = route?;
     assert_eq!((&**route.name(), route.reason()), ("replica-1", RouteReason::CaughtUp));
     assert!(sees(route, "unseen").await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_patience_a_read_goes_to_the_primary_and_the_next_ones_need_not() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let mut config = config(&cluster);
+    config.causal_wait = Duration::ZERO;
+    // Nobody but the reads themselves has a node asked.
+    config.monitor.interval = Duration::from_secs(60);
+    config.max_lag = None;
+    let router = start(config).await?;
+    let session = Session::new();
+    for unplaced in [false, true] {
+        let at = write(&router, "note").await?;
+        match unplaced {
+            true => session.wrote_unplaced(router.now()),
+            false => session.wrote(&at),
+        }
+        let request = || Request::read(router.requirement(Some(&session), None));
+        let first = router.route_now(&request()).ok_or("it waits")??;
+        assert_eq!(first.reason(), RouteReason::ReplicasBehind);
+        until(&router, "the replica to be asked", |r| {
+            let next = r.route_now(&request());
+            next.is_some_and(|next| next.is_ok_and(|next| next.reason() == RouteReason::Replica))
+        })
+        .await?;
+    }
+    assert_eq!((router.counted(Step::Waited), router.counted(Step::Spared)), (0, 0));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `cargo run --release -p rr-bench -- <name>`: the measurements that the documentation quotes.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's output is what it prints")]
 
+mod causal;
 mod classify;
 mod route;
 mod servers;
@@ -12,6 +13,7 @@ mod with_seaorm;
 use std::alloc::System;
 use std::env;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -24,6 +26,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 const USAGE: &str = "usage: rr-bench <benchmark>
 
   blocking   what routing costs under Diesel's own connections (build with `--features blocking`)
+  causal [SECONDS]  how many reads replicas serve, and how many of them are too old
   classify   nanoseconds to classify a statement's text
   diesel     what routing costs under diesel-async, on real servers
   route      nanoseconds for a routing decision
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let measured = match env::args().nth(1).as_deref() {
         #[cfg(feature = "blocking")]
         Some("blocking") => runtime().and_then(|runtime| runtime.block_on(with_blocking::run(ALLOCATOR))),
+        Some("causal") => runtime().and_then(|runtime| runtime.block_on(causal::run(seconds(5)))),
         Some("classify") => {
             classify::run(ALLOCATOR);
             Ok(())
@@ -49,6 +53,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// How long each measurement takes, where that may be said.
+fn seconds(default: u64) -> Duration {
+    let given = env::args().nth(2).and_then(|text| text.parse().ok());
+    Duration::from_secs(given.unwrap_or(default))
 }
 
 /// One thread: nothing else moves while something is measured.

@@ -1,9 +1,12 @@
 //! The short ways of accepting nodes say what the verdict on each node says.
 
 use proptest::option;
-use proptest::prelude::*;
+use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};
 
-use super::*;
+use super::{NOW, Scene, limit, read};
+use crate::position::{Lsn, PgPosition, Position, Timeline};
+use crate::requirement::Requirement;
+use crate::topology::{HealthState, Node, NodeId, Role};
 
 /// Positions on two timelines, near one another, so that equality and order both come up.
 fn positions() -> impl Strategy<Value = Position> {

@@ -11,4 +11,5 @@ mod pools;
 mod settings;
 mod streams;
 mod support;
+mod tls;
 mod transactions;

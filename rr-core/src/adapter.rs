@@ -10,10 +10,12 @@ mod classes;
 mod ledger;
 mod patience;
 mod search;
+mod suspect;
 mod wish;
 
 pub use classes::Classes;
-pub use ledger::{Ended, Ledger, Suspect};
+pub use ledger::Ledger;
 pub use patience::Patience;
 pub use search::{Next, Search};
+pub use suspect::{Ended, Suspect, Unplaced};
 pub use wish::{Place, Way, Wish};

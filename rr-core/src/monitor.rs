@@ -19,13 +19,15 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::{Config, NodeConfig};
 use crate::connector::{Connector, Target};
+use crate::consistency::Consistency;
 use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
 use crate::metrics::Metrics;
+use crate::requirement::Requirement;
 use crate::session::Session;
 use crate::snapshot::{Common, Member, Snapshot};
 use crate::tally::Tally;
-use crate::time::Clock;
+use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NodeId, Role, Topology};
 use crate::world::{Effect, Event, NodeSpec, Notice, World};
 
@@ -61,6 +63,28 @@ pub(crate) struct Shared<C: Connector> {
     /// Those of other routers of the same database.
     pub(crate) circle: Arc<Circle>,
     pub(crate) metrics: Metrics,
+}
+
+impl<C: Connector> Shared<C> {
+    /// What a read outside of any session must see: everything that was written through routers of this database.
+    #[inline]
+    pub(crate) fn requirement(&self, level: Consistency) -> Requirement {
+        // The order matters: what is no longer on its way is in the register.
+        let placing = self.circle.placing_since();
+        let mut requirement = self.own.requirement(level);
+        if placing.is_some() && matches!(level, Consistency::ReadAfterWrite | Consistency::Session) {
+            requirement.after = requirement.after.max(placing);
+        }
+        requirement
+    }
+
+    /// When something was last written whose position is still unknown: in this session, or else in whatever session.
+    pub(crate) fn unplaced_since(&self, session: Option<&Session>) -> Option<Moment> {
+        match session {
+            Some(session) => session.unplaced_since(),
+            None => self.circle.placing_since().max(self.own.unplaced_since()),
+        }
+    }
 }
 
 /// The worker's end of things.

@@ -18,9 +18,11 @@ mod affinity;
 mod following;
 mod last_read;
 mod losses;
+mod placing;
 mod register;
 
 pub(crate) use last_read::{Follows, LastRead};
+pub(crate) use placing::Placing;
 use register::Register;
 
 /// What one user wrote and saw. Clones share the same registers.
@@ -46,6 +48,8 @@ struct Registers {
     last_read: LastRead,
     /// Nanoseconds + 1 of the newest write whose position is not known yet; 0 when there is none.
     unplaced: AtomicU64,
+    /// Newer ones, whose position will be known in a moment.
+    placing: Placing,
     /// Nothing but the primary will do: what it must see could not be said otherwise.
     primary: AtomicBool,
     /// The node that served it last, and when.
@@ -136,9 +140,15 @@ impl Session {
     }
 
     /// When it last wrote something whose position is still unknown.
+    #[inline]
     #[must_use]
     pub fn unplaced_since(&self) -> Option<Moment> {
-        self.registers.unplaced.load(Ordering::Acquire).checked_sub(1).map(Moment::from_nanos)
+        let unplaced = self.registers.unplaced.load(Ordering::Acquire).checked_sub(1).map(Moment::from_nanos);
+        unplaced.max(self.registers.placing.since())
+    }
+
+    pub(crate) fn placing(&self) -> &Placing {
+        &self.registers.placing
     }
 
     /// What a read of this session at `level` requires of a node.
@@ -161,8 +171,9 @@ impl Session {
 
     /// Adds everything that `other` wrote and saw to this session.
     pub fn merge(&self, other: &Self) {
-        let unplaced = other.registers.unplaced.load(Ordering::Acquire);
-        self.registers.unplaced.fetch_max(unplaced, Ordering::AcqRel);
+        if let Some(at) = other.unplaced_since() {
+            self.wrote_unplaced(at);
+        }
         self.registers.wrote.absorb(&other.registers.wrote);
         self.registers.last_read.absorb(&other.registers.last_read);
         self.registers.saw.absorb(&other.registers.saw);
@@ -186,10 +197,7 @@ impl Session {
     /// The order matters: `settle` raises the register before it clears the mark.
     #[inline]
     fn demand_writes(&self, requirement: &mut Requirement) {
-        let unplaced = self.registers.unplaced.load(Ordering::Acquire);
-        if let Some(nanos) = unplaced.checked_sub(1) {
-            requirement.after = Some(Moment::from_nanos(nanos));
-        }
+        requirement.after = self.unplaced_since();
         self.registers.wrote.demand(requirement);
         requirement.primary |= self.demands_primary();
     }

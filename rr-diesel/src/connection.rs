@@ -67,8 +67,16 @@ impl Pin {
         Self { checkout, ledger, hold }
     }
 
-    fn stays(&self) -> bool {
+    pub(crate) fn stays(&self) -> bool {
         self.hold.stays.load(Ordering::Relaxed)
+    }
+
+    /// Gives the connection back when nothing holds it any more.
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        if outcome != Outcome::Answered {
+            self.checkout.discard();
+        }
+        self.checkout.report(outcome);
     }
 }
 
@@ -243,11 +251,8 @@ impl RoutedPgConnection {
         if self.depth() > 0 || self.pin.get().is_none_or(Pin::stays) {
             return;
         }
-        if let Some(mut pin) = self.pin.take() {
-            if outcome != Outcome::Answered {
-                pin.checkout.discard();
-            }
-            pin.checkout.report(outcome);
+        if let Some(pin) = self.pin.take() {
+            pin.end(outcome);
         }
     }
 

@@ -20,7 +20,7 @@ mod tls;
 
 pub use error::ConnectError;
 pub use node::NodePool;
-pub(crate) use node::{Connection, PooledConnection};
+pub(crate) use node::{Commit, Connection, PooledConnection};
 #[cfg(feature = "blocking")]
 pub(crate) use settings::without_tls;
 pub(crate) use tls::Tls;

@@ -14,6 +14,7 @@ mod capture;
 mod checkout;
 mod connection;
 mod connector;
+mod early;
 mod error;
 mod establish;
 mod hint;

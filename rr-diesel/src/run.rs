@@ -44,16 +44,32 @@ pub(crate) async fn run(checkout: &Checkout, lowered: &Lowered, want: Want, plac
     let running = async {
         match place {
             Place::No => (one(connection, lowered, want).await, None),
-            // Custom types are looked up first, and a question behind the write would overtake it meanwhile.
-            Place::Yes if lowered.has_custom_types() => {
-                let result = one(connection, lowered, want).await;
-                let position = if result.is_ok() { capture::position(connection).await } else { None };
-                (result, position)
-            }
-            Place::Yes => join(one(connection, lowered, want), capture::position(connection)).await,
+            Place::Yes => placed(checkout, lowered, one(connection, lowered, want)).await,
         }
     };
     within(checkout, running).await
+}
+
+/// Does a write on this connection, and asks where it ends: behind it in the same breath, which costs no round trip.
+pub(crate) async fn placed<T>(
+    checkout: &Checkout,
+    lowered: &Lowered,
+    writing: impl Future<Output = QueryResult<T>>,
+) -> Ran<T> {
+    let asking = async {
+        let asked = capture::position(checkout.connection());
+        match checkout.connection().node.statement_timeout {
+            None => asked.await,
+            Some(limit) => tokio::time::timeout(limit, asked).await.ok().flatten(),
+        }
+    };
+    if !lowered.has_custom_types() {
+        return join(writing, asking).await;
+    }
+    // Custom types are looked up first, and a question behind the write would overtake it meanwhile.
+    let written = writing.await;
+    let position = if written.is_ok() { asking.await } else { None };
+    (written, position)
 }
 
 /// Runs SQL text that may hold several statements.

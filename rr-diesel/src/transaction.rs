@@ -19,9 +19,10 @@ use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome};
 
 use crate::checkout::Checkout;
-use crate::connection::RoutedPgConnection;
-use crate::connector::Connection;
-use crate::{capture, error};
+use crate::connection::{Pin, RoutedPgConnection};
+use crate::connector::{Commit, Connection};
+use crate::{capture, early, error};
+use tokio::sync::OnceCell;
 
 mod builder;
 mod options;
@@ -56,25 +57,12 @@ impl TransactionManager<RoutedPgConnection> for RoutedTransactionManager {
     }
 
     async fn commit_transaction(conn: &mut RoutedPgConnection) -> QueryResult<()> {
-        let ledger = conn.ledger().clone();
         let is_last = conn.depth() == 1;
-        let wrote = is_last && conn.pin_mut().get().is_some_and(|pin| pin.hold.wrote.load(Ordering::Relaxed));
-        let suspect = wrote.then(|| ledger.suspect());
-        let mut place = None;
-        let committed = on_pin(conn, async |connection| {
-            connection.capture = wrote;
-            let committed = AnsiTransactionManager::commit_transaction(connection).await;
-            connection.capture = false;
-            place = connection.captured.take().flatten();
-            committed
-        })
-        .await;
-        match (suspect, &committed) {
-            (Some(suspect), Ok(())) => suspect.wrote(place.as_ref()),
-            (Some(suspect), Err(error)) if !error::is_lost(error) => suspect.cleared(),
-            // Whether it was committed is not known: dropped, it counts as done.
-            (suspect, _) => drop(suspect),
-        }
+        let wrote = |pin: &Pin| is_last && pin.hold.wrote.load(Ordering::Relaxed);
+        let committed = match conn.pin_mut().get() {
+            Some(pin) if wrote(pin) => commit_and_place(conn).await,
+            _ => on_pin(conn, AnsiTransactionManager::commit_transaction).await,
+        };
         note_depth(conn);
         conn.release(outcome(&committed));
         committed
@@ -107,9 +95,16 @@ async fn on_pin<T>(
     work: impl AsyncFnOnce(&mut Connection) -> QueryResult<T>,
 ) -> QueryResult<T> {
     let pin = conn.pin_mut().get_mut().ok_or(Error::NotInTransaction)?;
-    let statement = pin.checkout.statement();
-    let name = Arc::clone(pin.checkout.route().name());
-    let connection = pin.checkout.connection_mut();
+    on(&mut pin.checkout, work).await
+}
+
+async fn on<T>(
+    checkout: &mut Checkout,
+    work: impl AsyncFnOnce(&mut Connection) -> QueryResult<T>,
+) -> QueryResult<T> {
+    let statement = checkout.statement();
+    let name = Arc::clone(checkout.route().name());
+    let connection = checkout.connection_mut();
     let done = match connection.node.statement_timeout {
         None => work(connection).await,
         // Given up half-way, the connection's own manager knows that it is broken.
@@ -122,6 +117,32 @@ async fn on_pin<T>(
         statement.done();
     }
     done
+}
+
+/// Commits what was written, and asks behind it where that ended. The caller need not wait for that, unless the handle keeps
+/// the connection.
+async fn commit_and_place(conn: &mut RoutedPgConnection) -> QueryResult<()> {
+    let suspect = conn.ledger().suspect();
+    let mut pin = conn.pin_mut().take().ok_or(Error::NotInTransaction)?;
+    let stays = pin.stays();
+    let work = |handover| async move {
+        let handover = (!stays).then_some(handover);
+        pin.checkout.connection_mut().commit = Some(Commit { suspect, handover });
+        let committed = on(&mut pin.checkout, AnsiTransactionManager::commit_transaction).await;
+        // The manager may have found out before that there is nothing to commit.
+        if let Some(unused) = pin.checkout.connection_mut().commit.take() {
+            unused.suspect.settle(error::ended(committed.as_ref().err()), None);
+        }
+        if !stays && committed.is_ok() {
+            pin.hold.note_transaction(false);
+            pin.end(Outcome::Answered);
+            return None;
+        }
+        Some((Some(pin), committed))
+    };
+    let (pin, committed) = early::answered(work).await;
+    *conn.pin_mut() = OnceCell::new_with(pin);
+    committed
 }
 
 fn note_depth(conn: &mut RoutedPgConnection) {
@@ -178,12 +199,27 @@ async fn begin(checkout: &mut Checkout, sql: Option<&str>) -> QueryResult<()> {
 /// transaction that wrote is followed by the question where it ended.
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        if !self.capture || query != "COMMIT" {
-            return self.conn.batch_execute(query).await;
-        }
         let mut conn = &self.conn;
-        let (committed, position) = join(conn.batch_execute(query), capture::position(self)).await;
-        self.captured = Some(position);
+        let commit = if query == "COMMIT" { self.commit.take() } else { None };
+        let Some(Commit { suspect, handover }) = commit else { return conn.batch_execute(query).await };
+        let committing = async {
+            let committed = conn.batch_execute(query).await;
+            match &committed {
+                Ok(()) => {
+                    let unplaced = suspect.answered();
+                    drop(handover.map(|handover| handover.send((None, Ok(())))));
+                    (committed, Some(unplaced))
+                }
+                Err(error) => {
+                    suspect.settle(error::ended(Some(error)), None);
+                    (committed, None)
+                }
+            }
+        };
+        let ((committed, unplaced), position) = join(committing, capture::position(self)).await;
+        if let Some(unplaced) = unplaced {
+            unplaced.placed(position.as_ref());
+        }
         committed
     }
 }

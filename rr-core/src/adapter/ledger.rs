@@ -7,7 +7,7 @@ use crate::config::Unscoped;
 use crate::connector::Connector;
 use crate::consistency::Consistency;
 use crate::position::Position;
-use crate::requirement::{Requirement, Seen};
+use crate::requirement::Requirement;
 use crate::route::Route;
 use crate::router::Router;
 use crate::scope;
@@ -26,7 +26,7 @@ pub struct Ledger<C: Connector> {
     /// The handle's own level, in place of the configured one.
     pub consistency: Option<Consistency>,
     /// What a handle without a session read last; `None` for a handle that many use at once.
-    last_read: Option<Arc<LastRead>>,
+    pub(super) last_read: Option<Arc<LastRead>>,
 }
 
 impl<C: Connector> Clone for Ledger<C> {
@@ -130,22 +130,11 @@ impl<C: Connector> Ledger<C> {
         self.wrote_in(self.session().as_ref(), position);
     }
 
-    fn wrote_in(&self, session: Option<&Session>, position: Option<&Position>) {
+    pub(super) fn wrote_in(&self, session: Option<&Session>, position: Option<&Position>) {
         self.router.wrote(position);
         if let Some(session) = session {
             session.note(position, self.router.now());
         }
-    }
-
-    /// Notes a write, should it be given up before it is known how it ended.
-    #[must_use = "a suspect that is dropped counts as a write"]
-    pub fn suspect(&self) -> Suspect<'_, C> {
-        let session = self.session();
-        let follows = match &session {
-            Some(session) => session.follows(),
-            None => self.last_read.as_ref().and_then(|last_read| last_read.get()),
-        };
-        Suspect { ledger: self, session, open: true, follows }
     }
 }
 
@@ -156,64 +145,5 @@ impl<C: Connector> fmt::Debug for Ledger<C> {
             .field("session", &self.session)
             .field("consistency", &self.consistency)
             .finish()
-    }
-}
-
-/// How a write ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The server did it.
-    Done,
-    /// The server did not do it.
-    Refused,
-    /// The connection was lost before it said: it may have been done, and counts as such.
-    Unknown,
-}
-
-/// A write under way. Dropped before it is resolved, it counts as done.
-#[derive(Debug)]
-pub struct Suspect<'a, C: Connector> {
-    ledger: &'a Ledger<C>,
-    /// The one for which the write began: it may end in another task.
-    session: Option<Session>,
-    open: bool,
-    /// The last read before it.
-    follows: Option<Seen>,
-}
-
-impl<C: Connector> Suspect<'_, C> {
-    /// It wrote, up to this position or to one that is not known.
-    pub fn wrote(mut self, position: Option<&Position>) {
-        self.open = false;
-        self.ledger.wrote_in(self.session.as_ref(), position);
-        // Whatever was read before, on whatever node, is in a position of the primary that was asked for afterwards.
-        let Some(seen) = self.follows.filter(|_| position.is_some()) else { return };
-        match (&self.session, &self.ledger.last_read) {
-            (Some(session), _) => session.settle_by_write(seen),
-            (None, Some(last_read)) => last_read.settle(seen),
-            (None, None) => {}
-        }
-    }
-
-    /// How it ended, and where if it wrote and that is known.
-    pub fn settle(self, ended: Ended, position: Option<&Position>) {
-        match ended {
-            Ended::Done => self.wrote(position),
-            Ended::Unknown => drop(self),
-            Ended::Refused => self.cleared(),
-        }
-    }
-
-    /// It wrote nothing.
-    pub fn cleared(mut self) {
-        self.open = false;
-    }
-}
-
-impl<C: Connector> Drop for Suspect<'_, C> {
-    fn drop(&mut self) {
-        if self.open {
-            self.ledger.wrote_in(self.session.as_ref(), None);
-        }
     }
 }

@@ -4,12 +4,15 @@
 //! did. Each router keeps its own register and settles it by what it sees of the cluster itself: one that has not heard
 //! of a failover yet must not settle for another what was written on the new primary.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::config::DatabaseUrl;
-use crate::session::{Session, WeakSession};
+use crate::session::{Placing, Session, WeakSession};
+use crate::time::Moment;
 
 static CIRCLES: Mutex<Vec<(DatabaseUrl, Weak<Circle>)>> = Mutex::new(Vec::new());
 
@@ -17,6 +20,9 @@ static CIRCLES: Mutex<Vec<(DatabaseUrl, Weak<Circle>)>> = Mutex::new(Vec::new())
 #[derive(Debug, Default)]
 pub(crate) struct Circle {
     members: ArcSwap<Vec<WeakSession>>,
+    /// What was written, through whichever router, and will be in the registers of all in a moment.
+    placing: Placing,
+    placed: Notify,
 }
 
 impl Circle {
@@ -44,6 +50,42 @@ impl Circle {
         circle
     }
 
+    /// Notes a write that was answered, and whose position is on its way: for all routers, and for a session.
+    pub(crate) fn begin_placing(&self, session: Option<&Session>, at: Moment) {
+        self.placing.begin(at);
+        if let Some(session) = session {
+            session.placing().begin(at);
+        }
+    }
+
+    /// Such a write is in the registers now.
+    pub(crate) fn end_placing(&self, session: Option<&Session>) {
+        if let Some(session) = session {
+            session.placing().end();
+        }
+        self.placing.end();
+        self.placed.notify_waiters();
+    }
+
+    /// As of a [`Placing`].
+    #[inline]
+    pub(crate) fn placing_since(&self) -> Option<Moment> {
+        self.placing.since()
+    }
+
+    /// Waits until nothing that was written in this session, or else in whatever session, is on its way.
+    pub(crate) async fn all_placed(&self, session: Option<&Session>) {
+        let placing = session.map_or(&self.placing, Session::placing);
+        loop {
+            let mut placed = pin!(self.placed.notified());
+            placed.as_mut().enable();
+            if placing.since().is_none() {
+                return;
+            }
+            placed.await;
+        }
+    }
+
     /// Visits the registers of all routers that still are.
     pub(crate) fn each(&self, visit: impl Fn(&Session)) {
         for member in self.members.load().iter() {
@@ -59,7 +101,6 @@ mod tests {
     use super::*;
     use crate::Consistency;
     use crate::requirement::Requirement;
-    use crate::time::Moment;
 
     fn join(url: &str) -> (Session, Arc<Circle>) {
         let session = Session::new();

@@ -4,6 +4,7 @@ use super::Router;
 use crate::config::Unscoped;
 use crate::connector::Connector;
 use crate::consistency::Consistency;
+use crate::monitor::Circle;
 use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::session::Session;
@@ -19,7 +20,7 @@ impl<C: Connector> Router<C> {
         let level = level.unwrap_or(config.consistency);
         let Some(session) = session else {
             return match config.unscoped {
-                Unscoped::Router => self.inner.shared.own.requirement(level),
+                Unscoped::Router => self.inner.shared.requirement(level),
                 Unscoped::Eventual => Requirement::NONE.and_level(level),
                 Unscoped::Primary => Requirement::PRIMARY,
             };
@@ -47,6 +48,10 @@ impl<C: Connector> Router<C> {
     #[must_use]
     pub fn process_session(&self) -> &Session {
         &self.inner.shared.own
+    }
+
+    pub(crate) fn circle(&self) -> &Circle {
+        &self.inner.shared.circle
     }
 
     /// Notes a write, and where it ended if that is known, for all reads of this process: through this router, and

@@ -84,7 +84,13 @@ impl<C: Connector> Router<C> {
             session.catch_up(topology);
             is_placed(session).then_some(())
         };
+        let began = tokio::time::Instant::now();
+        if session.placing().since().is_some() {
+            let placed = self.inner.shared.circle.all_placed(Some(session));
+            drop(tokio::time::timeout(patience, placed).await);
+        }
         if !is_placed(session) {
+            let patience = patience.saturating_sub(began.elapsed());
             // What was written is in a sample of the primary; what was read, in one of whoever served it.
             let server = session.follows().and_then(|seen| seen.node);
             let server = server.filter(|_| session.unplaced_since().is_none());

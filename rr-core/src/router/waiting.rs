@@ -49,6 +49,11 @@ impl<C: Connector> Router<C> {
                 return self.conclude(&snapshot, request, decision);
             }
         }
+        let began = tokio::time::Instant::now();
+        if let Some(placed) = self.placed(request, patience).await {
+            let left = patience.saturating_sub(began.elapsed());
+            return Box::pin(self.route_within(&placed, left)).await;
+        }
         self.wait(request, patience).await;
         let snapshot = self.inner.shared.snapshot.load();
         let decision = match self.decide(&snapshot, request) {
@@ -56,6 +61,23 @@ impl<C: Connector> Router<C> {
             other => other,
         };
         self.conclude(&snapshot, request, decision)
+    }
+
+    /// The request, once it is known where the writes ended that it must see, if that was on its way.
+    async fn placed<'r>(&self, request: &Request<'r>, patience: Duration) -> Option<Request<'r>> {
+        let shared = &self.inner.shared;
+        let session = request.session.as_ref();
+        // Somebody else's requirement is not ours to fulfil.
+        request.requirement.after.filter(|after| Some(*after) == shared.unplaced_since(session))?;
+        tokio::time::timeout(patience, shared.circle.all_placed(session)).await.ok()?;
+        if shared.unplaced_since(session).is_some() {
+            return None;
+        }
+        let wrote = session.unwrap_or(&shared.own).last_write()?;
+        let mut placed = request.clone();
+        placed.requirement.after = None;
+        placed.requirement.add_covers(&wrote);
+        Some(placed)
     }
 
     /// Waits until a replica may serve, or until nothing more is to be hoped for within `patience`.

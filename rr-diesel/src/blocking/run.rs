@@ -216,7 +216,7 @@ pub(super) fn note_refusal<C: Routable>(role: Role, ledger: &Ledger<NodeConnecto
 
 /// Notes how a write ended, and where.
 pub(super) fn settle<C: Routable, R>(
-    suspect: Option<Suspect<'_, NodeConnector<C>>>,
+    suspect: Option<Suspect<NodeConnector<C>>>,
     done: &Result<R, Error>,
     checkout: &mut Checkout<C>,
 ) {

@@ -36,20 +36,20 @@ impl Running {
     }
 
     /// Notes what runs until the guard is dropped.
-    pub(super) fn note(&self, connection: &Connection) -> Option<Noted<'_>> {
+    pub(super) fn note(&self, connection: &Connection) -> Option<Noted> {
         let inner = self.0.get()?;
         let number = inner.next.fetch_add(1, Ordering::Relaxed);
         inner.now().push((number, connection.conn.cancel_token(), connection.tls.clone()));
-        Some(Noted { inner, number })
+        Some(Noted { inner: Arc::clone(inner), number })
     }
 }
 
-pub(super) struct Noted<'a> {
-    inner: &'a Inner,
+pub(super) struct Noted {
+    inner: Arc<Inner>,
     number: u64,
 }
 
-impl Drop for Noted<'_> {
+impl Drop for Noted {
     fn drop(&mut self) {
         self.inner.now().retain(|(number, ..)| *number != self.number);
     }

@@ -29,7 +29,7 @@ pub(super) enum Answer {
 }
 
 impl RoutedPgConnection {
-    pub(super) async fn read(&self, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
+    pub(super) async fn read(&self, lowered: Lowered, want: Want) -> QueryResult<Answer> {
         let mut search = Search::new(self.router(), lowered.wish.clone());
         let cancelled = self.running.cancelled();
         loop {
@@ -39,7 +39,7 @@ impl RoutedPgConnection {
                 drop(checkout);
                 return Box::pin(self.write(lowered, want)).await;
             }
-            let error = match self.serve(checkout, lowered, want).await {
+            let error = match self.serve(checkout, &lowered, want).await {
                 Ok(answer) => return Ok(answer),
                 Err((error, checkout)) => {
                     let next = match cancelled == self.running.cancelled() {

@@ -33,7 +33,7 @@ impl RoutedPgConnection {
         };
         match lowered {
             Ok(lowered) if self.is_free_read(&lowered) => {
-                async move { self.read(&lowered, Want::Rows).await.map(rows) }.boxed()
+                async move { self.read(lowered, Want::Rows).await.map(rows) }.boxed()
             }
             lowered => async move { self.run(lowered, Want::Rows).await.map(rows) }.boxed(),
         }

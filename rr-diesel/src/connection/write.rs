@@ -1,19 +1,24 @@
 //! Everything that is no read: on the primary, once.
 
+use std::sync::Arc;
+
 use diesel::QueryResult;
 use diesel::result::Error;
-use rr_core::adapter::{Patience, Way};
+use rr_core::adapter::{Patience, Suspect, Way};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, StatementClass, scan};
 use rr_core::topology::{Epoch, NodeId};
 
+use super::cancel::Noted;
 use super::read::Answer;
 use super::{Pin, RoutedPgConnection};
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, Statement};
+use crate::connector::DieselConnector;
+use crate::early::{self, Handover};
 use crate::error;
 use crate::lower::Lowered;
-use crate::run::{Got, Place, Want, batch, run};
+use crate::run::{Got, Place, Want, batch, one, placed, run};
 use crate::stream::RoutedStream;
 
 impl RoutedPgConnection {
@@ -24,8 +29,8 @@ impl RoutedPgConnection {
         }
         match lowered.wish.way(&lowered.classified) {
             Way::Keep => self.run_on(Box::pin(self.pinned()).await?, &lowered, want).await,
-            Way::Read => Box::pin(self.read(&lowered, want)).await,
-            Way::Write => self.write(&lowered, want).await,
+            Way::Read => Box::pin(self.read(lowered, want)).await,
+            Way::Write => self.write(lowered, want).await,
         }
     }
 
@@ -35,13 +40,14 @@ impl RoutedPgConnection {
     }
 
     /// Runs a statement on the primary, once.
-    pub(super) async fn write(&self, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
+    pub(super) async fn write(&self, lowered: Lowered, want: Want) -> QueryResult<Answer> {
+        let lowered = Arc::new(lowered);
         let mut patience = self.write_patience();
         let cancelled = self.running.cancelled();
         loop {
             let checkout = self.writer(Access::Write, &mut patience).await?;
             let chosen = checkout.chosen();
-            let error = match self.try_write(checkout, lowered, want).await {
+            let error = match self.try_write(checkout, Arc::clone(&lowered), want).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -52,42 +58,12 @@ impl RoutedPgConnection {
         }
     }
 
-    async fn try_write(&self, checkout: Checkout, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let statement = checkout.statement();
-        let suspect = self.ledger.suspect();
+    /// Where it ended is asked behind it, and learned after its caller has the answer.
+    async fn try_write(&self, checkout: Checkout, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
         let noted = self.running.note(checkout.connection());
-        let (got, position) = run(&checkout, lowered, want, Place::Yes).await;
-        let answer = match got {
-            Ok(Got::Count(count)) => {
-                statement.done();
-                Ok(Answer::Count(count))
-            }
-            Ok(Got::Rows(rows)) => {
-                // The first row is here already: the position was asked for behind it.
-                let mut rows = RoutedStream::new(rows, statement, None);
-                checkout.within(rows.peek()).await.map(|()| Answer::Rows(rows))
-            }
-            Err(error) => {
-                statement.failed(&error);
-                Err(error)
-            }
-        };
-        drop(noted);
-        suspect.settle(error::ended(answer.as_ref().err()), position.as_ref());
-        match answer {
-            Ok(Answer::Rows(mut rows)) => {
-                rows.hold(checkout);
-                Ok(Answer::Rows(rows))
-            }
-            Ok(count) => {
-                checkout.finish(Outcome::Answered);
-                Ok(count)
-            }
-            Err(error) => {
-                checkout.finish(error::write_outcome(&error));
-                Err(error)
-            }
-        }
+        let suspect = self.ledger.suspect();
+        let work = |handover| write_and_place(checkout, lowered, want, suspect, noted, handover);
+        early::answered(work).await
     }
 
     /// How long writes wait for a primary.
@@ -223,6 +199,68 @@ impl RoutedPgConnection {
             if !Box::pin(patience.pause()).await {
                 return Err(error);
             }
+        }
+    }
+}
+
+async fn write_and_place(
+    checkout: Checkout,
+    lowered: Arc<Lowered>,
+    want: Want,
+    suspect: Suspect<DieselConnector>,
+    noted: Option<Noted>,
+    handover: Handover<QueryResult<Answer>>,
+) -> Option<QueryResult<Answer>> {
+    let statement = checkout.statement();
+    let writing = async {
+        let answer = answer(&checkout, &lowered, want, &statement).await;
+        drop(noted);
+        match answer {
+            Ok(answer) => {
+                let unplaced = suspect.answered();
+                drop(handover.send(Ok(answer)));
+                Ok(unplaced)
+            }
+            Err(error) => {
+                suspect.settle(error::ended(Some(&error)), None);
+                Err(error)
+            }
+        }
+    };
+    let (written, position) = placed(&checkout, &lowered, writing).await;
+    let unplaced = match written {
+        Ok(unplaced) => unplaced,
+        Err(error) => {
+            checkout.finish(error::write_outcome(&error));
+            return Some(Err(error));
+        }
+    };
+    unplaced.placed(position.as_ref());
+    if position.is_some() {
+        // It came behind the last row.
+        statement.done();
+    }
+    checkout.finish(Outcome::Answered);
+    None
+}
+
+/// What a statement gives, up to its first row: whether it has failed is known then.
+async fn answer(
+    checkout: &Checkout,
+    lowered: &Lowered,
+    want: Want,
+    statement: &Statement,
+) -> QueryResult<Answer> {
+    let got = checkout.within(one(checkout.connection(), lowered, want)).await;
+    match got.inspect_err(|error| statement.failed(error))? {
+        Got::Count(count) => {
+            statement.done();
+            Ok(Answer::Count(count))
+        }
+        Got::Rows(rows) => {
+            let mut rows = RoutedStream::new(rows, statement.clone(), None);
+            checkout.within(rows.peek()).await?;
+            Ok(Answer::Rows(rows))
         }
     }
 }

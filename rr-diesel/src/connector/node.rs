@@ -10,18 +10,21 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bb8::{ManageConnection, QueueStrategy};
+use diesel::QueryResult;
 use diesel::connection::CacheSize;
 use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use rr_core::adapter::Ledger;
+use rr_core::adapter::{Ledger, Suspect};
 use rr_core::config::PoolConfig;
 use rr_core::connector::PoolState;
-use rr_core::position::{Position, Timeline};
+use rr_core::position::Timeline;
 use tokio::sync::Notify;
 use tokio_postgres::NoTls;
 
 use super::{ConnectError, DieselConnector, Door, Tls};
 use crate::checkout::Work;
+use crate::connection::Pin;
+use crate::early::Handover;
 use crate::instrument::{Relay, Shared};
 
 /// A connection out of a node's pool, for as long as its holder likes.
@@ -161,8 +164,7 @@ impl Manager {
             discard: AtomicBool::new(false),
             work: Arc::default(),
             timeline: OnceLock::new(),
-            capture: false,
-            captured: None,
+            commit: None,
             writes: None,
         }))
     }
@@ -197,6 +199,16 @@ impl ManageConnection for Manager {
     }
 }
 
+/// Who is to hear of a commit.
+pub(crate) struct Commit {
+    pub(crate) suspect: Suspect<DieselConnector>,
+    /// To be told before it is known where the commit ended.
+    pub(crate) handover: Option<Handover<Committed>>,
+}
+
+/// How a commit went, and the connection if it is needed again.
+pub(crate) type Committed = (Option<Pin>, QueryResult<()>);
+
 /// A connection of a node's pool.
 pub(crate) struct Connection {
     pub(crate) conn: AsyncPgConnection,
@@ -211,10 +223,8 @@ pub(crate) struct Connection {
     pub(crate) work: Arc<Work>,
     /// Its server's history, once the server has said that it is a primary: a session does not live to see another one.
     pub(crate) timeline: OnceLock<Timeline>,
-    /// The open transaction has written, so that its commit must be placed ...
-    pub(crate) capture: bool,
-    /// ... and where the last commit ended, if that was asked for; the inner `None` when it could not be told.
-    pub(crate) captured: Option<Option<Position>>,
+    /// For the commit of a transaction that has written.
+    pub(crate) commit: Option<Commit>,
     /// Who is to know when a write that was given up half-way has ended; while it is taken out for writing.
     pub(crate) writes: Option<Ledger<DieselConnector>>,
 }

@@ -1,0 +1,116 @@
+//! Writes: under way, answered, and placed.
+
+use crate::adapter::Ledger;
+use crate::connector::Connector;
+use crate::position::Position;
+use crate::requirement::Seen;
+use crate::session::Session;
+
+/// How a write ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The server did it.
+    Done,
+    /// The server did not do it.
+    Refused,
+    /// The connection was lost before it said: it may have been done, and counts as such.
+    Unknown,
+}
+
+/// A write under way. Dropped before it is resolved, it counts as done.
+#[derive(Debug)]
+pub struct Suspect<C: Connector> {
+    ledger: Ledger<C>,
+    /// The one for which the write began: it may end in another task.
+    session: Option<Session>,
+    open: bool,
+    /// The last read before it.
+    follows: Option<Seen>,
+}
+
+impl<C: Connector> Ledger<C> {
+    /// Notes a write, should it be given up before it is known how it ended.
+    #[must_use = "a suspect that is dropped counts as a write"]
+    pub fn suspect(&self) -> Suspect<C> {
+        let session = self.session();
+        let follows = match &session {
+            Some(session) => session.follows(),
+            None => self.last_read.as_ref().and_then(|last_read| last_read.get()),
+        };
+        Suspect { ledger: self.clone(), session, open: true, follows }
+    }
+}
+
+impl<C: Connector> Suspect<C> {
+    /// It wrote, up to this position or to one that is not known.
+    pub fn wrote(mut self, position: Option<&Position>) {
+        self.open = false;
+        self.ledger.wrote_in(self.session.as_ref(), position);
+        // Whatever was read before, on whatever node, is in a position of the primary that was asked for afterwards.
+        let Some(seen) = self.follows.filter(|_| position.is_some()) else { return };
+        match (&self.session, &self.ledger.last_read) {
+            (Some(session), _) => session.settle_by_write(seen),
+            (None, Some(last_read)) => last_read.settle(seen),
+            (None, None) => {}
+        }
+    }
+
+    /// How it ended, and where if it wrote and that is known.
+    pub fn settle(self, ended: Ended, position: Option<&Position>) {
+        match ended {
+            Ended::Done => self.wrote(position),
+            Ended::Unknown => drop(self),
+            Ended::Refused => self.cleared(),
+        }
+    }
+
+    /// It wrote, and its caller hears of it now; where it ended will be known in a moment. Until then reads that must see
+    /// it wait for that, or for any later sample of the primary.
+    #[must_use = "dropped, the write counts as one that nobody can place"]
+    pub fn answered(self) -> Unplaced<C> {
+        let router = &self.ledger.router;
+        router.circle().begin_placing(self.session.as_ref(), router.now());
+        Unplaced { suspect: Some(self) }
+    }
+
+    /// It wrote nothing.
+    pub fn cleared(mut self) {
+        self.open = false;
+    }
+}
+
+impl<C: Connector> Drop for Suspect<C> {
+    fn drop(&mut self) {
+        if self.open {
+            self.ledger.wrote_in(self.session.as_ref(), None);
+        }
+    }
+}
+
+/// A write that was [answered](Suspect::answered), and not placed yet.
+#[derive(Debug)]
+pub struct Unplaced<C: Connector> {
+    /// Taken at the end.
+    suspect: Option<Suspect<C>>,
+}
+
+impl<C: Connector> Unplaced<C> {
+    /// It ended at or before this position, or at one that could not be learned.
+    pub fn placed(mut self, position: Option<&Position>) {
+        self.end(position);
+    }
+
+    fn end(&mut self, position: Option<&Position>) {
+        let Some(suspect) = self.suspect.take() else { return };
+        let (router, session) = (suspect.ledger.router.clone(), suspect.session.clone());
+        suspect.wrote(position);
+        // Only now: a reader that finds nothing on its way must find it in the registers.
+        router.circle().end_placing(session.as_ref());
+    }
+}
+
+impl<C: Connector> Drop for Unplaced<C> {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}

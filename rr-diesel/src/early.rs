@@ -20,6 +20,8 @@ where
     let mut work = Box::pin(work(handover));
     let answer = poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready((result, true)),
+        // Without a handover the result is what there is to wait for.
+        Poll::Pending if early.is_terminated() => Poll::Pending,
         Poll::Pending => match Pin::new(&mut early).poll(context) {
             Poll::Ready(Ok(answer)) => Poll::Ready((Some(answer), false)),
             Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,

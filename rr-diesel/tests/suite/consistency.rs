@@ -63,7 +63,7 @@ async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result
     let (mine, other) = (Session::new(), Session::new());
     let mut writer = pool.handle().with_session(&mine);
     diesel::insert_into(note::table).values(note::text.eq("mine")).execute(&mut writer).await?;
-    assert!(mine.last_write().is_some(), "the position was asked for with the write");
+    until("the position that was asked for with the write", async || Ok(mine.last_write().is_some())).await?;
     let count = note::table.count();
     assert_eq!(count.get_result::<i64>(&mut pool.handle().with_session(&mine)).await?, 1);
     assert_eq!(count.get_result::<i64>(&mut pool.handle().with_session(&other)).await?, 0);
@@ -127,33 +127,38 @@ async fn a_function_that_writes_is_noticed_where_nobody_refuses_it() -> Result {
     let pool = pool(&cluster).await?;
     cluster.replica(1)?.kill9().await?;
     let mut before = None;
-    let mut noticed = |how: &str| {
-        let now = pool.router().process_session().last_write();
-        let grew = match (&before, &now) {
-            (None, Some(_)) => true,
-            (Some(before), Some(now)) => now.covers(before) && now != before,
-            (_, None) => false,
-        };
-        before = now;
-        assert!(grew, "{how}: nobody knows that something was written");
+    let mut noticed = async |how: &str| {
+        until(how, async || {
+            let now = pool.router().process_session().last_write();
+            let grew = match (&before, &now) {
+                (None, Some(_)) => true,
+                (Some(before), Some(now)) => now.covers(before) && now != before,
+                (_, None) => false,
+            };
+            if grew {
+                before = now;
+            }
+            Ok(grew)
+        })
+        .await
     };
     let conn = &mut pool.handle();
     sql_query("SELECT touch()").execute(conn).await?;
-    noticed("executed");
+    noticed("executed").await?;
     let _: bool = diesel::select(touch()).get_result(conn).await?;
-    noticed("loaded");
+    noticed("loaded").await?;
     let _: bool = diesel::select(touch()).get_result(conn).await?;
-    noticed("loaded again, when its type is known");
+    noticed("loaded again, when its type is known").await?;
     conn.batch_execute("SELECT touch()").await?;
-    noticed("batch");
+    noticed("batch").await?;
     conn.transaction::<_, diesel::result::Error, _>(async |conn| {
         diesel::select(touch()).get_result::<bool>(conn).await
     })
     .await?;
-    noticed("transaction");
+    noticed("transaction").await?;
     sql_query("SET application_name = 'kept'").execute(conn).await?;
     let _: bool = diesel::select(touch()).get_result(conn).await?;
-    noticed("kept connection");
+    noticed("kept connection").await?;
     assert_eq!(cluster.primary().query_text("SELECT count(*)::text FROM note").await?, "6", "once each");
     Ok(())
 }

@@ -15,6 +15,7 @@ use crate::time::Moment;
 use crate::topology::NodeId;
 
 mod affinity;
+mod following;
 mod last_read;
 mod losses;
 mod register;
@@ -102,21 +103,10 @@ impl Session {
         self.registers.last_read.note_nowhere(at);
     }
 
-    /// The last read, as long as no position bounds what it saw.
-    #[must_use]
-    pub fn follows(&self) -> Option<Seen> {
-        self.registers.last_read.get()
-    }
-
     /// Puts what the last reads saw into register **R**, now that a sample is known that was taken after them.
     pub(crate) fn settle_read(&self, seen: Seen, sample: &Position) {
         // Raise first, as in `settle`.
         self.registers.saw.raise(sample);
-        self.registers.last_read.settle(seen);
-    }
-
-    /// What that read saw is within register **W** by now.
-    pub(crate) fn settle_by_write(&self, seen: Seen) {
         self.registers.last_read.settle(seen);
     }
 

@@ -42,6 +42,8 @@ pub struct Options {
     pub recording: Recording,
     /// Sessions ask for nothing and are still owed everything: a run that must fail, to prove that the judge sees.
     pub blind: bool,
+    /// Sessions forget what they have read as long as it has no position: another run that must fail.
+    pub forgetful: bool,
 }
 
 /// What a run came to.

@@ -8,7 +8,6 @@ use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::session::Session;
 use crate::tally::Step;
-use crate::topology::Topology;
 
 impl<C: Connector> Router<C> {
     /// What a read must fulfil: the session's own registers, or for a read outside of any session what `unscoped`
@@ -25,7 +24,7 @@ impl<C: Connector> Router<C> {
                 Unscoped::Primary => Requirement::PRIMARY,
             };
         };
-        settle(session, &self.inner.shared.snapshot.load().topology);
+        session.catch_up(&self.inner.shared.snapshot.load().topology);
         let mut requirement = session.requirement(level);
         if level == Consistency::ReadAfterWrite
             && let Some(at) = requirement.after
@@ -55,28 +54,5 @@ impl<C: Connector> Router<C> {
     pub fn wrote(&self, position: Option<&Position>) {
         let now = self.now();
         self.inner.shared.circle.each(|session| session.note(position, now));
-    }
-}
-
-/// Tells a session the positions that are known by now of what it wrote and read.
-pub(super) fn settle(session: &Session, topology: &Topology) {
-    let primary = topology.primary().ok();
-    let sample = primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref()));
-    if let Some((at, position)) = sample {
-        session.settle(at, position);
-    }
-    let Some(seen) = session.follows() else { return };
-    let server = seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
-    let bound = match server {
-        // What it may have shown and what it certainly has are one position, save for a while after a failover. Then
-        // nobody but the node itself could fulfil what would be demanded.
-        Some(server) if server.ceiling == server.applied => {
-            server.sampled_at.zip(server.applied.as_ref()).filter(|(at, _)| *at >= seen.at)
-        }
-        Some(_) => None,
-        None => sample.filter(|(at, _)| *at >= seen.at),
-    };
-    if let Some((_, position)) = bound {
-        session.settle_read(seen, position);
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Router;
-use super::sessions::settle;
 use super::waiting::Waiting;
 use crate::config::LostWrites;
 use crate::connector::Connector;
@@ -52,7 +51,7 @@ impl<C: Connector> Router<C> {
         let shared = &self.inner.shared;
         let snapshot = shared.snapshot.load();
         let topology = &*snapshot.topology;
-        settle(session, topology);
+        session.catch_up(topology);
         // Whether something is unplaced is looked at before the positions: what is placed in between is in them.
         let (unplaced, follows) = (session.unplaced_since().is_some(), session.follows().is_some());
         let cluster = topology.system().ok_or(TokenError::ClusterUnknown)?;
@@ -82,7 +81,7 @@ impl<C: Connector> Router<C> {
     /// As [`Router::token`].
     pub async fn export(&self, session: &Session, patience: Duration) -> Result<Export, TokenError> {
         let placed = |topology: &Topology| {
-            settle(session, topology);
+            session.catch_up(topology);
             is_placed(session).then_some(())
         };
         if !is_placed(session) {

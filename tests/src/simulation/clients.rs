@@ -8,7 +8,7 @@ use rr_core::config::ReadPreference;
 use rr_core::consistency::Consistency;
 use rr_core::engine::Fault;
 use rr_core::position::{Lsn, PgPosition, Position, Timeline};
-use rr_core::requirement::Requirement;
+use rr_core::requirement::{Requirement, Seen};
 use rr_core::select::{Ask, Selected};
 use rr_core::session::Session;
 use rr_core::time::Moment;
@@ -30,16 +30,8 @@ pub(super) struct Client {
     writes: u32,
     pub(super) wrote: Vec<Written>,
     pub(super) seen: Vec<Content>,
-    /// Reads that are not in the session yet.
-    pending: Vec<Pending>,
-}
-
-/// A read: a sample of the node, asked for after this moment, is awaited.
-#[derive(Clone, Debug)]
-struct Pending {
-    node: NodeId,
-    read_at: Moment,
-    incarnation: u32,
+    /// Who served the reads that have no position yet, and which of its data.
+    unplaced: Vec<(NodeId, u32)>,
 }
 
 /// A commit of a session.
@@ -58,17 +50,31 @@ pub(super) struct Writing {
     client: usize,
     node: NodeId,
     epoch: Epoch,
+    /// The last read before it.
+    follows: Option<Seen>,
+}
+
+/// What a read asks for, and what it is owed: what its session had written and seen when it began.
+#[derive(Clone, Debug)]
+pub(super) struct Asking {
+    pub(super) client: usize,
+    pub(super) level: Consistency,
+    pub(super) requirement: Requirement,
+    pub(super) wrote: Vec<Written>,
+    pub(super) seen: Vec<Content>,
+    tried: Vec<NodeId>,
+    /// Another one of the session is on its way at the same time.
+    beside: bool,
 }
 
 /// A read on its way to the node that was chosen.
 #[derive(Debug)]
 pub(super) struct Reading {
-    pub(super) client: usize,
+    pub(super) asking: Asking,
     pub(super) node: NodeId,
     /// The node was chosen as the primary.
     pub(super) as_primary: bool,
     pub(super) topology: Arc<Topology>,
-    pub(super) requirement: Requirement,
     pub(super) asked_at: Moment,
     /// Already then nobody could know better.
     pub(super) excused: bool,
@@ -76,7 +82,6 @@ pub(super) struct Reading {
     pub(super) incarnation: Option<u32>,
     /// The branch that the accepted primary had shown then.
     pub(super) branch: Option<BranchId>,
-    tried: Vec<NodeId>,
 }
 
 impl Client {
@@ -87,22 +92,15 @@ impl Client {
         let level = if number == 0 { C::Session } else { pick(rng, &levels) };
         let writes = pick(rng, &[0, 3, 3, 5]);
         let session = Session::new();
-        Self { session, level, writes, wrote: Vec::new(), seen: Vec::new(), pending: Vec::new() }
+        Self { session, level, writes, wrote: Vec::new(), seen: Vec::new(), unplaced: Vec::new() }
     }
 
     /// Looks at what became known since its last step.
     fn catch_up(&mut self, topology: &Topology) {
-        if let Some((at, position)) =
-            topology.primary().ok().and_then(|p| p.sampled_at.zip(p.applied.as_ref()))
-        {
-            self.session.settle(at, position);
+        self.session.catch_up(topology);
+        if self.session.follows().is_none() {
+            self.unplaced.clear();
         }
-        let session = &self.session;
-        self.pending.retain(|Pending { node, read_at, .. }| {
-            let sample = topology.node(*node).filter(|node| node.sampled_at.is_some_and(|at| at >= *read_at));
-            let sample = sample.and_then(|node| node.ceiling.as_ref());
-            sample.inspect(|sample| session.saw(sample)).is_none()
-        });
     }
 
     /// A lost write is reported to the application, and whatever it does then, it begins anew.
@@ -113,7 +111,7 @@ impl Client {
             writes: self.writes,
             wrote: Vec::new(),
             seen: Vec::new(),
-            pending: Vec::new(),
+            unplaced: Vec::new(),
         };
     }
 
@@ -171,37 +169,45 @@ impl Simulation {
         if self.rng.u32(0..10) < self.clients[client].writes {
             match topology.primary() {
                 Ok(primary) => {
-                    let writing = Writing { client, node: primary.id, epoch: topology.epoch() };
+                    let follows = self.clients[client].session.follows();
+                    let writing = Writing { client, node: primary.id, epoch: topology.epoch(), follows };
                     let at = self.latency();
                     return self.agenda.add(at, Action::Write(writing));
                 }
                 Err(_) => self.stats.happened.failed_writes += 1,
             }
         } else {
-            let state = &self.clients[client];
-            let mut requirement = state.session.requirement(state.level);
-            // Until a sample of the node that was read is there, nothing but the primary is known to be far enough.
-            if state.level == Consistency::Session && !state.pending.is_empty() {
-                if self.rng.u32(0..4) > 0 {
-                    return self.rest(client);
-                }
-                requirement.primary = true;
+            // Some users have two tabs.
+            if one_in(&mut self.rng, 8) {
+                let asking = self.asking(client, true);
+                self.choose(asking);
             }
-            if self.options.blind {
-                requirement = Requirement::NONE;
-            }
-            return self.choose(client, requirement, Vec::new());
+            let asking = self.asking(client, false);
+            return self.choose(asking);
         }
         self.rest(client);
+    }
+
+    fn asking(&self, client: usize, beside: bool) -> Asking {
+        let Client { session, level, wrote, seen, .. } = &self.clients[client];
+        let mut requirement = session.requirement(*level);
+        if self.options.blind {
+            requirement = Requirement::NONE;
+        }
+        if self.options.forgetful {
+            requirement.seen = None;
+        }
+        let (wrote, seen) = (wrote.clone(), seen.clone());
+        Asking { client, level: *level, requirement, wrote, seen, tried: Vec::new(), beside }
     }
 
     /// A sample of other data says nothing about what was read. Only asking on the connection of the read would.
     fn forget_replaced(&mut self, client: usize) {
         let incarnation = |id: NodeId| self.member(id).map(|m| self.truth.servers[m.server].incarnation);
-        let replaced = |pending: &Pending| incarnation(pending.node) != Some(pending.incarnation);
-        if self.clients[client].pending.iter().any(replaced) {
+        let replaced = |(node, data): &(NodeId, u32)| incarnation(*node) != Some(*data);
+        if self.clients[client].unplaced.iter().any(replaced) {
             self.clients[client].seen.clear();
-            self.clients[client].pending.clear();
+            self.clients[client].unplaced.clear();
             self.oracle.replaced();
         }
     }
@@ -237,7 +243,10 @@ impl Simulation {
         note!(self, "session {} wrote {point:?} on db{server}, position {position:?}", writing.client);
         let client = &mut self.clients[writing.client];
         match &position {
-            Some(position) => client.session.wrote(position),
+            Some(position) => {
+                client.session.wrote(position);
+                writing.follows.into_iter().for_each(|seen| client.session.settle_by_write(seen));
+            }
             None => client.session.wrote_unplaced(self.now),
         }
         client.wrote.retain(|old| old.point.branch != branch || old.position.is_none());
@@ -253,15 +262,16 @@ impl Simulation {
         Some(Position::Postgres(PgPosition::new(timeline, lsn)))
     }
 
-    fn choose(&mut self, client: usize, requirement: Requirement, tried: Vec<NodeId>) {
+    fn choose(&mut self, asking: Asking) {
         use ReadPreference as P;
         let topology = Arc::clone(&self.topology);
         let preferences = [P::ReplicaPreferred, P::Replica, P::Nearest, P::PrimaryPreferred, P::Primary];
         let usual = self.rng.u32(0..4) > 0;
-        let mut ask = Ask::new(&requirement, self.now);
+        let requirement = &asking.requirement;
+        let mut ask = Ask::new(requirement, self.now);
         ask.preference = if usual { P::ReplicaPreferred } else { pick(&mut self.rng, &preferences) };
         ask.group = pick(&mut self.rng, &[None, None, None, Some("analytics"), Some("unheard-of")]);
-        ask.tried = &tried;
+        ask.tried = &asking.tried;
         let selected = ask.select(&topology);
         self.oracle.check(self.now, choice::check(&ask, &topology, self.plan.config.spill, selected));
         if one_in(&mut self.rng, 8) {
@@ -280,7 +290,7 @@ impl Simulation {
             other => {
                 debug_assert_eq!(other, Selected::Nowhere);
                 self.stats.happened.nowhere_reads += 1;
-                return self.rest(client);
+                return self.rest_after(&asking);
             }
         };
         let happened = &mut self.stats.happened;
@@ -291,19 +301,19 @@ impl Simulation {
         } += 1;
         happened.covered_reads += u64::from(requirement.covers.is_some() && !as_primary);
         let node = topology.nodes()[index].id;
+        let elsewhere = requirement.seen.is_some_and(|seen| seen.node != Some(node));
+        happened.followed_reads += u64::from(elsewhere && !as_primary);
         let excused = self.oracle.excused(node, None, &self.truth).is_some();
         let server = self.member(node).and_then(|member| self.truth.servers.get(member.server));
         let reading = Reading {
-            client,
             node,
             as_primary,
             incarnation: server.map(|server| server.incarnation),
             branch: topology.primary().ok().and_then(|primary| self.oracle.branch_of(primary.id)),
             topology,
-            requirement,
             asked_at: self.now,
             excused,
-            tried,
+            asking,
         };
         let at = self.latency();
         self.agenda.add(at, Action::Read(reading));
@@ -327,11 +337,11 @@ impl Simulation {
         if !server.alive || self.truth.cut[index].clients {
             self.stats.happened.retried_reads += 1;
             self.fault_on(reading.node, if server.alive { Fault::Timeout } else { Fault::Lost });
-            if reading.tried.len() >= 2 {
-                return self.rest(reading.client);
+            if reading.asking.tried.len() >= 2 {
+                return self.rest_after(&reading.asking);
             }
-            reading.tried.push(reading.node);
-            return self.choose(reading.client, reading.requirement, reading.tried);
+            reading.asking.tried.push(reading.node);
+            return self.choose(reading.asking);
         }
         let (content, incarnation) = (server.content, server.incarnation);
         self.members
@@ -342,22 +352,32 @@ impl Simulation {
         note!(
             self,
             "session {} ({}) reads {content:?} on {} ({})",
-            reading.client,
-            self.clients[reading.client].level,
+            reading.asking.client,
+            reading.asking.level,
             reading.node,
-            Self::describe(&reading.requirement)
+            Self::describe(&reading.asking.requirement)
         );
-        let lost = self.oracle.read(self.now, &reading, &self.clients[reading.client], &self.truth, index);
+        let lost = self.oracle.read(self.now, &reading, &self.truth, index);
+        let Reading { asking, node, .. } = reading;
         if lost {
-            note!(self, "session {} has lost a write and begins anew", reading.client);
-            self.clients[reading.client].renew();
-            return self.rest(reading.client);
+            note!(self, "session {} has lost a write and begins anew", asking.client);
+            self.clients[asking.client].renew();
+            return self.rest_after(&asking);
         }
-        let wal = &self.truth.wal;
-        let client = &mut self.clients[reading.client];
-        client.note_seen(content, |a, b| wal.includes(a, b));
-        client.pending.push(Pending { node: reading.node, read_at: self.now, incarnation });
-        self.rest(reading.client);
+        if asking.level == Consistency::Session {
+            let wal = &self.truth.wal;
+            let client = &mut self.clients[asking.client];
+            client.note_seen(content, |a, b| wal.includes(a, b));
+            client.unplaced.push((node, incarnation));
+            client.session.served(node, self.now, asking.requirement.seen);
+        }
+        self.rest_after(&asking);
+    }
+
+    fn rest_after(&mut self, asking: &Asking) {
+        if !asking.beside {
+            self.rest(asking.client);
+        }
     }
 
     fn fault_on(&mut self, node: NodeId, fault: Fault) {

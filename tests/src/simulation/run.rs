@@ -302,8 +302,8 @@ impl Simulation {
     pub(super) fn describe(requirement: &Requirement) -> String {
         let covers = requirement.covers.as_ref().map_or_else(String::new, Position::to_string);
         format!(
-            "primary={} covers={covers} after={:?} max_lag={:?}",
-            requirement.primary, requirement.after, requirement.max_lag
+            "primary={} covers={covers} after={:?} seen={:?} max_lag={:?}",
+            requirement.primary, requirement.after, requirement.seen, requirement.max_lag
         )
     }
 }

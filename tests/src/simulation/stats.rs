@@ -77,6 +77,8 @@ counters! {
         retried_reads,
         /// Reads that had to see something and were answered by a replica.
         covered_reads,
+        /// Reads that a replica answered after another node, of whose answer no position was known yet.
+        followed_reads,
         /// Monitor stalls.
         stalls,
         /// Faults.

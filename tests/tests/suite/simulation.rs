@@ -32,6 +32,7 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("promotions in truth", stats.failovers),
         ("promotions by the world", stats.promotions),
         ("reads of replicas that had to have something", happened.covered_reads),
+        ("reads of replicas after a read elsewhere", happened.followed_reads),
         ("writes that end with a page", happened.page_ends),
         ("fallbacks", happened.fallback_reads),
         ("retries", happened.retried_reads),
@@ -71,4 +72,12 @@ fn a_router_that_requires_nothing_is_caught() {
     let told = |what: &str| violations.iter().any(|violation| violation.contains(what));
     assert!(told("lacks the session's"), "own writes: {violations:#?}");
     assert!(told("serves after the session saw"), "monotonic reads: {violations:#?}");
+}
+
+#[test]
+fn a_router_that_forgets_what_was_read_last_is_caught() {
+    let forgetful = Options { forgetful: true, ..Options::default() };
+    let violations: Vec<String> = (1..=30).flat_map(|seed| run(seed, forgetful).violations).collect();
+    let back = |violation: &String| violation.contains("serves after the session saw");
+    assert!(!violations.is_empty() && violations.iter().all(back), "{violations:#?}");
 }

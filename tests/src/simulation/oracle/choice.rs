@@ -1,6 +1,8 @@
 //! The rules of selection told a second time, plainly and slowly.
 
 use rr_core::config::{GroupFallback, ReadPreference, Spill};
+use rr_core::position::Position;
+use rr_core::requirement::Seen;
 use rr_core::select::{Ask, Rejection, Selected};
 use rr_core::topology::{HealthState, Node, NodeSet, Role, Topology};
 
@@ -140,11 +142,25 @@ fn is_able(ask: &Ask<'_>, topology: &Topology, node: &Node) -> bool {
         && is_well
         && covers
         && placed
+        && requirement.seen.is_none_or(|seen| has_seen(topology, node, seen))
         && young
         && !requirement.primary
         && !node.draining
         && node.quarantine.is_none()
         && !ask.tried.contains(&node.id)
+}
+
+/// Whether what was read last is certainly there: the node served it itself and has been up since, or it has all that
+/// the server, or the primary, had at some time after the read.
+fn has_seen(topology: &Topology, node: &Node, seen: Seen) -> bool {
+    let server = seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
+    let later = |of: &&Node| of.sampled_at.is_some_and(|at| at >= seen.at);
+    let has = |position: Option<&Position>| {
+        position.is_some_and(|position| node.applied.as_ref().is_some_and(|own| own.covers(position)))
+    };
+    server.is_some_and(|server| server.id == node.id)
+        || server.filter(later).is_some_and(|server| has(server.ceiling.as_ref()))
+        || topology.primary().ok().filter(later).is_some_and(|primary| has(primary.applied.as_ref()))
 }
 
 /// Region by region, of each the first priority, until the rule has enough.

@@ -4,7 +4,7 @@ use rr_core::consistency::Consistency;
 use rr_core::time::Moment;
 
 use super::Oracle;
-use crate::simulation::clients::{Client, Reading, Written};
+use crate::simulation::clients::{Reading, Written};
 use crate::simulation::cluster::Cluster;
 use crate::simulation::wal::BranchId;
 
@@ -21,33 +21,27 @@ impl Oracle {
         &mut self,
         now: Moment,
         reading: &Reading,
-        client: &Client,
         truth: &Cluster,
         server: usize,
     ) -> bool {
-        if (client.level == Consistency::Strong || reading.requirement.primary) && !reading.as_primary {
+        let asking = &reading.asking;
+        if (asking.level == Consistency::Strong || reading.asking.requirement.primary) && !reading.as_primary
+        {
             self.object(now, format!("{} is not the primary and serves a strong read", reading.node));
         }
         self.check_age(now, reading, truth, server);
-        if client.level == Consistency::Session {
-            self.check_memory(now, reading, client, truth, server);
+        if asking.level == Consistency::Session {
+            self.check_memory(now, reading, truth, server);
         }
-        matches!(client.level, Consistency::Session | Consistency::ReadAfterWrite)
-            && self.check_writes(now, reading, client, truth, server)
+        matches!(asking.level, Consistency::Session | Consistency::ReadAfterWrite)
+            && self.check_writes(now, reading, truth, server)
     }
 
     /// Own writes: the last one on each branch.
-    fn check_writes(
-        &mut self,
-        now: Moment,
-        reading: &Reading,
-        client: &Client,
-        truth: &Cluster,
-        server: usize,
-    ) -> bool {
+    fn check_writes(&mut self, now: Moment, reading: &Reading, truth: &Cluster, server: usize) -> bool {
         let mut lost = false;
         let content = truth.servers[server].content;
-        for written in &client.wrote {
+        for written in &reading.asking.wrote {
             if truth.wal.includes(content, written.point)
                 || self.excuse_read(reading, written.point.branch, truth, server)
             {
@@ -60,7 +54,7 @@ impl Oracle {
                 lost = true;
             } else {
                 let (node, point) = (reading.node, written.point);
-                let requirement = &reading.requirement;
+                let requirement = &reading.asking.requirement;
                 self.object(
                     now,
                     format!(
@@ -103,17 +97,10 @@ impl Oracle {
     }
 
     /// What was read before, as far as it is part of the accepted history.
-    fn check_memory(
-        &mut self,
-        now: Moment,
-        reading: &Reading,
-        client: &Client,
-        truth: &Cluster,
-        server: usize,
-    ) {
+    fn check_memory(&mut self, now: Moment, reading: &Reading, truth: &Cluster, server: usize) {
         let Some(branch) = reading.branch else { return };
         let content = truth.servers[server].content;
-        for seen in &client.seen {
+        for seen in &reading.asking.seen {
             if truth.wal.includes(content, *seen) {
                 continue;
             }
@@ -121,7 +108,7 @@ impl Oracle {
             if kept.is_some_and(|kept| truth.wal.common(content, branch) < Some(kept))
                 && !self.excuse_read(reading, branch, truth, server)
             {
-                let (node, requirement) = (reading.node, &reading.requirement);
+                let (node, requirement) = (reading.node, &reading.asking.requirement);
                 self.object(
                     now,
                     format!("{node} at {content:?} serves after the session saw {seen:?}: {requirement:?}"),
@@ -138,7 +125,7 @@ impl Oracle {
             return;
         }
         let own = reading.topology.node(reading.node).and_then(|node| node.max_lag);
-        let Some(limit) = reading.requirement.max_lag.or(own) else { return };
+        let Some(limit) = reading.asking.requirement.max_lag.or(own) else { return };
         let Ok(primary) = reading.topology.primary() else { return };
         let Some(branch) = reading.branch else { return };
         let content = truth.servers[server].content;

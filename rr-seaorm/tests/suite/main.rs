@@ -12,4 +12,5 @@ mod pools;
 mod settings;
 mod streams;
 mod support;
+mod tls;
 mod transactions;

@@ -341,27 +341,29 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Whether a node has what was read last: it served the read itself, or covers a later sample of whoever did, or one of
-/// the primary.
+/// Whether a node has what was read last: it served the read itself, or covers a later sample of whoever did. Where that one
+/// cannot be asked any more, or is not the one that it was, a sample of the primary will do.
+///
+/// Only then: the node that served may have been promoted since it was looked at last, and a primary that is none any more
+/// knows nothing of what it showed.
 fn has_seen(topology: &Topology, node: &Node, seen: Seen) -> Result<(), Rejection> {
     let server = seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
-    if server.is_some_and(|server| server.id == node.id) {
-        return Ok(());
-    }
-    let mut why = Rejection::ReadUnplaced;
-    let primary = topology.primary().ok();
-    let samples = [
-        server.and_then(|server| server.sampled_at.zip(server.ceiling.as_ref())),
-        primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref())),
-    ];
-    for (_, sample) in samples.into_iter().flatten().filter(|(at, _)| *at >= seen.at) {
-        match &node.applied {
-            Some(applied) if applied.covers(sample) => return Ok(()),
-            Some(applied) => why = Rejection::Behind { bytes: sample.lag_bytes(applied) },
-            None => return Err(Rejection::PositionUnknown),
+    let sample = match server {
+        Some(server) if server.id == node.id => return Ok(()),
+        Some(server) => server.sampled_at.zip(server.ceiling.as_ref()),
+        None => {
+            let primary = topology.primary().ok();
+            primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref()))
         }
+    };
+    match (sample, &node.applied) {
+        (Some((at, sample)), Some(applied)) if at >= seen.at => match applied.covers(sample) {
+            true => Ok(()),
+            false => Err(Rejection::Behind { bytes: sample.lag_bytes(applied) }),
+        },
+        (Some((at, _)), None) if at >= seen.at => Err(Rejection::PositionUnknown),
+        (Some(_) | None, _) => Err(Rejection::ReadUnplaced),
     }
-    Err(why)
 }
 
 const fn among(set: NodeSet) -> Selected {

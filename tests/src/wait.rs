@@ -1,7 +1,11 @@
 //! Waiting for a condition with a deadline, so that no test sleeps and hopes.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
+
+/// Long enough for anything that ought to happen, on a busy machine too.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long to rest between two looks at a condition.
 const REST: Duration = Duration::from_millis(5);
@@ -67,4 +71,28 @@ where
         async { Ok::<_, E>(look.await?.then_some(())) }
     };
     wait_for(within, what, &mut yes).await
+}
+
+/// [`wait_until`] with [`PATIENCE`], for looks that borrow what the test itself uses. (Whatever waits like this cannot be
+/// spawned: the compiler does not see that it is `Send`.)
+///
+/// # Errors
+/// When that is over.
+pub async fn until(
+    what: &str,
+    mut check: impl AsyncFnMut() -> Result<bool, Box<dyn Error>>,
+) -> Result<(), Box<dyn Error>> {
+    let mut last = String::from("the first look never returned");
+    let looking = async {
+        loop {
+            match check().await {
+                Ok(true) => return,
+                Ok(false) => last = String::from("the last look said: not yet"),
+                Err(error) => last = format!("the last look failed: {error}"),
+            }
+            tokio::time::sleep(REST).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    Ok(found.map_err(|_| WaitError { what: String::from(what), within: PATIENCE, last })?)
 }

@@ -11,7 +11,8 @@ use crate::requirement::Requirement;
 use crate::route::Route;
 use crate::router::Router;
 use crate::scope;
-use crate::session::{LastRead, Session};
+use crate::session::{Follows, LastRead, Session};
+use crate::topology::Role;
 
 /// The registers that a handle reads and writes: the router's, and its session's.
 ///
@@ -85,9 +86,9 @@ impl<C: Connector> Ledger<C> {
         let level = self.level_at(route.level());
         match (self.session(), self.own_reads(Some(level))) {
             (Some(session), _) if level == Consistency::Session => {
-                session.read_on(route.node(), self.router.now(), route.under());
+                session.read_on(route.node(), self.router.now(), under(route));
             }
-            (None, Some(last_read)) => last_read.note(route.node(), self.router.now(), route.under()),
+            (None, Some(last_read)) => last_read.note(route.node(), self.router.now(), under(route)),
             (Some(_), _) | (None, None) => {}
         }
     }
@@ -136,6 +137,11 @@ impl<C: Connector> Ledger<C> {
             session.note(position, self.router.now());
         }
     }
+}
+
+/// The read that the node provably followed. Of a primary it is taken for granted and not proven: it may be none any more.
+fn under<P>(route: &Route<P>) -> Follows {
+    if route.role() == Role::Primary { Follows::default() } else { route.under() }
 }
 
 impl<C: Connector> fmt::Debug for Ledger<C> {

@@ -209,8 +209,8 @@ fn is_unplaced(topology: &Topology, ask: &Ask<'_>, index: usize) -> bool {
     matches!(ask.verdict(topology, index), Err(Rejection::WriteUnplaced | Rejection::ReadUnplaced))
 }
 
-/// Who can tell that one of these replicas may serve: those that are closest to it, and the primary where a write or a read
-/// has yet to be placed.
+/// Who can tell that one of these replicas may serve: those that are closest to it, the primary where a write or a read
+/// has yet to be placed, and whoever served that read.
 fn worth_asking(
     topology: &Topology,
     request: &Request<'_>,
@@ -219,7 +219,10 @@ fn worth_asking(
     let needed = &request.requirement;
     let unplaced = needed.after.is_some() || needed.seen.is_some();
     let primary = topology.primary_index().ok().filter(|_| unplaced);
-    promising(topology, behind).into_iter().chain(primary)
+    let server = needed.seen.and_then(|seen| seen.node);
+    let server = server.and_then(|id| topology.nodes().iter().position(|node| node.id == id));
+    let asked: NodeSet = promising(topology, behind).into_iter().chain(primary).chain(server).collect();
+    asked.into_iter()
 }
 
 /// Of replicas that are behind, up to two that are worth waiting for: any of those whose data is about as fresh as the

@@ -39,6 +39,7 @@ impl Scene {
             let mut node = Node::new(NodeId::new(number), &format!("n{number}"), "h:1", role);
             node.health = HealthState::Healthy;
             node.applied = Some(at(100));
+            node.ceiling = Some(at(100));
             node.sampled_at = Some(NOW - Duration::from_millis(20));
             node.fresh_as_of = Some(NOW - Duration::from_millis(50));
             node

@@ -7,7 +7,8 @@ use crate::topology::{NodeId, Topology};
 
 impl Session {
     /// Notes a read at level `session` that `node` had served by `at`. `under` is what its own requirement asked for as
-    /// [`seen`](crate::Requirement::seen): that much is proven of the node.
+    /// [`seen`](crate::Requirement::seen), as far as the node was proven to have it: `None` for a primary, of which that is
+    /// taken for granted.
     ///
     /// What the read saw has no position yet. Until one is known ([`Session::catch_up`]), the session's reads stay on this
     /// node, or go to one that covers a later sample. A [`Ledger`](crate::adapter::Ledger) does this by itself.

@@ -4,9 +4,11 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use rr_core::Session;
-use rr_core::config::Unscoped;
+use rr_core::config::{ReadPreference, Unscoped};
+use rr_core::tally::Step;
+use rr_tests::cluster::Boundary;
 
-use crate::support::{Result, boot, config, note, place, pool, until};
+use crate::support::{Result, boot, config, note, patient, place, pool, until};
 
 #[tokio::test]
 async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Result {
@@ -166,4 +168,24 @@ async fn a_function_that_writes_is_noticed_where_nobody_refuses_it() -> Result {
 #[diesel::declare_sql_function]
 extern "SQL" {
     fn touch() -> diesel::sql_types::Bool;
+}
+
+/// The log of an idle primary may end where a page begins: no replica ever gets behind the page's header.
+#[tokio::test]
+async fn a_write_that_ends_with_a_page_holds_no_reader_up() -> Result {
+    let cluster = boot(1).await?;
+    let settings = patient(&cluster).with(|config| config.read_preference = ReadPreference::Replica);
+    let pool = rr_diesel::RoutedPool::start(settings.build()?).await?;
+    for boundary in [Boundary::Page, Boundary::Segment] {
+        let session = Session::new();
+        cluster.primary().commit_at_boundary("INSERT INTO note (text) VALUES ('last')", boundary).await?;
+        // It changes nothing, so that the log still ends there when it is asked.
+        let none = note::table.filter(note::id.lt(0));
+        let conn = &mut pool.handle().with_session(&session);
+        assert_eq!(diesel::update(none).set(note::stars.eq(1)).execute(conn).await?, 0);
+        assert!(session.last_write().is_some());
+        assert!(place(conn).await?.standby, "{boundary:?}");
+    }
+    assert_eq!(pool.router().counted(Step::GaveUp), 0);
+    Ok(())
 }

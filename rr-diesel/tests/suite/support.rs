@@ -1,7 +1,5 @@
 //! Clusters, pools, and the question where a statement ran, answered by the server that ran it.
 
-use std::time::Duration;
-
 use diesel::sql_types::{Bool, Integer};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncConnectionCore, RunQueryDsl};
@@ -9,10 +7,9 @@ use rr_core::Config;
 use rr_core::config::ConfigBuilder;
 use rr_diesel::{RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::{Builder, Cluster, Node};
+pub(crate) use rr_tests::wait::{PATIENCE, until};
 
 pub(crate) type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
-
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 diesel::table! {
     note (id) {
@@ -112,17 +109,6 @@ pub(crate) async fn pool(cluster: &Cluster) -> Result<RoutedPool> {
 /// Statements of clients that run on a server right now, by their text.
 pub(crate) async fn running(node: &Node, pattern: &str) -> Result<i64> {
     Ok(node.running(pattern).await?)
-}
-
-/// Waits for something that borrows the test's own handles.
-pub(crate) async fn until(what: &str, check: impl AsyncFnMut() -> Result<bool>) -> Result {
-    let mut check = check;
-    let looking = async {
-        while !matches!(check().await, Ok(true)) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    Ok(tokio::time::timeout(PATIENCE, looking).await.map_err(|_| format!("waited in vain for {what}"))?)
 }
 
 /// The port that the server itself listens on, behind the network of the harness.

@@ -301,8 +301,7 @@ impl Simulation {
         } += 1;
         happened.covered_reads += u64::from(requirement.covers.is_some() && !as_primary);
         let node = topology.nodes()[index].id;
-        let elsewhere = requirement.seen.is_some_and(|seen| seen.node != Some(node));
-        happened.followed_reads += u64::from(elsewhere && !as_primary);
+        happened.followed_reads += u64::from(requirement.seen.is_some() && !as_primary);
         let excused = self.oracle.excused(node, None, &self.truth).is_some();
         let server = self.member(node).and_then(|member| self.truth.servers.get(member.server));
         let reading = Reading {
@@ -358,7 +357,7 @@ impl Simulation {
             Self::describe(&reading.asking.requirement)
         );
         let lost = self.oracle.read(self.now, &reading, &self.truth, index);
-        let Reading { asking, node, .. } = reading;
+        let Reading { asking, node, as_primary, .. } = reading;
         if lost {
             note!(self, "session {} has lost a write and begins anew", asking.client);
             self.clients[asking.client].renew();
@@ -369,7 +368,8 @@ impl Simulation {
             let client = &mut self.clients[asking.client];
             client.note_seen(content, |a, b| wal.includes(a, b));
             client.unplaced.push((node, incarnation));
-            client.session.served(node, self.now, asking.requirement.seen);
+            let proven = asking.requirement.seen.filter(|_| !as_primary);
+            client.session.served(node, self.now, proven);
         }
         self.rest_after(&asking);
     }

@@ -77,7 +77,7 @@ counters! {
         retried_reads,
         /// Reads that had to see something and were answered by a replica.
         covered_reads,
-        /// Reads that a replica answered after another node, of whose answer no position was known yet.
+        /// Reads that a replica answered while no position was known of what had been read last.
         followed_reads,
         /// Monitor stalls.
         stalls,

@@ -11,6 +11,7 @@ use rr_core::position::{Lsn, PgPosition, Timeline};
 use rr_core::{Config, Outcome, Position, Request, Requirement, Route, RouteReason, Router};
 use rr_tests::cluster::Cluster;
 use rr_tests::plain::{Plain, Pool, config};
+pub(crate) use rr_tests::wait::PATIENCE;
 use rr_tests::wait::wait_until;
 
 mod failing;
@@ -21,9 +22,6 @@ mod positions;
 mod routing;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
-
-/// Long enough for anything that ought to happen on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn start(config: Config) -> Result<Router<Plain>> {
     Ok(Router::builder(Plain).config(config).start().await?)

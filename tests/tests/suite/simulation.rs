@@ -32,7 +32,7 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("promotions in truth", stats.failovers),
         ("promotions by the world", stats.promotions),
         ("reads of replicas that had to have something", happened.covered_reads),
-        ("reads of replicas after a read elsewhere", happened.followed_reads),
+        ("reads of replicas after a read of unknown position", happened.followed_reads),
         ("writes that end with a page", happened.page_ends),
         ("fallbacks", happened.fallback_reads),
         ("retries", happened.retried_reads),

@@ -164,6 +164,12 @@ fn a_read_is_followed_by_whoever_provably_has_what_it_saw() {
     let ahead = || ceiling(1, 200)(ceiling(2, 100)(scene())).with(0, |node| node.applied = Some(at(300)));
     assert_eq!(ahead().chosen(&read(seen(one, 9_970))), [1], "what node 1 may have shown is not on node 2");
     assert_eq!(ahead().chosen(&read(seen(two, 9_970))), [1, 2]);
+    let promoted = scene().with(1, |node| node.sampled_at = Some(Moment::from_millis(9_960)));
+    assert_eq!(
+        promoted.chosen(&read(seen(one, 9_970))),
+        [1],
+        "the primary may know nothing of what it showed"
+    );
     let restarted = |id| scene().with(id, |node| node.steady_since = Moment::from_millis(9_975));
     assert_eq!(restarted(1).chosen(&read(seen(one, 9_970))), [1, 2], "the primary's sample proves it");
     let restarted = restarted(1).with(0, |node| node.applied = Some(at(300)));

@@ -151,16 +151,17 @@ fn is_able(ask: &Ask<'_>, topology: &Topology, node: &Node) -> bool {
 }
 
 /// Whether what was read last is certainly there: the node served it itself and has been up since, or it has all that
-/// the server, or the primary, had at some time after the read.
+/// the server had at some time after the read. Of a server that may have begun anew, the primary is asked instead.
 fn has_seen(topology: &Topology, node: &Node, seen: Seen) -> bool {
-    let server = seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
+    let steady = |server: &&Node| server.steady_since <= seen.at;
     let later = |of: &&Node| of.sampled_at.is_some_and(|at| at >= seen.at);
     let has = |position: Option<&Position>| {
         position.is_some_and(|position| node.applied.as_ref().is_some_and(|own| own.covers(position)))
     };
-    server.is_some_and(|server| server.id == node.id)
-        || server.filter(later).is_some_and(|server| has(server.ceiling.as_ref()))
-        || topology.primary().ok().filter(later).is_some_and(|primary| has(primary.applied.as_ref()))
+    match seen.node.and_then(|id| topology.node(id)).filter(steady) {
+        Some(server) => server.id == node.id || (later(&server) && has(server.ceiling.as_ref())),
+        None => topology.primary().ok().filter(later).is_some_and(|primary| has(primary.applied.as_ref())),
+    }
 }
 
 /// Region by region, of each the first priority, until the rule has enough.

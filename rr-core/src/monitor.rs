@@ -21,12 +21,14 @@ use crate::config::{Config, NodeConfig};
 use crate::connector::{Connector, Target};
 use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::snapshot::{Common, Member, Snapshot};
 use crate::tally::Tally;
 use crate::time::Clock;
 use crate::topology::{Epoch, NodeId, Role, Topology};
+use crate::trail::Trail;
 use crate::world::{Effect, Event, NodeSpec, Notice, World};
 
 mod circle;
@@ -55,6 +57,9 @@ pub(crate) struct Shared<C: Connector> {
     /// Counts publications; whoever waits for a position waits for it to change.
     pub(crate) published: watch::Sender<u64>,
     pub(crate) notices: broadcast::Sender<Notice>,
+    pub(crate) journal: Journal,
+    /// Where the last statements went, while somebody watches.
+    pub(crate) trail: Trail,
     /// What this process wrote, in whatever session.
     pub(crate) own: Session,
     pub(crate) tally: Tally,
@@ -137,6 +142,8 @@ impl<C: Connector> Worker<C> {
             snapshot: ArcSwap::from_pointee(Snapshot::new(topology, Vec::new())),
             published: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
+            journal: Journal::default(),
+            trail: Trail::default(),
             tally: Tally::default(),
             circle: Circle::join(&config.primary.url, &own),
             own,
@@ -218,6 +225,7 @@ impl<C: Connector> Worker<C> {
             tracing::info!(target: "rr", "{notice}");
         }
         self.shared.metrics.notice(&notice);
+        self.shared.journal.enter(self.shared.clock.now(), notice.clone());
         // Nobody has to listen.
         drop(self.shared.notices.send(notice));
     }

@@ -3,7 +3,7 @@
 .NOTPARALLEL:
 
 # The package that `make demo` runs.
-DEMO  := rr-demo
+DEMO  := rr-axum-diesel -- --instances 2
 # How many seeds `make sim` runs.
 SEEDS ?= 100000
 

@@ -112,7 +112,8 @@ async fn run<T: Trial>(trial: T, count: u32, level: Consistency) -> Result<Repor
     Ok(report)
 }
 
-fn ms(time: Duration) -> f64 {
+/// Milliseconds.
+pub(crate) fn ms(time: Duration) -> f64 {
     // To a hundredth: more would be noise.
     (time.as_secs_f64() * 100_000.0).round() / 100.0
 }

@@ -12,6 +12,9 @@ use crate::BoxError;
 /// Where an instance listens. It also tells a process that it is one.
 pub(crate) const LISTEN: &str = "EXAMPLE_LISTEN";
 
+/// Which of the instances it is, counted from 1.
+pub(crate) const NUMBER: &str = "EXAMPLE_NUMBER";
+
 /// What an instance says before its address, in a line of its own, when it can be used.
 pub(crate) const LISTENING: &str = "listening on ";
 

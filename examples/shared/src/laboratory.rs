@@ -11,8 +11,9 @@
 //! | `POST /nodes/{name}/start` | brings it back |
 //! | `POST /nodes/{name}/heal` | undoes all that is done to a server |
 //! | `POST /heal` | undoes all that is done to any |
+//! | `GET /instances` | nothing; says where the instances are: `{ "instances": [ { "number": 1, "url": "…" }, … ] }` |
 //!
-//! Each answers with what is done to the servers now:
+//! Each of the others answers with what is done to the servers now:
 //!
 //! ```json
 //! { "nodes": [ { "name": "replica-1", "role": "replica", "running": true, "paused": false,
@@ -24,7 +25,7 @@
 //!
 //! Whoever asks must know the key, which only instances are told: a web page can reach this port, but not know that.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Json;
@@ -50,6 +51,20 @@ const LONGEST_NETWORK_DELAY: u64 = 10_000;
 pub(crate) struct Laboratory {
     url: String,
     key: String,
+    instances: Arc<OnceLock<Vec<Place>>>,
+}
+
+/// Where an instance is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) number: u16,
+    pub(crate) url: String,
+}
+
+/// Where the instances are.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Places {
+    pub(crate) instances: Vec<Place>,
 }
 
 /// What is done to a server.
@@ -65,6 +80,7 @@ struct Bench {
     cluster: Arc<Cluster>,
     /// In the order of the cluster's servers. Held while something is done.
     done: Arc<Mutex<Vec<Done>>>,
+    instances: Arc<OnceLock<Vec<Place>>>,
 }
 
 #[derive(Serialize)]
@@ -112,9 +128,15 @@ impl Laboratory {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         let done = Arc::new(Mutex::new(vec![Done::default(); cluster.nodes().len()]));
-        let application = routes(Bench { cluster, done }, key.clone());
+        let instances = Arc::new(OnceLock::new());
+        let application = routes(Bench { cluster, done, instances: Arc::clone(&instances) }, key.clone());
         tokio::spawn(async move { axum::serve(listener, application).await });
-        Ok(Self { url, key })
+        Ok(Self { url, key, instances })
+    }
+
+    /// Tells where the instances are, once they are somewhere.
+    pub(crate) fn has(&self, instances: impl Iterator<Item = Place>) {
+        self.instances.get_or_init(|| instances.collect());
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -137,6 +159,7 @@ fn routes(bench: Bench, key: String) -> axum::Router {
         .route("/nodes/{name}/network", post(network))
         .route("/nodes/{name}/{action}", post(act))
         .route("/heal", post(heal_all))
+        .route("/instances", get(instances))
         .fallback(async || Refused::Unknown)
         .with_state(bench)
         .layer(middleware::from_fn(knows_the_key))
@@ -144,6 +167,10 @@ fn routes(bench: Bench, key: String) -> axum::Router {
 
 async fn list(State(bench): State<Bench>) -> Answer {
     Ok(bench.list(&bench.done.lock().await))
+}
+
+async fn instances(State(bench): State<Bench>) -> Json<Places> {
+    Json(Places { instances: bench.instances.get().cloned().unwrap_or_default() })
 }
 
 async fn delay(

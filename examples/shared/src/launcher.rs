@@ -12,8 +12,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::BoxError;
 use crate::command_line::Arguments;
-use crate::instance::{LISTEN, LISTENING};
-use crate::laboratory::Laboratory;
+use crate::instance::{LISTEN, LISTENING, NUMBER};
+use crate::laboratory::{Laboratory, Place};
 use crate::passing;
 
 const PRIMARY_URL: &str = "RR_PRIMARY_URL";
@@ -54,8 +54,11 @@ pub(crate) async fn launch(about: &'static str) -> Result<(), BoxError> {
     } else {
         None
     };
-    if let Some(cluster) = &cluster {
-        let laboratory = Laboratory::start(Arc::clone(cluster), key()?).await?;
+    let laboratory = match &cluster {
+        Some(cluster) => Some(Laboratory::start(Arc::clone(cluster), key()?).await?),
+        None => None,
+    };
+    if let Some(laboratory) = &laboratory {
         environment.push((passing::LABORATORY, laboratory.url().to_owned()));
         environment.push((passing::LABORATORY_KEY, laboratory.key().to_owned()));
     }
@@ -63,6 +66,10 @@ pub(crate) async fn launch(about: &'static str) -> Result<(), BoxError> {
         instances = start_all(&arguments, &environment) => instances?,
         () = &mut stop => return Ok(()),
     };
+    if let Some(laboratory) = &laboratory {
+        let place = |instance: &Instance| Place { number: instance.number, url: instance.url.clone() };
+        laboratory.has(instances.iter().map(place));
+    }
     announce(about, &instances, cluster.as_deref())?;
     tokio::select! {
         ended = first_end(&mut instances) => return Err(ended),
@@ -105,7 +112,7 @@ async fn start_all(
     for index in 0..arguments.instances {
         let port = arguments.port_of(index).ok_or("there are not that many ports; try a lower --port")?;
         let listen = std::net::SocketAddr::new(arguments.bind, port).to_string();
-        starting.push((index + 1, spawn(&listen, environment)?));
+        starting.push((index + 1, spawn(index + 1, &listen, environment)?));
     }
     let mut instances = Vec::new();
     for (number, (mut process, mut said)) in starting {
@@ -120,6 +127,7 @@ async fn start_all(
 }
 
 fn spawn(
+    number: u16,
     listen: &str,
     environment: &[(&'static str, String)],
 ) -> Result<(Child, Lines<BufReader<ChildStdout>>), BoxError> {
@@ -129,6 +137,7 @@ fn spawn(
     }
     let given = environment.iter().filter(|(name, _)| *name != KEYS || std::env::var_os(KEYS).is_none());
     command.envs(given.map(|(name, value)| (*name, value))).env(LISTEN, listen);
+    command.env(NUMBER, number.to_string());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn()?;
     let said = process.stdout.take().ok_or("no standard output")?;

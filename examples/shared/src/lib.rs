@@ -9,6 +9,7 @@
 mod burst;
 mod client;
 mod command_line;
+mod elsewhere;
 mod instance;
 mod laboratory;
 mod launcher;

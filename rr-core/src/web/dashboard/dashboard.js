@@ -88,7 +88,7 @@ function tiles(frame, recent) {
   const serving = frame.nodes.filter((node) => node.role !== "primary" && node.healthy && node.lag_seconds != null);
   const oldest = serving.reduce((one, other) => (one && one.lag_seconds >= other.lag_seconds ? one : other), null);
   put($("t-age"), oldest ? seconds(oldest.lag_seconds) : "–");
-  put($("t-age-of"), oldest ? `at most, on ${oldest.name}` : "no replica serves");
+  put($("t-age-of"), oldest ? `at most, ${oldest.name}` : "no replica serves");
 }
 
 // Never rounded up to all of them.

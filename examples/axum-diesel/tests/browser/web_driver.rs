@@ -111,6 +111,13 @@ impl Browser {
         self.post(&format!("/element/{element}/value"), json!({ "text": text })).await.map(drop)
     }
 
+    /// Presses the Tab key.
+    pub(crate) async fn tab(&self) -> Result {
+        let strokes = ["keyDown", "keyUp"].map(|stroke| json!({ "type": stroke, "value": "\u{e004}" }));
+        let keys = json!({ "type": "key", "id": "keyboard", "actions": strokes });
+        self.post("/actions", json!({ "actions": [keys] })).await.map(drop)
+    }
+
     async fn find(&self, selector: &str) -> Result<String> {
         let found = self.post("/element", json!({ "using": "css selector", "value": selector })).await?;
         Ok(found[ELEMENT].as_str().ok_or("an element")?.to_owned())

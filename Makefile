@@ -16,7 +16,7 @@ demo: setup ## boot a primary and two replicas and run the example; Ctrl-C remov
 	cargo run -p $(DEMO)
 
 .PHONY: test
-test: setup setup-libpq ## install what the tests need and run all of them
+test: setup setup-libpq setup-browser ## install what the tests need and run all of them
 	@scripts/test.sh
 
 .PHONY: lint
@@ -56,10 +56,12 @@ bench-route: ## measure a routing decision
 bench-classify: ## measure the classification of SQL text
 	cargo run --release -p rr-bench -- classify
 
-.PHONY: setup setup-libpq setup-lints
+.PHONY: setup setup-libpq setup-browser setup-lints
 setup: ## install PostgreSQL's server programs if they are absent (demo and test do this)
 	@scripts/setup.sh rust postgres
 setup-libpq:
 	@scripts/setup.sh rust libpq
+setup-browser:
+	@scripts/setup.sh rust browser
 setup-lints:
 	@scripts/setup.sh rust lints

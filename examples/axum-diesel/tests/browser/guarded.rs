@@ -1,16 +1,17 @@
 //! Processes that end with the test, however it ends.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
 /// What ends a process.
 #[derive(Clone, Copy)]
-pub(crate) enum Ending {
+pub(crate) enum Ending<'a> {
     /// It ends itself when it is asked to, and cleans up behind itself.
     Asked,
-    /// It is killed, with all that it has started.
-    Killed,
+    /// It is killed, with all that it has started, and this folder of its is removed.
+    Killed(&'a Path),
 }
 
 /// A process that ends when this is dropped, when the test panics, and when the test is killed: a shell waits for the end
@@ -22,16 +23,17 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     /// Starts it in a process group of its own, so that what it starts can be found.
-    pub(crate) fn start(mut command: Command, ending: Ending) -> std::io::Result<Self> {
+    pub(crate) fn start(mut command: Command, ending: Ending<'_>) -> std::io::Result<Self> {
         let process = command.process_group(0).stdin(Stdio::null()).spawn()?;
         let pid = process.id().unwrap_or_default();
-        let (signal, target) = match ending {
-            Ending::Asked => ("TERM", pid.to_string()),
-            Ending::Killed => ("KILL", format!("-{pid}")),
+        let (signal, target, folder) = match ending {
+            Ending::Asked => ("TERM", pid.to_string(), Path::new("")),
+            Ending::Killed(folder) => ("KILL", format!("-{pid}"), folder),
         };
-        let script = "trap '' HUP INT TERM; read -r _; kill -s \"$1\" -- \"$2\"; exit 0";
+        let script = "trap '' HUP INT TERM; read -r _; kill -s \"$1\" -- \"$2\"; \
+                      [ -z \"$3\" ] || for _ in 1 2 3 4 5; do rm -rf -- \"$3\" && break; done; exit 0";
         let mut guardian = std::process::Command::new("/bin/sh");
-        guardian.args(["-c", script, "guardian", signal, &target]);
+        guardian.args(["-c", script, "guardian", signal, &target]).arg(folder);
         std::os::unix::process::CommandExt::process_group(&mut guardian, 0);
         let guardian = guardian.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         Ok(Self { process, guardian })

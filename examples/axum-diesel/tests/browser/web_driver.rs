@@ -50,7 +50,7 @@ impl Browser {
         let profile = tempfile::Builder::new().prefix("rr-browser-").tempdir()?;
         let mut command = Command::new(driver);
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = Guarded::start(command, Ending::Killed)?;
+        let mut driver = Guarded::start(command, Ending::Killed(profile.path()))?;
         let mut said = BufReader::new(driver.stdout().ok_or("no standard output")?).lines();
         let port = async {
             while let Some(line) = said.next_line().await? {

@@ -21,12 +21,14 @@ pub mod dashboard;
 mod health;
 mod layer;
 mod level;
+mod rejection;
 
 pub use cookies::CookieSettings;
 pub use dashboard::{Dashboard, Panel, dashboard};
 pub use health::{HealthPolicy, health_routes};
 pub use layer::{SessionLayer, SessionService};
 pub use level::{ConsistencyLayer, ConsistencyService};
+pub use rejection::Rejection;
 
 /// The header that a token travels in, where headers are used.
 pub const HEADER: &str = "rr-session";

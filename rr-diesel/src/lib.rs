@@ -16,6 +16,8 @@ mod connection;
 mod connector;
 mod error;
 mod establish;
+#[cfg(feature = "axum")]
+pub mod extract;
 mod hint;
 mod hold;
 mod instrument;

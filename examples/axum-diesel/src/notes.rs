@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -11,6 +11,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use rr_core::Consistency;
 use rr_core::web::ConsistencyLayer;
+use rr_diesel::extract::ReadOnly;
 use rr_diesel::{RoutedPgConnection, RoutedPool};
 use rr_example::Login;
 use serde::{Deserialize, Serialize};
@@ -68,8 +69,8 @@ struct Filter {
 }
 
 /// The newest notes, perhaps only those with a tag.
-async fn list(State(pool): State<RoutedPool>, Query(filter): Query<Filter>) -> Result<Json<Vec<NoteJson>>> {
-    let conn = &mut pool.handle();
+async fn list(ReadOnly(mut conn): ReadOnly, Query(filter): Query<Filter>) -> Result<Json<Vec<NoteJson>>> {
+    let conn = &mut conn;
     let mut query =
         notes::table.inner_join(users::table).select((Note::as_select(), users::name)).into_boxed();
     if let Some(tag) = filter.tag {
@@ -82,8 +83,8 @@ async fn list(State(pool): State<RoutedPool>, Query(filter): Query<Filter>) -> R
 }
 
 /// What a user has written, for others.
-async fn of_user(State(pool): State<RoutedPool>, Path(name): Path<String>) -> Result<Json<Vec<NoteJson>>> {
-    let conn = &mut pool.handle();
+async fn of_user(ReadOnly(mut conn): ReadOnly, Path(name): Path<String>) -> Result<Json<Vec<NoteJson>>> {
+    let conn = &mut conn;
     let found = notes::table
         .inner_join(users::table)
         .filter(users::name.eq(name))
@@ -100,19 +101,18 @@ struct Count {
     notes: i64,
 }
 
-async fn count(State(pool): State<RoutedPool>) -> Result<Json<Count>> {
-    let notes = notes::table.count().get_result(&mut pool.handle()).await?;
+async fn count(ReadOnly(mut conn): ReadOnly) -> Result<Json<Count>> {
+    let notes = notes::table.count().get_result(&mut conn).await?;
     Ok(Json(Count { notes }))
 }
 
 /// Makes a note, for which its author gets a point.
 async fn create(
-    State(pool): State<RoutedPool>,
+    mut conn: RoutedPgConnection,
     login: Login,
     Json(input): Json<NoteInput>,
 ) -> Result<impl IntoResponse> {
-    let id = pool
-        .handle()
+    let id = conn
         .transaction(async |conn| {
             let author: i32 = diesel::update(users::table.filter(users::name.eq(login.name())))
                 .set(users::balance.eq(users::balance + 1))
@@ -127,28 +127,28 @@ async fn create(
             Ok::<i32, Error>(id)
         })
         .await?;
-    Ok((StatusCode::CREATED, Json(find(&mut pool.handle(), id).await?)))
+    Ok((StatusCode::CREATED, Json(find(&mut conn, id).await?)))
 }
 
-async fn show(State(pool): State<RoutedPool>, Path(id): Path<i32>) -> Result<Json<NoteJson>> {
-    Ok(Json(find(&mut pool.handle(), id).await?))
+async fn show(ReadOnly(mut conn): ReadOnly, Path(id): Path<i32>) -> Result<Json<NoteJson>> {
+    Ok(Json(find(&mut conn, id).await?))
 }
 
 /// Shows a note and counts that: a `GET` that writes.
-async fn view(State(pool): State<RoutedPool>, Path(id): Path<i32>) -> Result<Json<NoteJson>> {
-    let conn = &mut pool.handle();
+async fn view(mut conn: RoutedPgConnection, Path(id): Path<i32>) -> Result<Json<NoteJson>> {
+    let conn = &mut conn;
     diesel::update(notes::table.find(id)).set(notes::views.eq(notes::views + 1)).execute(conn).await?;
     Ok(Json(find(conn, id).await?))
 }
 
 /// Changes a note of the user's own.
 async fn edit(
-    State(pool): State<RoutedPool>,
+    mut conn: RoutedPgConnection,
     login: Login,
     Path(id): Path<i32>,
     Json(input): Json<NoteInput>,
 ) -> Result<Json<NoteJson>> {
-    let conn = &mut pool.handle();
+    let conn = &mut conn;
     conn.transaction(async |conn| {
         let author = users::table.filter(users::name.eq(login.name())).select(users::id).single_value();
         let own = notes::table.filter(notes::id.eq(id)).filter(notes::author_id.nullable().eq(author));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use diesel::dsl::{count_star, sum};
@@ -11,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use rr_core::Consistency;
 use rr_core::web::ConsistencyLayer;
 use rr_diesel::RoutedPool;
+use rr_diesel::extract::ReadOnly;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -29,13 +29,13 @@ struct Author {
 }
 
 /// Who has written how much, and how often that was looked at.
-async fn report(State(pool): State<RoutedPool>) -> Result<Json<Vec<Author>>> {
+async fn report(ReadOnly(mut conn): ReadOnly) -> Result<Json<Vec<Author>>> {
     let authors = notes::table
         .inner_join(users::table)
         .group_by(users::name)
         .select((users::name, count_star(), sum(notes::views)))
         .order((count_star().desc(), users::name))
-        .load(&mut pool.handle())
+        .load(&mut conn)
         .await?;
     Ok(Json(authors))
 }

@@ -1,6 +1,5 @@
 //! Users: they log in by name and have a balance.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -9,7 +8,8 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use rr_core::Consistency;
 use rr_core::web::ConsistencyLayer;
-use rr_diesel::RoutedPool;
+use rr_diesel::extract::ReadOnly;
+use rr_diesel::{RoutedPgConnection, RoutedPool};
 use rr_example::Login;
 use serde::{Deserialize, Serialize};
 
@@ -31,13 +31,13 @@ struct Credentials {
 
 /// Logs a user in, who is made when this is the first time.
 async fn login(
-    State(pool): State<RoutedPool>,
+    mut conn: RoutedPgConnection,
     Json(credentials): Json<Credentials>,
 ) -> Result<impl IntoResponse> {
     let login = Login::new(&credentials.name);
     let login = login.ok_or(Error::Invalid("a name is 1 to 40 letters, digits, `-` or `_`"))?;
     let new = diesel::insert_into(users::table).values(users::name.eq(login.name())).on_conflict_do_nothing();
-    new.execute(&mut pool.handle()).await?;
+    new.execute(&mut conn).await?;
     Ok((StatusCode::NO_CONTENT, login.cookie()))
 }
 
@@ -51,7 +51,7 @@ struct Balance {
     balance: i32,
 }
 
-async fn balance(State(pool): State<RoutedPool>, login: Login) -> Result<Json<Balance>> {
+async fn balance(ReadOnly(mut conn): ReadOnly, login: Login) -> Result<Json<Balance>> {
     let own = users::table.filter(users::name.eq(login.name())).select((users::name, users::balance));
-    Ok(Json(own.first(&mut pool.handle()).await?))
+    Ok(Json(own.first(&mut conn).await?))
 }

@@ -162,3 +162,19 @@ async fn a_function_that_writes_is_noticed_where_nobody_refuses_it() -> Result {
 extern "SQL" {
     fn touch() -> diesel::sql_types::Bool;
 }
+
+#[tokio::test]
+async fn a_write_that_was_meant_for_a_replica_counts_where_the_primary_ran_it() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    let session = Session::new();
+    let conn = &mut pool.handle().with_session(&session);
+    cluster.replica(1)?.pause_replay().await?;
+    let insert = || diesel::insert_into(note::table).values(note::text.eq("x"));
+    insert().execute(conn).await?;
+    let first = session.last_write();
+    // The replica lacks what the session has written, so that the primary serves.
+    insert().execute(conn.use_replica()).await?;
+    assert_ne!(session.last_write(), first, "the session knows of its write");
+    Ok(())
+}

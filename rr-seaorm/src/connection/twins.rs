@@ -120,6 +120,9 @@ impl Deref for RoutedConnection {
     fn deref(&self) -> &DatabaseConnection {
         static NONE: std::sync::LazyLock<DatabaseConnection> =
             std::sync::LazyLock::new(DatabaseConnection::default);
+        if self.reads_only() {
+            return &NONE;
+        }
         // A router that has started has opened the pool of its primary.
         self.connector().steady().map_or_else(|| &*NONE, |steady| steady.lend())
     }

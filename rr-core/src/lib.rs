@@ -104,7 +104,7 @@
 //!
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
 //!
-//! `axum`: the module `web`, sessions in cookies and headers, and health routes.
+//! `axum`: the module `web`, sessions in cookies and headers, health routes, and a live page.
 
 pub mod adapter;
 pub mod balance;

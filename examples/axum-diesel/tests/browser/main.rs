@@ -3,6 +3,8 @@
 //!
 //! Pictures of it are kept in `target/screenshots`.
 
+#![expect(clippy::print_stdout, reason = "says where it has left its pictures")]
+
 mod example;
 mod guarded;
 mod web_driver;

@@ -107,9 +107,8 @@ impl Page {
     }
 
     async fn picture(&self, name: &str, width: u32, colours: &str) -> Result {
-        let settled = "document.getAnimations().every((one) => one.effect.getTiming().iterations === Infinity \
-                       || one.playState === 'finished')";
-        self.until("what moves in to be in place", settled).await?;
+        let settled = "document.querySelector('#strip').getAnimations({ subtree: true }).length === 0";
+        self.until("the cells to be in place", settled).await?;
         let file = self.pictures.join(format!("axum-diesel-{name}-{width}-{colours}.png"));
         self.browser.picture(&file, width, colours).await?;
         let too_wide = "return document.documentElement.scrollWidth - innerWidth";
@@ -172,7 +171,7 @@ async fn what_is_done_to_servers_is_seen_on_the_page() -> Result {
     page.until("what is done", "document.querySelector('[data-server=replica-1]').dataset.state === 'warn'")
         .await?;
     let slow = "[...document.querySelectorAll('.node[data-node=replica-1] dt')].find((dt) => \
-                dt.textContent === 'Response').nextSibling.textContent.match(/^[0-9]{2,} ms|^[0-9]+[.][0-9] s/)";
+                dt.textContent === 'Response').nextSibling.textContent.match(/^([5-9][0-9]|[0-9]{3,}) ms|^[0-9]+[.][0-9] s/)";
     page.until("slow answers", slow).await?;
     page.burst().await?;
     page.browser.press("#heal-all").await?;

@@ -125,8 +125,12 @@ impl Browser {
 
     /// How large the window is, and which colours the system prefers.
     pub(crate) async fn view(&self, width: u32, height: u32, colours: &str) -> Result {
+        self.view_scaled(width, height, 1, colours).await
+    }
+
+    async fn view_scaled(&self, width: u32, height: u32, scale: u8, colours: &str) -> Result {
         let metrics =
-            json!({ "width": width, "height": height, "deviceScaleFactor": 2, "mobile": width < 500 });
+            json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 500 });
         self.tool("Emulation.setDeviceMetricsOverride", metrics).await?;
         let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": colours }] });
         self.tool("Emulation.setEmulatedMedia", feature).await.map(drop)
@@ -142,7 +146,8 @@ impl Browser {
     pub(crate) async fn picture(&self, file: &Path, width: u32, colours: &str) -> Result {
         self.view(width, 900, colours).await?;
         let height = self.run("return document.documentElement.scrollHeight").await?;
-        self.view(width, u32::try_from(height.as_u64().ok_or("a height")?)?, colours).await?;
+        let height = u32::try_from(height.as_u64().ok_or("a height")?)?;
+        self.view_scaled(width, height, 2, colours).await?;
         // What has a new size is drawn with the picture of the screen after the next.
         let drawn = "requestAnimationFrame(() => requestAnimationFrame(() => arguments[0]()))";
         self.post("/execute/async", json!({ "script": drawn, "args": [] })).await?;

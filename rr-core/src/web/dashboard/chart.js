@@ -37,6 +37,10 @@ export class Chart {
     this.context = this.canvas.getContext("2d");
 
     new ResizeObserver(() => this.fit()).observe(this.plot);
+    this.inSight = true;
+    new IntersectionObserver(([entry]) => {
+      this.inSight = entry.isIntersecting;
+    }).observe(this.plot);
     this.canvas.addEventListener("pointermove", (event) => this.point(event.offsetX));
     this.canvas.addEventListener("pointerleave", () => this.leave());
     this.canvas.addEventListener("blur", () => this.leave());
@@ -139,7 +143,7 @@ export class Chart {
       if (shown) for (const { at, value } of points) if (value > most && at > now - WINDOW) most = value;
     }
     const goal = this.ceiling(most * 1.08);
-    this.top = still.matches || !this.lastDraw ? goal : this.top + (goal - this.top) * 0.14;
+    this.top = still.matches || !this.lastDraw ? goal : this.top + (goal - this.top) * 0.25;
     this.lastDraw = now;
     const x = (at) => right - ((now - at) / WINDOW) * (right - left);
     const y = (value) => bottom - (value / this.top) * (bottom - PAD.top);
@@ -278,10 +282,14 @@ function nearest(points, at) {
   return best;
 }
 
-// Draws all charts with every picture of the screen, while the page is in sight.
+// Draws the charts that are in sight, thirty times a second: more is not seen on lines that move this slowly.
 export function animate(charts) {
-  const next = () => {
-    if (!still.matches) charts.forEach((chart) => chart.draw());
+  let drawn = 0;
+  const next = (now) => {
+    if (!still.matches && now - drawn > 30) {
+      drawn = now;
+      charts.forEach((chart) => chart.inSight && chart.draw());
+    }
     requestAnimationFrame(next);
   };
   requestAnimationFrame(next);

@@ -34,7 +34,7 @@
 //! # fn told<T>(result: Result<T, DbErr>) -> Result<T, String> { result.map_err(|error| error.to_string()) }
 //! // On the primary.
 //! async fn create(db: RoutedConnection) -> Result<String, String> {
-//!     let new = user::ActiveModel::default();
+//!     let new = user::ActiveModel { ..Default::default() };
 //!     Ok(told(new.insert(&db).await)?.id.to_string())
 //! }
 //!

@@ -243,6 +243,7 @@ impl<C: Connector> Router<C> {
     }
 
     /// The node that the request's session stays on, if it is among these.
+    #[inline]
     fn sticky(&self, topology: &Topology, request: &Request<'_>, set: NodeSet) -> Option<usize> {
         let within = self.inner.shared.config.session.affinity?;
         let node = request.session.as_ref()?.sticks_to(within, self.now())?;
@@ -328,6 +329,7 @@ impl<C: Connector> Router<C> {
 }
 
 /// Why replicas serve. A set that was chosen for a group is either all of the group or all of the others.
+#[inline]
 fn replica_reason(topology: &Topology, ask: &Ask<'_>, set: NodeSet) -> RouteReason {
     if ask.preference == ReadPreference::Nearest {
         return RouteReason::Nearest;

@@ -372,6 +372,7 @@ const fn among(set: NodeSet) -> Selected {
 ///
 /// Within a tier the first priority with any node serves. Whether the next tier is used as well is the spill
 /// rule's business.
+#[inline]
 fn nearest(topology: &Topology, willing: NodeSet) -> NodeSet {
     let ranks = topology.ranks();
     if ranks.len() <= 1 && topology.spill() != Spill::Never {

@@ -139,6 +139,7 @@ impl Session {
     }
 
     /// Whether [only the primary will do](Session::demand_primary).
+    #[inline]
     #[must_use]
     pub fn demands_primary(&self) -> bool {
         self.registers.primary.load(Ordering::Acquire)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, Spill};
-use crate::position::Position;
+use crate::position::{PgPosition, Position};
 use crate::select::Rejection;
 use crate::time::Moment;
 
@@ -99,6 +99,8 @@ pub struct Topology {
     ranks: Box<[Rank]>,
     /// Before this moment no replica in the rotation exceeds its own staleness limit.
     fresh_until: Moment,
+    /// The least that each replica in the rotation has applied, as one word; 0 where no word says it.
+    common_head: u64,
     /// What selection looks at first, a few words per node instead of a few cache lines.
     hot: Box<[Hot]>,
 }
@@ -161,6 +163,7 @@ impl Topology {
             general: NodeSet::EMPTY,
             ranks: Box::default(),
             fresh_until: Moment::MAX,
+            common_head: 0,
             hot: Box::default(),
         };
         topology.panicking = topology.is_panicking();
@@ -175,8 +178,12 @@ impl Topology {
         }
         topology.ranks = topology.ranked();
         topology.hot = topology.nodes.iter().map(Hot::of).collect();
-        let serving = topology.serving.iter().map(|index| topology.hot[index].fresh_until);
-        topology.fresh_until = serving.min().unwrap_or(Moment::MAX);
+        let serving = || topology.serving.iter().map(|index| topology.hot[index]);
+        topology.fresh_until = serving().map(|hot| hot.fresh_until).min().unwrap_or(Moment::MAX);
+        let (least, most) = (serving().map(|hot| hot.head).min(), serving().map(|hot| hot.head).max());
+        let on_one_timeline =
+            least.zip(most).filter(|&(least, most)| PgPosition::on_one_timeline(least, most));
+        topology.common_head = on_one_timeline.map_or(0, |(least, _)| least);
         topology
     }
 
@@ -289,6 +296,12 @@ impl Topology {
     #[inline]
     pub(crate) const fn fresh_until(&self) -> Moment {
         self.fresh_until
+    }
+
+    /// Whatever this word covers, each replica in the rotation has.
+    #[inline]
+    pub(crate) const fn common_head(&self) -> u64 {
+        self.common_head
     }
 
     pub(crate) fn group(&self, name: &str) -> Option<(usize, &Group)> {

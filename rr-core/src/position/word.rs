@@ -13,6 +13,7 @@ const LARGEST_TIMELINE: u32 = (1 << (64 - LSN_BITS)) - 2;
 
 impl PgPosition {
     /// The head in one word; never 0 and never `u64::MAX`.
+    #[inline]
     pub(crate) fn head_word(&self) -> Option<u64> {
         let (timeline, lsn) = self.head();
         let fits = timeline.get() <= LARGEST_TIMELINE && lsn.as_u64() < 1 << LSN_BITS;
@@ -20,6 +21,7 @@ impl PgPosition {
     }
 
     /// The position whose head this is, and nothing else; `None` for 0.
+    #[inline]
     pub(crate) fn from_word(word: u64) -> Option<Self> {
         let timeline = Timeline::new(u32::try_from(word >> LSN_BITS).ok()?)?;
         Some(Self::new(timeline, Lsn::from_u64(word & ((1 << LSN_BITS) - 1))))

@@ -31,10 +31,17 @@ impl Glance {
         }
     }
 
+    /// Those among `set`, which are in the rotation, that need no other look.
     #[inline]
     pub(super) fn accepted(self, topology: &Topology, set: NodeSet, now: Moment) -> NodeSet {
-        set.retain(topology.hot(), |hot| {
-            (hot.head >= self.from) & (hot.head < self.to) & (now < hot.fresh_until)
-        })
+        if self.is_met_by(topology.common_head()) && now < topology.fresh_until() {
+            return set;
+        }
+        set.retain(topology.hot(), |hot| self.is_met_by(hot.head) & (now < hot.fresh_until))
+    }
+
+    #[inline]
+    const fn is_met_by(self, head: u64) -> bool {
+        (head >= self.from) & (head < self.to)
     }
 }

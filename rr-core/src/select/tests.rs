@@ -7,6 +7,7 @@ use crate::position::{Lsn, PgPosition, Position, Timeline};
 use crate::session::Session;
 use crate::topology::{Epoch, Group, HealthState, NoPrimary, Node, Role, Rules};
 
+mod glances;
 mod refusals;
 mod rules;
 

@@ -99,16 +99,16 @@ impl Register {
     pub(super) fn demand(&self, requirement: &mut Requirement) {
         match self.word.load(Ordering::Acquire) {
             EMPTY => {}
-            ELSEWHERE => {
-                if let Some(position) = self.rest.load().as_ref() {
-                    requirement.add_covers(position);
-                }
-            }
-            word => match (unpack(word), &requirement.covers) {
-                (Some(position), None) => requirement.covers = Some(position),
-                (Some(position), Some(_)) => requirement.add_covers(&position),
-                (None, _) => {}
-            },
+            word if word != ELSEWHERE && requirement.covers.is_none() => requirement.covers = unpack(word),
+            _ => self.demand_more(requirement),
+        }
+    }
+
+    /// Beside another position, or by one that has no word.
+    #[inline(never)]
+    fn demand_more(&self, requirement: &mut Requirement) {
+        if let Some(position) = self.get() {
+            requirement.add_covers(&position);
         }
     }
 
@@ -126,6 +126,7 @@ fn pack(position: &Position) -> Option<u64> {
     if position.is_single() { position.head_word() } else { None }
 }
 
+#[inline]
 fn unpack(word: u64) -> Option<Position> {
     PgPosition::from_word(word).map(Position::Postgres)
 }

@@ -81,7 +81,7 @@ pub struct Primary(pub RoutedConnection);
 
 impl<S> FromRequestParts<S> for RoutedConnection
 where
-    RoutedConnection: FromRef<S>,
+    Self: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;

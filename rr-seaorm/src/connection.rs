@@ -112,7 +112,7 @@ impl RoutedConnection {
     /// is sent. Its transactions are `READ ONLY`, and run where a read would.
     ///
     /// What only the server can know to be a write, such as a function of your own that writes, the server refuses. As a
-    /// plain `&DatabaseConnection` it is one that is not connected, because nobody could refuse there.
+    /// plain `&DatabaseConnection` it is one that is closed, because nobody could refuse there.
     #[must_use]
     pub fn read_only(&self) -> Self {
         let mut handle = self.clone();

@@ -34,7 +34,7 @@
 //! # fn told<T>(result: Result<T, DbErr>) -> Result<T, String> { result.map_err(|error| error.to_string()) }
 //! // On the primary.
 //! async fn create(db: RoutedConnection) -> Result<String, String> {
-//!     let new = user::ActiveModel::default();
+//!     let new = user::ActiveModel { ..Default::default() };
 //!     Ok(told(new.insert(&db).await)?.id.to_string())
 //! }
 //!
@@ -81,7 +81,7 @@ pub struct Primary(pub RoutedConnection);
 
 impl<S> FromRequestParts<S> for RoutedConnection
 where
-    RoutedConnection: FromRef<S>,
+    Self: FromRef<S>,
     S: Send + Sync,
 {
     type Rejection = Rejection;

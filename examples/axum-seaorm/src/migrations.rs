@@ -1,9 +1,10 @@
 //! The database is brought up to date when a process starts.
+#![expect(elided_lifetimes_in_paths, reason = "the trait of migrations is written so")]
 
 use rr_example::BoxError;
 use rr_seaorm::RoutedConnection;
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::schema::{integer, pk_auto, string, string_uniq, text};
+use sea_orm_migration::schema::{integer, pk_auto, string_uniq, text};
 use sea_orm_migration::sea_orm::TransactionTrait;
 
 /// Several processes may start at once, and only one at a time may do this: the lock lasts as long as the transaction.

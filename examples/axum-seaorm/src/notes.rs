@@ -14,7 +14,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, LoaderTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    QueryOrder, QuerySelect, QueryTrait, Select,
 };
 use serde::{Deserialize, Serialize};
 
@@ -69,14 +69,14 @@ async fn list(ReadOnly(db): ReadOnly, Query(filter): Query<Filter>) -> Result<Js
             .filter(tag::Column::Name.eq(name))
             .select_only()
             .column(note_tag::Column::NoteId);
-        query = query.filter(note::Column::Id.in_subquery(sea_orm::QuerySelect::into_query(tagged)));
+        query = query.filter(note::Column::Id.in_subquery(tagged.into_query()));
     }
     Ok(Json(load(&db, query).await?))
 }
 
 /// What a user has written, for others.
 async fn of_user(ReadOnly(db): ReadOnly, Path(name): Path<String>) -> Result<Json<Vec<NoteJson>>> {
-    let query = note::Entity::find().inner_join(user::Entity).filter(user::Column::Name.eq(name));
+    let query = note::Entity::find().has_related(user::Entity, user::Column::Name.eq(name));
     Ok(Json(load(&db, query).await?))
 }
 

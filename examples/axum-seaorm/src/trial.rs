@@ -17,7 +17,7 @@ struct Row {
 
 impl Trial for SeaOrm {
     async fn write(&self) -> Result<i32, BoxError> {
-        Ok(trial::ActiveModel::default().insert(&self.0).await?.id)
+        Ok(trial::ActiveModel { ..Default::default() }.insert(&self.0).await?.id)
     }
 
     async fn read(&self, id: i32) -> Result<Reading, BoxError> {

@@ -17,6 +17,8 @@ mod login;
 mod page;
 mod passing;
 mod peers;
+#[cfg(feature = "scenario")]
+pub mod scenario;
 
 use std::error::Error;
 use std::process::ExitCode;

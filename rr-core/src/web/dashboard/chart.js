@@ -168,7 +168,7 @@ export class Chart {
     pen.textAlign = "left";
     for (const part of [0.5, 1]) {
       const text = this.format(goal * part).replace(".0 ", " ");
-      const level = y(goal * part);
+      const level = Math.max(y(goal * part), PAD.top);
       const wide = pen.measureText(text).width;
       pen.globalAlpha = 0.82;
       pen.fillStyle = this.colours.surface;

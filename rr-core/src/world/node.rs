@@ -138,7 +138,7 @@ impl NodeState {
         if let Some(applied) = &applied {
             let has = |(_, reach): &(Moment, Position)| applied.covers(reach);
             let now = ceiling.clone().map(|ceiling| (at, ceiling));
-            if let Some(shown) = now.filter(has).or_else(|| self.reach.take().filter(has)) {
+            if let Some(shown) = now.filter(has).or_else(|| self.reach.clone().filter(has)) {
                 self.shown = Some(shown);
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
@@ -78,6 +79,16 @@ pub enum ConnectorError {
     /// The URL has something that the driver cannot use. (The driver's words may hold the URL, and are left out.)
     #[error("the URL cannot be used; check its parameters")]
     Url,
+    /// A file that the URL or the TLS settings name cannot be read.
+    #[error("{key}: {file:?} cannot be read; check the path and its permissions")]
+    File {
+        /// The parameter that names it.
+        key: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The database said no, or did not answer.
     #[error(transparent)]
     Database(#[from] DbErr),
@@ -220,7 +231,7 @@ impl Connector for SeaOrmConnector {
 
     fn fault(&self, error: &ConnectorError, role: Role) -> Option<Fault> {
         match error {
-            ConnectorError::Url | ConnectorError::NoRow => None,
+            ConnectorError::Url | ConnectorError::File { .. } | ConnectorError::NoRow => None,
             ConnectorError::Database(error) => error::fault(error, role),
         }
     }

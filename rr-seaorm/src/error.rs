@@ -1,6 +1,7 @@
 //! Errors of routing as SeaORM's errors, and what SeaORM's errors say about a node.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,9 +124,27 @@ pub(crate) fn outcome_unknown(node: &str, error: DbErr) -> DbErr {
     ))
 }
 
-/// The settings cannot be used.
+/// The settings cannot be used. SeaORM's errors have no source: the causes are told with the error.
 pub(crate) fn bad_settings(error: impl StdError + Send + Sync + 'static) -> DbErr {
-    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Configuration(Box::new(error)))))
+    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Configuration(Box::new(WithCauses(error))))))
+}
+
+#[derive(Debug)]
+struct WithCauses<E>(E);
+
+impl<E: StdError> fmt::Display for WithCauses<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut causes =
+            std::iter::successors(self.0.source(), |cause: &&(dyn StdError + 'static)| (*cause).source());
+        causes.try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
+impl<E: StdError + 'static> StdError for WithCauses<E> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
 }
 
 pub(crate) fn bad_url() -> DbErr {

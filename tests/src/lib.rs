@@ -3,12 +3,14 @@
 //! [`cluster`] boots real PostgreSQL servers in about a second and removes them whatever happens;
 //! [`plain`] lets the core be tested without an ORM;
 //! [`proxy`] is the network between them, which a test may cut, slow down or silence;
+//! [`tls`] gives the servers certificates;
 //! [`simulation`] runs thousands of failovers a second without any server.
 
 pub mod cluster;
 pub mod plain;
 pub mod proxy;
 pub mod simulation;
+pub mod tls;
 pub mod wait;
 
 /// The snippets of the documentation, so that `cargo test --doc` compiles them.

@@ -1,104 +1,21 @@
-//! TLS on real servers, with an authority that is thrown away.
+//! TLS on real servers.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rr_core::Config;
 use rr_diesel::{DieselConnector, RoutedPool};
 use rr_tests::cluster::{Cluster, Node};
+use rr_tests::tls::{Authority, admit, demand_certificates, parameter};
 
 use crate::support::{PATIENCE, Result, boot, note, place, until};
 
-/// An authority with its files.
-pub(crate) struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: tempfile::TempDir,
-}
-
-impl Authority {
-    pub(crate) fn new(name: &str) -> Result<Self> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        let folder = tempfile::tempdir()?;
-        std::fs::write(folder.path().join("root.crt"), issuer.pem())?;
-        Ok(Self { issuer, folder })
-    }
-
-    /// A certificate and its key, as PEM.
-    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> Result<(String, String)> {
-        let mut params = CertificateParams::new(vec![name.to_owned()])?;
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        params.extended_key_usages.push(usage);
-        let key = KeyPair::generate()?;
-        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
-    }
-
-    pub(crate) fn root(&self) -> PathBuf {
-        self.folder.path().join("root.crt")
-    }
-}
-
-/// A certificate of a client, with its key, as parameters of a URL.
-pub(crate) fn client_certificate(authority: &Authority) -> Result<String> {
-    let (certificate, key) = authority.issue("app", ExtendedKeyUsagePurpose::ClientAuth)?;
-    let folder = authority.folder.path();
-    let (certificate_file, key_file) = (folder.join("client.crt"), folder.join("client.key"));
-    std::fs::write(&certificate_file, certificate)?;
-    std::fs::write(&key_file, key)?;
-    // Others must not be able to read it.
-    std::fs::set_permissions(&key_file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    Ok(format!("{}{}", file("sslcert", &certificate_file), file("sslkey", &key_file)))
-}
-
-/// Lets the servers ask clients for a certificate.
-pub(crate) async fn demand_certificates(cluster: &Cluster) -> Result {
-    admit(cluster, "hostssl all app 127.0.0.1/32 trust clientcert=verify-ca").await
-}
-
-/// Lets the servers admit the application's user in this way only.
-pub(crate) async fn admit(cluster: &Cluster, how: &str) -> Result {
-    let hba = format!(
-        "local all all trust\n{how}\nhost all postgres 127.0.0.1/32 trust\n\
-         host replication all 127.0.0.1/32 trust\n"
-    );
-    for node in cluster.nodes() {
-        write(node, "pg_hba.conf", &hba).await?;
-        node.admin_sql("SELECT pg_reload_conf()").await?;
-    }
-    Ok(())
-}
-
-/// Writes a file into the server's folder as the server's own user, whoever that is.
-async fn write(node: &Node, file: &str, text: &str) -> Result {
-    let hex: String = text.bytes().map(|byte| format!("\\{byte:03o}")).collect();
-    for (part, chunk) in hex.as_bytes().chunks(4 * 500).enumerate() {
-        let arrow = if part == 0 { ">" } else { ">>" };
-        let program = format!(
-            "cat /dev/stdin > /dev/null; umask 077; printf '{}' {arrow} {file}",
-            std::str::from_utf8(chunk)?
-        );
-        node.admin_sql(&format!("COPY (SELECT 1) TO PROGRAM '{}'", program.replace('\'', "''"))).await?;
-    }
-    Ok(())
-}
-
 pub(crate) async fn boot_with_tls(authority: &Authority) -> Result<Cluster> {
     let cluster = boot(1).await?;
-    let (certificate, key) = authority.issue("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth)?;
-    for node in cluster.nodes() {
-        write(node, "server.crt", &certificate).await?;
-        write(node, "server.key", &key).await?;
-        write(node, "root.crt", &authority.issuer.pem()).await?;
-        node.set("ssl_ca_file", "root.crt").await?;
-        node.set("ssl", "on").await?;
-    }
+    authority.equip(&cluster).await?;
     Ok(cluster)
 }
 
@@ -128,15 +45,11 @@ async fn encrypted(cluster: &Cluster, host: &str, parameters: &str) -> Result<bo
     Ok(read.encrypted)
 }
 
-pub(crate) fn file(name: &str, path: &Path) -> String {
-    format!("&{name}={}", path.display().to_string().replace('/', "%2F"))
-}
-
 #[tokio::test]
 async fn each_mode_demands_what_it_says() -> Result {
     let (authority, stranger) = (Authority::new("ours")?, Authority::new("theirs")?);
     let cluster = boot_with_tls(&authority).await?;
-    let root = file("sslrootcert", &authority.root());
+    let root = parameter("sslrootcert", &authority.root());
     for (host, parameters, expected) in [
         ("127.0.0.1", "sslmode=disable".to_owned(), false),
         ("127.0.0.1", "application_name=x".to_owned(), true),
@@ -148,7 +61,7 @@ async fn each_mode_demands_what_it_says() -> Result {
     ] {
         assert_eq!(encrypted(&cluster, host, &parameters).await?, expected, "{host} {parameters}");
     }
-    let strange = file("sslrootcert", &stranger.root());
+    let strange = parameter("sslrootcert", &stranger.root());
     for (host, parameters, why) in [
         ("localhost", format!("sslmode=verify-full{root}"), "not valid for name"),
         ("127.0.0.1", format!("sslmode=verify-full{strange}"), "UnknownIssuer"),
@@ -169,8 +82,8 @@ async fn servers_that_ask_for_a_certificate_get_one() -> Result {
     let authority = Authority::new("ours")?;
     let cluster = boot_with_tls(&authority).await?;
     demand_certificates(&cluster).await?;
-    let root = file("sslrootcert", &authority.root());
-    let with = format!("sslmode=verify-full{root}{}", client_certificate(&authority)?);
+    let root = parameter("sslrootcert", &authority.root());
+    let with = format!("sslmode=verify-full{root}{}", authority.client_parameters()?);
     until("the servers to ask", async || {
         Ok(encrypted(&cluster, "127.0.0.1", &format!("sslmode=verify-full{root}")).await.is_err())
     })

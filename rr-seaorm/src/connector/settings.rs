@@ -3,6 +3,8 @@
 //! SeaORM's `ConnectOptions` has settings and hooks that cannot be read back. SeaORM itself turns them into a pool that
 //! has not connected yet (the [`Template`]); what that pool would be opened with is what all nodes' pools are opened with.
 
+use std::fs::File;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -115,19 +117,26 @@ pub(super) fn connect(
     if target.tls != TlsConfig::default() {
         options = options.ssl_mode(ssl_mode(target.tls.mode));
         if let Some(file) = &target.tls.root_cert {
-            options = options.ssl_root_cert(file);
+            options = options.ssl_root_cert(readable("sslrootcert", file)?);
         }
         if let Some(file) = &target.tls.client_cert {
-            options = options.ssl_client_cert(file);
+            options = options.ssl_client_cert(readable("sslcert", file)?);
         }
         if let Some(file) = &target.tls.client_key {
-            options = options.ssl_client_key(file);
+            options = options.ssl_client_key(readable("sslkey", file)?);
         }
     }
     if target.role == Role::Replica {
         options = options.options([("default_transaction_read_only", "on")]);
     }
     Ok(options)
+}
+
+/// The driver would say of a file that cannot be read only that there is one, and only when it connects.
+fn readable<'a>(key: &'static str, file: &'a Path) -> Result<&'a Path, ConnectorError> {
+    let opened = File::open(file).map(drop);
+    opened.map_err(|source| ConnectorError::File { key, file: file.to_owned(), source })?;
+    Ok(file)
 }
 
 /// What a node's pool is opened with.

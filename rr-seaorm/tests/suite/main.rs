@@ -13,4 +13,5 @@ mod pools;
 mod settings;
 mod streams;
 mod support;
+mod tls;
 mod transactions;

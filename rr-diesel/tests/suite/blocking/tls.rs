@@ -1,4 +1,4 @@
-//! TLS and logins of libpq on real servers, with an authority that is thrown away.
+//! TLS and logins of libpq on real servers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,13 +7,11 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use rr_diesel::blocking::NodeConnector;
 use rr_tests::cluster::Cluster;
+use rr_tests::tls::{Authority, demand_certificates, parameter};
 
 use super::{RoutedPool, place};
 use crate::support::{Result, boot, config, note, until};
-use crate::tls::{
-    Authority, ENCRYPTED, Encrypted, boot_with_tls, client_certificate, demand_certificates, file,
-    set_password,
-};
+use crate::tls::{ENCRYPTED, Encrypted, boot_with_tls, set_password};
 
 /// Whether the server says that a read is encrypted, and a write, on connections with these parameters.
 fn encrypted(cluster: &Cluster, host: &str, parameters: &str) -> Result<bool> {
@@ -28,7 +26,7 @@ fn encrypted(cluster: &Cluster, host: &str, parameters: &str) -> Result<bool> {
 async fn each_mode_demands_what_it_says() -> Result {
     let (authority, stranger) = (Authority::new("ours")?, Authority::new("theirs")?);
     let cluster = boot_with_tls(&authority).await?;
-    let root = file("sslrootcert", &authority.root());
+    let root = parameter("sslrootcert", &authority.root());
     for (host, parameters, expected) in [
         ("127.0.0.1", "sslmode=disable".to_owned(), false),
         ("127.0.0.1", "application_name=x".to_owned(), true),
@@ -41,7 +39,7 @@ async fn each_mode_demands_what_it_says() -> Result {
     ] {
         assert_eq!(encrypted(&cluster, host, &parameters)?, expected, "{host} {parameters}");
     }
-    let strange = file("sslrootcert", &stranger.root());
+    let strange = parameter("sslrootcert", &stranger.root());
     for (host, parameters, why) in [
         ("localhost", format!("sslmode=verify-full{root}"), "does not match host name \"localhost\""),
         ("127.0.0.1", format!("sslmode=verify-full{strange}"), "certificate verify failed"),
@@ -69,10 +67,10 @@ async fn servers_that_ask_for_a_certificate_get_one() -> Result {
     let authority = Authority::new("ours")?;
     let cluster = boot_with_tls(&authority).await?;
     demand_certificates(&cluster).await?;
-    let without = format!("sslmode=verify-full{}", file("sslrootcert", &authority.root()));
+    let without = format!("sslmode=verify-full{}", parameter("sslrootcert", &authority.root()));
     let refused = async || Ok(encrypted(&cluster, "127.0.0.1", &without).is_err());
     until("the servers to ask", refused).await?;
-    let with = format!("{without}{}", client_certificate(&authority)?);
+    let with = format!("{without}{}", authority.client_parameters()?);
     assert!(encrypted(&cluster, "127.0.0.1", &with)?);
     let error = encrypted(&cluster, "127.0.0.1", &without).unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");

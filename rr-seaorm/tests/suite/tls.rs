@@ -1,0 +1,114 @@
+//! TLS on real servers.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rr_core::Config;
+use rr_core::config::ConfigBuilder;
+use rr_seaorm::RoutedConnection;
+use rr_tests::cluster::{Cluster, Node};
+use rr_tests::tls::{Authority, demand_certificates, parameter};
+use sea_orm::ConnectOptions;
+use sea_orm::sqlx::postgres::PgSslMode;
+
+use crate::support::{Result, ask, boot, until};
+
+const ENCRYPTED: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+
+async fn boot_with_tls(authority: &Authority) -> Result<Cluster> {
+    let cluster = boot(1).await?;
+    authority.equip(&cluster).await?;
+    Ok(cluster)
+}
+
+fn url(node: &Node, host: &str, parameters: &str) -> String {
+    format!("{}?{parameters}", node.url().replace("127.0.0.1", host))
+}
+
+/// Whether the server says that a read is encrypted, and a write, on connections with these parameters.
+async fn encrypted(cluster: &Cluster, host: &str, parameters: &str) -> Result<bool> {
+    let config = Config::builder()
+        .primary(url(cluster.primary(), host, parameters).as_str())
+        .replica(url(cluster.replica(1)?, host, parameters).as_str())
+        .write_wait(Duration::ZERO);
+    let db = RoutedConnection::start(config.build()?).await?;
+    let read: bool = ask(&db.use_replica(), ENCRYPTED).await?;
+    let write: bool = ask(&db.use_primary(), ENCRYPTED).await?;
+    assert_eq!(read, write);
+    Ok(read)
+}
+
+#[tokio::test]
+async fn each_mode_demands_what_it_says() -> Result {
+    let (authority, stranger) = (Authority::new("ours")?, Authority::new("theirs")?);
+    let cluster = boot_with_tls(&authority).await?;
+    let root = parameter("sslrootcert", &authority.root());
+    for (host, parameters, expected) in [
+        ("127.0.0.1", "sslmode=disable".to_owned(), false),
+        ("127.0.0.1", "application_name=x".to_owned(), true),
+        ("127.0.0.1", "sslmode=require".to_owned(), true),
+        ("localhost", "sslmode=require".to_owned(), true),
+        ("127.0.0.1", format!("sslmode=verify-ca{root}"), true),
+        ("localhost", format!("sslmode=verify-ca{root}"), true),
+        ("127.0.0.1", format!("sslmode=verify-full{root}"), true),
+    ] {
+        assert_eq!(encrypted(&cluster, host, &parameters).await?, expected, "{host} {parameters}");
+    }
+    let strange = parameter("sslrootcert", &stranger.root());
+    for (host, parameters, why) in [
+        ("localhost", format!("sslmode=verify-full{root}"), "not valid for name"),
+        ("127.0.0.1", format!("sslmode=verify-full{strange}"), "UnknownIssuer"),
+        ("127.0.0.1", format!("sslmode=verify-ca{strange}"), "UnknownIssuer"),
+        ("127.0.0.1", "sslmode=verify-ca&sslrootcert=%2Fnowhere.crt".to_owned(), "/nowhere.crt"),
+    ] {
+        let error = encrypted(&cluster, host, &parameters).await.unwrap_err().to_string();
+        assert!(error.contains(why), "{host} {parameters}: {error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_refused_where_it_is_required() -> Result {
+    let cluster = boot(1).await?;
+    assert!(!encrypted(&cluster, "127.0.0.1", "sslmode=prefer").await?);
+    let error = encrypted(&cluster, "127.0.0.1", "sslmode=require").await.unwrap_err().to_string();
+    assert!(error.contains("TLS"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn servers_that_ask_for_a_certificate_get_one() -> Result {
+    let authority = Authority::new("ours")?;
+    let cluster = boot_with_tls(&authority).await?;
+    demand_certificates(&cluster).await?;
+    let without = format!("sslmode=verify-full{}", parameter("sslrootcert", &authority.root()));
+    until("the servers to ask", async || Ok(encrypted(&cluster, "127.0.0.1", &without).await.is_err()))
+        .await?;
+    let with = format!("{without}{}", authority.client_parameters()?);
+    assert!(encrypted(&cluster, "127.0.0.1", &with).await?);
+    let error = encrypted(&cluster, "127.0.0.1", &without).await.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+    Ok(())
+}
+
+/// Both servers, by settings of SeaORM's that demand a certificate of this authority.
+async fn trusting(cluster: &Cluster, root: PathBuf) -> Result<RoutedConnection> {
+    let mut options = ConnectOptions::new(cluster.primary().url());
+    options
+        .map_sqlx_postgres_opts(move |options| options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(&root));
+    let replica = cluster.replica(1)?.url();
+    let settings = |config: ConfigBuilder| config.replica(replica.as_str()).write_wait(Duration::ZERO);
+    Ok(RoutedConnection::connect_with(options, settings).await?)
+}
+
+#[tokio::test]
+async fn what_seaorms_own_settings_demand_holds_for_all_nodes() -> Result {
+    let (authority, stranger) = (Authority::new("ours")?, Authority::new("theirs")?);
+    let cluster = boot_with_tls(&authority).await?;
+    let db = trusting(&cluster, authority.root()).await?;
+    assert!(ask::<bool>(&db.use_replica(), ENCRYPTED).await?);
+    assert!(ask::<bool>(&db.use_primary(), ENCRYPTED).await?);
+    let error = trusting(&cluster, stranger.root()).await.unwrap_err().to_string();
+    assert!(error.contains("UnknownIssuer"), "{error}");
+    Ok(())
+}

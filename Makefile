@@ -30,6 +30,7 @@ lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked -p rr-core --all-targets --no-default-features -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --features axum -- -D warnings
 	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
+	cargo clippy --locked -p rr-diesel -p rr-seaorm --all-targets --features rr-diesel/axum,rr-seaorm/axum -- -D warnings
 	@scripts/check-backends.sh
 lint-doc: setup-lints
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps

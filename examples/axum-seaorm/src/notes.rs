@@ -181,16 +181,19 @@ async fn load(db: &RoutedConnection, query: Select<note::Entity>) -> Result<Vec<
     let newest = query.order_by_desc(note::Column::Id).limit(LIST);
     let found = newest.find_also_related(user::Entity).all(db).await?;
     let (notes, authors): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    let by_name = tag::Entity::find().order_by_asc(tag::Column::Name);
-    let tags = notes.load_many_to_many(by_name, note_tag::Entity, db).await?;
-    let json = notes.into_iter().zip(authors).zip(tags).map(|((note, author), tags)| NoteJson {
-        id: note.id,
-        author: author.map(|author| author.name).unwrap_or_default(),
-        title: note.title,
-        body: note.body,
-        tags: tags.into_iter().map(|tag| tag.name).collect(),
-        revision: note.revision,
-        views: note.views,
+    let tags = notes.load_many_to_many(tag::Entity, note_tag::Entity, db).await?;
+    let json = notes.into_iter().zip(authors).zip(tags).map(|((note, author), tags)| {
+        let mut tags: Vec<_> = tags.into_iter().map(|tag| tag.name).collect();
+        tags.sort();
+        NoteJson {
+            id: note.id,
+            author: author.map(|author| author.name).unwrap_or_default(),
+            title: note.title,
+            body: note.body,
+            tags,
+            revision: note.revision,
+            views: note.views,
+        }
     });
     Ok(json.collect())
 }

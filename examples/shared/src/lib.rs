@@ -61,6 +61,11 @@ where
     page::page_routes(router).merge(passing::laboratory_routes(trial))
 }
 
+/// The guide's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/axum.md")]
+struct Guide;
+
 /// What is logged: `RUST_LOG`, or else what went wrong.
 fn filter() -> tracing_subscriber::EnvFilter {
     tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "error".into())

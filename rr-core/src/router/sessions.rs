@@ -5,7 +5,7 @@ use crate::config::Unscoped;
 use crate::connector::Connector;
 use crate::consistency::Consistency;
 use crate::position::Position;
-use crate::requirement::Requirement;
+use crate::requirement::{Requirement, Seen};
 use crate::session::Session;
 use crate::tally::Step;
 use crate::topology::Topology;
@@ -68,15 +68,23 @@ pub(super) fn settle(session: &Session, topology: &Topology) {
     let Some(seen) = session.follows() else { return };
     let server = seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
     let bound = match server {
-        // What it may have shown and what it certainly has are one position, save for a while after a failover. Then
-        // nobody but the node itself could fulfil what would be demanded.
-        Some(server) if server.ceiling == server.applied => {
-            server.sampled_at.zip(server.applied.as_ref()).filter(|(at, _)| *at >= seen.at)
-        }
-        Some(_) => None,
-        None => sample.filter(|(at, _)| *at >= seen.at),
+        // Not what it may have shown since: while it does not have that itself, it could serve this session no more.
+        Some(server) => server.shown.as_ref().map(|(at, position)| (*at, position)),
+        None => sample,
     };
-    if let Some((_, position)) = bound {
+    if let Some((_, position)) = bound.filter(|(at, _)| *at >= seen.at) {
         session.settle_read(seen, position);
     }
+}
+
+/// What the last read may have seen at most, where the node that served it has been asked since and is sure of its history.
+/// It may be more than that node has.
+pub(super) fn bound(seen: Seen, topology: &Topology) -> Option<&Position> {
+    let server = topology.node(seen.node?).filter(|server| server.steady_since <= seen.at)?;
+    let (at, ceiling) = server.sampled_at.zip(server.ceiling.as_ref())?;
+    let is_sure = match (ceiling, server.applied.as_ref()?) {
+        (Position::Postgres(ceiling), Position::Postgres(applied)) => ceiling.head().0 == applied.head().0,
+        (ceiling, applied) => ceiling == applied,
+    };
+    (is_sure && at >= seen.at).then_some(ceiling)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Router;
-use super::sessions::settle;
+use super::sessions::{bound, settle};
 use super::waiting::Waiting;
 use crate::config::LostWrites;
 use crate::connector::Connector;
@@ -54,7 +54,7 @@ impl<C: Connector> Router<C> {
         let topology = &*snapshot.topology;
         settle(session, topology);
         // Whether something is unplaced is looked at before the positions: what is placed in between is in them.
-        let (unplaced, follows) = (session.unplaced_since().is_some(), session.follows().is_some());
+        let (unplaced, follows) = (session.unplaced_since().is_some(), session.follows());
         let cluster = topology.system().ok_or(TokenError::ClusterUnknown)?;
         let mut claims = Claims::new(cluster, now, shared.config.session.token_lifetime);
         let history = topology.primary().ok().and_then(|primary| primary.applied.as_ref());
@@ -65,9 +65,17 @@ impl<C: Connector> Router<C> {
             _ => position,
         };
         claims.unplaced = unplaced;
-        claims.unplaced_read = follows;
         claims.primary = session.demands_primary();
-        let (wrote, saw) = (session.last_write(), session.last_read());
+        let (wrote, mut saw) = (session.last_write(), session.last_read());
+        if let Some(seen) = follows {
+            // It is for the token alone: here the node that served the read may serve the next one as well.
+            let joined = bound(seen, topology)
+                .map(|bound| saw.as_ref().map_or(Ok(bound.clone()), |saw| saw.join(bound)));
+            match joined {
+                Some(Ok(joined)) => saw = Some(joined),
+                Some(Err(_)) | None => claims.unplaced_read = true,
+            }
+        }
         claims.saw = saw.filter(|saw| wrote.as_ref().is_none_or(|wrote| !wrote.covers(saw))).map(short);
         claims.wrote = wrote.map(short);
         let token = self.inner.keys.sign(&claims)?;
@@ -83,16 +91,16 @@ impl<C: Connector> Router<C> {
     pub async fn export(&self, session: &Session, patience: Duration) -> Result<Export, TokenError> {
         let placed = |topology: &Topology| {
             settle(session, topology);
-            is_placed(session).then_some(())
+            is_placed(session, topology).then_some(())
         };
-        if !is_placed(session) {
+        if !is_placed(session, &self.topology()) {
             // What was written is in a sample of the primary; what was read, in one of whoever served it.
             let server = session.follows().and_then(|seen| seen.node);
             let server = server.filter(|_| session.unplaced_since().is_none());
             self.look(patience, server, placed).await;
         }
         let token = self.token(session)?;
-        Ok(Export { token, exact: is_placed(session) })
+        Ok(Export { token, exact: is_placed(session, &self.topology()) })
     }
 
     /// The session that a token stands for.
@@ -219,8 +227,9 @@ impl<C: Connector> Router<C> {
 }
 
 /// Whether everything that the session wrote and saw has a position.
-fn is_placed(session: &Session) -> bool {
-    session.unplaced_since().is_none() && session.follows().is_none()
+fn is_placed(session: &Session, topology: &Topology) -> bool {
+    let saw_nothing_unknown = session.follows().is_none_or(|seen| bound(seen, topology).is_some());
+    session.unplaced_since().is_none() && saw_nothing_unknown
 }
 
 /// Whether the primary has reached what somebody claims to have written or seen before `asked_at`.

@@ -16,6 +16,7 @@ mod failover;
 mod jobs;
 mod otherwise;
 mod scopes;
+mod showing;
 mod stalls;
 mod tokens;
 mod web;

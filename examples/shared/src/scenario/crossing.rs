@@ -109,6 +109,8 @@ async fn writer(mut browser: Browser, name: String, rounds: u64) -> Result<Seen>
 
 /// Reads of all clients together.
 const READS: u64 = 100_000;
+/// Many at once, who learn from the same probes.
+const READERS: u64 = 64;
 
 /// Clients that alternate between two instances, whose replicas lag by different times, never see less than before.
 ///
@@ -125,7 +127,7 @@ pub async fn monotonic(program: &str) -> Result {
     let left = Arc::new(AtomicU64::new(READS));
     let clock = Clock::start();
     let begun = clock.now();
-    let readers = (0..CLIENTS).map(|number| {
+    let readers = (0..READERS).map(|number| {
         let reader =
             Reader { browser: example.browser(&client), keeps_cookies: number > 0, left: Arc::clone(&left) };
         async move { tokio::spawn(reader.read_on()).await? }

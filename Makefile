@@ -3,7 +3,7 @@
 .NOTPARALLEL:
 
 # The package that `make demo` runs.
-DEMO  := rr-demo
+DEMO  := rr-axum-diesel -- --instances 2
 # How many seeds `make sim` runs.
 SEEDS ?= 100000
 
@@ -16,7 +16,7 @@ demo: setup ## boot a primary and two replicas and run the example; Ctrl-C remov
 	cargo run -p $(DEMO)
 
 .PHONY: test
-test: setup setup-libpq ## install what the tests need and run all of them
+test: setup setup-libpq setup-browser ## install what the tests need and run all of them
 	@scripts/test.sh
 
 .PHONY: lint
@@ -30,6 +30,7 @@ lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked -p rr-core --all-targets --no-default-features -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --features axum -- -D warnings
 	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
+	cargo clippy --locked -p rr-diesel -p rr-seaorm --all-targets --features rr-diesel/axum,rr-seaorm/axum -- -D warnings
 	@scripts/check-backends.sh
 lint-doc: setup-lints
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
@@ -56,10 +57,12 @@ bench-route: ## measure a routing decision
 bench-classify: ## measure the classification of SQL text
 	cargo run --release -p rr-bench -- classify
 
-.PHONY: setup setup-libpq setup-lints
+.PHONY: setup setup-libpq setup-browser setup-lints
 setup: ## install PostgreSQL's server programs if they are absent (demo and test do this)
 	@scripts/setup.sh rust postgres
 setup-libpq:
 	@scripts/setup.sh rust libpq
+setup-browser:
+	@scripts/setup.sh rust browser
 setup-lints:
 	@scripts/setup.sh rust lints

@@ -5,6 +5,7 @@
 #   scripts/setup.sh lints     rustfmt and clippy
 #   scripts/setup.sh postgres  PostgreSQL's server programs (no server is started, no cluster is created)
 #   scripts/setup.sh libpq     PostgreSQL's client library, to link the synchronous connections with
+#   scripts/setup.sh browser   Chromium and its driver, to look at the examples' page
 #
 # Nothing is touched when it is there already.
 set -eu
@@ -164,13 +165,48 @@ need_libpq() {
   links_libpq || die "PostgreSQL's client library was not found and could not be installed: install libpq with its header files (Debian and Ubuntu: libpq-dev, Fedora: libpq-devel, Arch: postgresql-libs, Homebrew: libpq), or let PQ_LIB_DIR name its folder"
 }
 
-[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq..."
+# first_of NAME...: prints the first of these programs that there is.
+first_of() {
+  for name in "$@"; do
+    command -v "$name" && return
+  done
+  return 1
+}
+
+# These look where the browser's test looks: examples/axum-diesel/tests/browser/web_driver.rs.
+find_browser() {
+  first_of "${RR_CHROMIUM:-chromium}" chromium-browser google-chrome \
+    /Applications/Chromium.app/Contents/MacOS/Chromium "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+}
+
+find_driver() {
+  first_of "${RR_CHROMEDRIVER:-chromedriver}" /usr/lib/chromium-browser/chromedriver \
+    /usr/lib64/chromium-browser/chromedriver
+}
+
+has_browser() { find_browser >/dev/null && find_driver >/dev/null; }
+
+need_browser() {
+  if has_browser; then
+    return
+  fi
+  say "installing Chromium and its driver"
+  if have apt-get; then
+    apt_install chromium chromium-driver || :
+  elif have brew; then
+    HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install --cask chromium chromedriver || :
+  fi
+  has_browser || die "Chromium and its driver were not found and could not be installed: install both, of one version (Debian: chromium and chromium-driver, Ubuntu: the snap chromium, Fedora: chromium and chromedriver, Arch: chromium, Homebrew: the casks chromium and chromedriver), or let RR_CHROMIUM and RR_CHROMEDRIVER name the two programs"
+}
+
+[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser..."
 for what in "$@"; do
   case $what in
     rust) need_rust ;;
     lints) need_lints ;;
     postgres) need_postgres ;;
     libpq) need_libpq ;;
-    *) die "unknown: $what (rust, lints, postgres or libpq)" ;;
+    browser) need_browser ;;
+    *) die "unknown: $what (rust, lints, postgres, libpq or browser)" ;;
   esac
 done

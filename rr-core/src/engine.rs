@@ -75,6 +75,9 @@ pub struct Observation {
     pub database: Option<String>,
     /// Where it is in the log.
     pub log: Log,
+    /// Whether it may be in the middle of something that it has received: a standby shows a commit a moment before its place
+    /// in the log says so. `None` is unknown.
+    pub applying: Option<bool>,
     /// Whether it receives a primary's log; `None` is unknown.
     pub receiving: Option<bool>,
     /// The role that asked may not see everything that would help.
@@ -82,10 +85,18 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// A node of this role at this place in the log.
+    /// A node of this role at this place in the log, with nothing left to apply.
     #[must_use]
     pub const fn new(role: Role, log: Log) -> Self {
-        Self { role, system: None, database: None, log, receiving: None, unprivileged: false }
+        Self {
+            role,
+            system: None,
+            database: None,
+            log,
+            applying: Some(false),
+            receiving: None,
+            unprivileged: false,
+        }
     }
 }
 

@@ -104,7 +104,7 @@
 //!
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
 //!
-//! `axum`: the module `web`, sessions in cookies and headers, and health routes.
+//! `axum`: the module `web`, sessions in cookies and headers, health routes, and a live page.
 
 pub mod adapter;
 pub mod balance;
@@ -116,6 +116,7 @@ pub mod engine;
 pub mod error;
 pub mod failover;
 pub mod health;
+pub mod journal;
 pub mod lag;
 pub mod load;
 #[cfg(feature = "metrics")]
@@ -137,6 +138,7 @@ pub mod tally;
 pub mod time;
 pub mod token;
 pub mod topology;
+pub mod trail;
 #[cfg(feature = "axum")]
 pub mod web;
 pub mod world;

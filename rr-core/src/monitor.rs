@@ -22,6 +22,7 @@ use crate::connector::{Connector, Target};
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::requirement::Requirement;
 use crate::session::Session;
@@ -29,6 +30,7 @@ use crate::snapshot::{Common, Member, Snapshot};
 use crate::tally::Tally;
 use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NodeId, Role, Topology};
+use crate::trail::Trail;
 use crate::world::{Effect, Event, NodeSpec, Notice, World};
 
 mod circle;
@@ -57,6 +59,9 @@ pub(crate) struct Shared<C: Connector> {
     /// Counts publications; whoever waits for a position waits for it to change.
     pub(crate) published: watch::Sender<u64>,
     pub(crate) notices: broadcast::Sender<Notice>,
+    pub(crate) journal: Journal,
+    /// Where the last statements went, while somebody watches.
+    pub(crate) trail: Trail,
     /// What this process wrote, in whatever session.
     pub(crate) own: Session,
     pub(crate) tally: Tally,
@@ -161,6 +166,8 @@ impl<C: Connector> Worker<C> {
             snapshot: ArcSwap::from_pointee(Snapshot::new(topology, Vec::new())),
             published: watch::Sender::new(0),
             notices: broadcast::Sender::new(NOTICES),
+            journal: Journal::default(),
+            trail: Trail::default(),
             tally: Tally::default(),
             circle: Circle::join(&config.primary.url, &own),
             own,
@@ -242,6 +249,7 @@ impl<C: Connector> Worker<C> {
             tracing::info!(target: "rr", "{notice}");
         }
         self.shared.metrics.notice(&notice);
+        self.shared.journal.enter(self.shared.clock.now(), notice.clone());
         // Nobody has to listen.
         drop(self.shared.notices.send(notice));
     }

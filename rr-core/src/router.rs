@@ -34,6 +34,7 @@ mod otherwise;
 mod sessions;
 mod tokens;
 mod waiting;
+mod watching;
 
 pub use explain::{Explanation, Verdict};
 pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
@@ -306,6 +307,7 @@ impl<C: Connector> Router<C> {
             target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
             reason = reason.as_str(), level = request.level.map(tracing::field::display), epoch = epoch.number(), "routed"
         );
+        self.inner.shared.trail.note(&member.common, member.role, request, reason);
         if let Some(session) = &request.session
             && self.inner.shared.config.session.affinity.is_some()
         {

@@ -185,10 +185,11 @@ impl Classified {
         Self { class, hint, level: None, calls_unknown: false }
     }
 
-    /// Whether this statement, a read by its text `sql`, may be a write where nobody refuses to write: on the primary.
+    /// Whether this statement may be a write where nobody refuses to write, on the primary: because it is no read by its
+    /// text `sql`, or is one that calls functions which may write.
     #[must_use]
     pub fn may_write(&self, sql: &str) -> bool {
-        self.class == StatementClass::Read && (self.calls_unknown || calls_unknown(sql))
+        self.class != StatementClass::Read || self.calls_unknown || calls_unknown(sql)
     }
 
     /// What the statement does to the session that it runs in: the hint `rr:session` knows more than the text shows.

@@ -1,4 +1,4 @@
-//! HTTP: sessions in cookies and headers, levels by route, and health routes, for axum and other tower services.
+//! HTTP: sessions in cookies and headers, levels by route, health routes and a live page, for axum and other tower services.
 //!
 //! ```
 //! use axum::routing::get;
@@ -17,14 +17,18 @@
 
 mod body;
 mod cookies;
+pub mod dashboard;
 mod health;
 mod layer;
 mod level;
+mod rejection;
 
 pub use cookies::CookieSettings;
+pub use dashboard::{Dashboard, Panel, dashboard};
 pub use health::{HealthPolicy, health_routes};
 pub use layer::{SessionLayer, SessionService};
 pub use level::{ConsistencyLayer, ConsistencyService};
+pub use rejection::Rejection;
 
 /// The header that a token travels in, where headers are used.
 pub const HEADER: &str = "rr-session";

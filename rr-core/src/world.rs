@@ -17,7 +17,7 @@ use crate::engine::{Fault, Log, Observation};
 use crate::failover::Decision;
 use crate::health::{Change, Health, Signal};
 use crate::lag::{LagLevel, LagSummary, PrimaryTimeline, ReplicaLag};
-use crate::position::{Position, Timeline};
+use crate::position::{Lsn, Position, Timeline};
 use crate::time::Moment;
 use crate::topology::{Epoch, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
 
@@ -200,6 +200,8 @@ impl World {
             sampled_at: None,
             applied: None,
             ceiling: None,
+            reach: None,
+            shown: None,
             came_from: None,
             standby_at: None,
             steady_since: Moment::ORIGIN,
@@ -245,8 +247,7 @@ impl World {
         let role_changed = node.seen.as_ref().is_some_and(|old| old.role != seen.role);
         if role_changed {
             node.lag.reset(&self.config.lag);
-            node.applied = None;
-            node.ceiling = None;
+            node.forget_samples();
             node.steady_since = now;
             node.health.start_slowly(now);
             effects.push(Effect::ProbeAll);
@@ -280,7 +281,7 @@ impl World {
         let node = &mut self.nodes[index];
         let (Some(seen), Some(asked_at)) = (&node.seen, node.sampled_at) else { return };
         let mut quarantine = None;
-        let mut ceiling = None;
+        let mut ceiling = Some(None);
         let applied = match &seen.log {
             // Positions of two clusters can be compared, and that means nothing.
             _ if !ours => None,
@@ -291,7 +292,10 @@ impl World {
             }
             Log::Postgres { .. } if seen.role == Role::Primary => None,
             Log::Postgres { lsn: Some(lsn), timeline, .. } => {
-                ceiling = self.history.ceiling(*lsn, *timeline).map(Position::Postgres);
+                // Whoever covers one byte more has the whole record that follows.
+                let reach =
+                    |applying| if applying { Lsn::from_u64(lsn.as_u64().saturating_add(1)) } else { *lsn };
+                ceiling = seen.applying.map(|applying| self.history.ceiling(reach(applying), *timeline));
                 let applied = self.history.applied(*lsn, *timeline);
                 if applied.beyond_fork && seen.receiving != Some(true) {
                     quarantine = Some(Quarantine::BeyondFork);
@@ -305,8 +309,8 @@ impl World {
             node.steady_since = now;
             node.lag.reset(&self.config.lag);
         }
-        node.applied.clone_from(&applied);
-        node.ceiling = ceiling.or_else(|| applied.clone());
+        let ceiling = ceiling.and_then(|ceiling| ceiling.map(Position::Postgres).or_else(|| applied.clone()));
+        node.note_sample(asked_at, applied.clone(), ceiling);
         if let Some(applied) = applied {
             if is_primary {
                 self.positions.record(asked_at, applied);

@@ -22,6 +22,8 @@ use crate::error;
 /// For a message to a server that may be gone.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
 
+const READ_ONLY: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
+
 /// A connection of a node, and the route that led there. Dropping it gives the connection back.
 pub(crate) struct Checkout {
     connection: Option<PooledConnection>,
@@ -137,6 +139,19 @@ impl Checkout {
         let Some(limit) = self.connection().node.statement_timeout else { return work.await };
         let in_time = Box::pin(tokio::time::timeout(limit, work)).await;
         in_time.unwrap_or_else(|_| Err(error::too_slow(self.route().name(), limit)))
+    }
+
+    /// Makes the server refuse whatever writes. The connection is not given to anybody else.
+    pub(crate) async fn refuse_writes(&self) -> QueryResult<()> {
+        self.discard();
+        let statement = self.statement();
+        let mut conn = &self.connection().conn;
+        let told = self.within(conn.batch_execute(READ_ONLY)).await;
+        match &told {
+            Ok(()) => statement.done(),
+            Err(error) => statement.failed(error),
+        }
+        told
     }
 
     /// Closes the connection instead of giving it back.

@@ -13,6 +13,7 @@ use futures_util::Stream;
 use futures_util::future::Either;
 use rr_core::adapter::{Ledger, Place, Search, Wish};
 use rr_core::route::{Access, Outcome};
+use rr_core::topology::Role;
 use rr_core::{Consistency, Router, Session};
 use tokio::sync::OnceCell;
 
@@ -44,6 +45,8 @@ pub struct RoutedPgConnection {
     once: AtomicU8,
     /// Where all statements are to go.
     standing: Option<Place>,
+    /// It refuses to write.
+    reads_only: bool,
     /// Absent until somebody wants to see events.
     instrumentation: Option<Shared>,
     cache: CacheSize,
@@ -100,6 +103,7 @@ impl RoutedPgConnection {
             idle: TransactionManagerStatus::default(),
             once: AtomicU8::new(0),
             standing: None,
+            reads_only: false,
             instrumentation,
             cache: CacheSize::Unbounded,
             lent: None,
@@ -125,6 +129,23 @@ impl RoutedPgConnection {
     #[must_use]
     pub const fn consistency(mut self, level: Consistency) -> Self {
         self.ledger.consistency = Some(level);
+        self
+    }
+
+    /// A handle that refuses to write: with Diesel's `ReadOnlyTransaction` error, and before anything is sent. Its
+    /// transactions are `READ ONLY`, and run where a read would.
+    ///
+    /// What only the server can know to be a write, such as a function of your own that writes, the server refuses.
+    #[must_use]
+    pub const fn read_only(mut self) -> Self {
+        self.reads_only = true;
+        self
+    }
+
+    /// A handle whose statements all go to the primary.
+    #[cfg(feature = "axum")]
+    pub(crate) const fn kept_on_primary(mut self) -> Self {
+        self.standing = Some(Place::Primary);
         self
     }
 
@@ -179,6 +200,9 @@ impl RoutedPgConnection {
     pub async fn replica(&mut self) -> QueryResult<&mut AsyncPgConnection> {
         self.lent = None;
         let checkout = self.reader(&mut Search::new(self.router(), Wish::default())).await?;
+        if self.reads_only && checkout.route().role() == Role::Primary {
+            checkout.refuse_writes().await?;
+        }
         Ok(&mut self.lent.insert(checkout).connection_mut().conn)
     }
 
@@ -231,6 +255,10 @@ impl RoutedPgConnection {
     /// Where this handle's statements are to go at present.
     pub(crate) const fn standing_wish(&self) -> Wish {
         Wish::at(self.standing)
+    }
+
+    pub(crate) const fn reads_only(&self) -> bool {
+        self.reads_only
     }
 
     pub(crate) const fn ledger(&self) -> &Ledger<DieselConnector> {

@@ -31,6 +31,13 @@ pub(crate) fn too_slow(node: &str, limit: std::time::Duration) -> Error {
     ))
 }
 
+/// A handle that only reads was asked to write.
+pub(crate) fn reads_only() -> Error {
+    let text =
+        "this handle only reads, and the statement writes or may write; use one that is not `read_only`";
+    Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, Box::new(text.to_owned()))
+}
+
 /// Whether the connection is gone.
 pub(crate) const fn is_lost(error: &Error) -> bool {
     matches!(

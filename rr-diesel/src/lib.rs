@@ -17,6 +17,8 @@ mod connector;
 mod early;
 mod error;
 mod establish;
+#[cfg(feature = "axum")]
+pub mod extract;
 mod hint;
 mod hold;
 mod instrument;

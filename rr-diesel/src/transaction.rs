@@ -40,7 +40,10 @@ impl TransactionManager<RoutedPgConnection> for RoutedTransactionManager {
 
     async fn begin_transaction(conn: &mut RoutedPgConnection) -> QueryResult<()> {
         if conn.pin_mut().get().is_none() {
-            return begin_on_primary(conn, None).await;
+            return match conn.reads_only() {
+                false => begin_on_primary(conn, None).await,
+                true => builder::begin_on_replica(conn, "BEGIN READ ONLY").await,
+            };
         }
         on_pin(conn, async |connection| AnsiTransactionManager::begin_transaction(connection).await).await?;
         note_depth(conn);
@@ -157,7 +160,7 @@ fn note_depth(conn: &mut RoutedPgConnection) {
 async fn begin_on_primary(conn: &mut RoutedPgConnection, sql: Option<&str>) -> QueryResult<()> {
     let mut patience = conn.write_patience();
     loop {
-        let mut checkout = conn.writer(Access::Write, &mut patience).await?;
+        let mut checkout = conn.on_the_primary(Access::Write, &mut patience).await?;
         let chosen = checkout.chosen();
         match begin(&mut checkout, sql).await {
             Ok(()) => {

@@ -11,6 +11,7 @@ use sea_orm::DbErr;
 use sea_orm::sea_query::{DeleteStatement, InsertStatement, UpdateStatement};
 
 use crate::SeaOrmConnector;
+use crate::error;
 use crate::job::Job;
 use crate::metric::Callback;
 
@@ -40,6 +41,8 @@ pub struct RoutedConnection {
     ledger: Ledger<SeaOrmConnector>,
     /// Where all statements are to go.
     wish: Wish,
+    /// It refuses to write.
+    reads_only: bool,
     /// Limit for one read on one node, in place of the node's own.
     deadline: Option<Duration>,
     callback: Option<Callback>,
@@ -77,7 +80,13 @@ impl Kind {
 
 impl RoutedConnection {
     pub(crate) fn new(router: Router<SeaOrmConnector>) -> Self {
-        Self { ledger: Ledger::shared(router), wish: Wish::default(), deadline: None, callback: None }
+        Self {
+            ledger: Ledger::shared(router),
+            wish: Wish::default(),
+            reads_only: false,
+            deadline: None,
+            callback: None,
+        }
     }
 
     /// The router.
@@ -97,6 +106,27 @@ impl RoutedConnection {
     #[must_use]
     pub fn use_replica(&self) -> Self {
         self.at(Place::Replica)
+    }
+
+    /// A handle that refuses to write: with [`RoutingError::ReadOnly`](crate::RoutingError::ReadOnly), and before anything
+    /// is sent. Its transactions are `READ ONLY`, and run where a read would.
+    ///
+    /// What only the server can know to be a write, such as a function of your own that writes, the server refuses. As a
+    /// plain `&DatabaseConnection` it is one that is closed, because nobody could refuse there.
+    #[must_use]
+    pub fn read_only(&self) -> Self {
+        let mut handle = self.clone();
+        handle.reads_only = true;
+        handle
+    }
+
+    /// Whether it may write.
+    pub(crate) fn check_writes(&self) -> Result<(), DbErr> {
+        if self.reads_only { Err(error::reads_only()) } else { Ok(()) }
+    }
+
+    pub(crate) const fn reads_only(&self) -> bool {
+        self.reads_only
     }
 
     fn at(&self, place: Place) -> Self {
@@ -188,6 +218,7 @@ impl fmt::Debug for RoutedConnection {
             .field("session", &self.ledger.session.is_some())
             .field("consistency", &self.ledger.consistency)
             .field("wish", &self.wish)
+            .field("reads_only", &self.reads_only)
             .field("deadline", &self.deadline)
             .finish_non_exhaustive()
     }

@@ -11,7 +11,7 @@ use rr_core::Connector;
 use rr_core::adapter::Classes;
 use rr_core::connector::{PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
-use rr_core::sql::{Dialect, calls_unknown};
+use rr_core::sql::{Dialect, StatementClass, calls_unknown};
 use rr_core::topology::Role;
 use sea_orm::sqlx::postgres::{PgPool, PgPoolOptions};
 use sea_orm::sqlx::{self, ConnectOptions as _};
@@ -111,6 +111,11 @@ impl SeaOrmConnector {
     /// What is known about statements.
     pub(crate) fn classes(&self) -> &Classes {
         &self.inner.classes
+    }
+
+    /// Whether a text is known to be no read, whoever asks for a replica to have it.
+    pub(crate) fn writes(&self, sql: &str) -> bool {
+        self.classes().classify(None, sql).class != StatementClass::Read
     }
 
     /// Whether a text that is taken for a read may write all the same, as far as is known. A replica would refuse; the

@@ -50,6 +50,9 @@ pub enum RoutingError {
         /// The limit.
         limit: Duration,
     },
+    /// A handle that [only reads](crate::RoutedConnection::read_only) was asked to write. Nothing was sent.
+    #[error("this handle only reads, and the statement writes or may write; use one that is not `read_only`")]
+    ReadOnly,
     /// The connection was lost while a transaction was being committed.
     #[error(
         "the connection to `{node}` was lost during COMMIT: the transaction may have been committed or not; \
@@ -110,6 +113,10 @@ pub(crate) fn too_slow(node: &str, limit: Duration) -> DbErr {
     DbErr::Query(io(io::ErrorKind::TimedOut, RoutingError::TooSlow { node: node.to_owned(), limit }))
 }
 
+pub(crate) fn reads_only() -> DbErr {
+    DbErr::Exec(io(io::ErrorKind::PermissionDenied, RoutingError::ReadOnly))
+}
+
 pub(crate) fn outcome_unknown(node: &str, error: DbErr) -> DbErr {
     DbErr::Query(io(
         io::ErrorKind::ConnectionAborted,
@@ -165,6 +172,8 @@ pub(crate) fn acquire(error: sqlx::Error) -> DbErr {
 #[must_use]
 pub fn fault(error: &DbErr, role: Role) -> Option<Fault> {
     match error {
+        // Said by the handle.
+        error if matches!(routing_error(error), Some(RoutingError::ReadOnly)) => None,
         // Its connections are all in use. Whether it can be connected to at all is the monitor's to find out.
         DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Some(Fault::Overloaded),
         DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Some(Fault::Lost),

@@ -24,6 +24,8 @@
 mod connection;
 mod connector;
 mod error;
+#[cfg(feature = "axum")]
+pub mod extract;
 mod hint;
 mod job;
 mod metric;

@@ -57,6 +57,10 @@ impl RoutedConnection {
         let mut search = Attempts::new(self.router(), wish);
         loop {
             let Checkout { conn, route } = self.reader(&mut search).await?;
+            if route.role() == Role::Primary && self.connector().writes(&statement.sql) {
+                drop((conn, route));
+                return self.write_rows(Access::Write, statement).await;
+            }
             let limit = self.deadline().or_else(|| route.pool().statement_timeout());
             let guarded = route.role() == Role::Primary && self.connector().may_write(&statement.sql);
             let (mut rows, held) = open(conn, statement.clone(), guarded);
@@ -89,6 +93,7 @@ impl RoutedConnection {
     }
 
     async fn write_rows(&self, access: Access, statement: Statement) -> Result<RoutedStream, DbErr> {
+        self.check_writes()?;
         let Checkout { conn, route } = self.writer(access).await?;
         let report = self.report(statement.clone());
         let (rows, _) = open(conn, statement, false);

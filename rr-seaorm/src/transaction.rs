@@ -41,6 +41,8 @@ struct Root {
     node: Arc<str>,
     role: Role,
     limit: Option<Duration>,
+    /// It was begun by a handle that refuses to write.
+    reads_only: bool,
     /// Taken when it has ended, or the node has failed it.
     route: Mutex<Option<Route<NodePool>>>,
     /// A statement of it has written, as far as can be told.
@@ -52,8 +54,14 @@ struct Root {
 impl RoutedConnection {
     pub(crate) async fn begin_transaction(
         &self,
-        options: TransactionOptions,
+        mut options: TransactionOptions,
     ) -> Result<RoutedTransaction, DbErr> {
+        if self.reads_only() {
+            if options.access_mode == Some(AccessMode::ReadWrite) {
+                return Err(error::reads_only());
+            }
+            options.access_mode = Some(AccessMode::ReadOnly);
+        }
         let reads = options.access_mode == Some(AccessMode::ReadOnly)
             && options.isolation_level != Some(IsolationLevel::Serializable);
         if reads { self.begin_reading(options).await } else { self.begin_writing(options).await }
@@ -118,6 +126,7 @@ impl RoutedConnection {
                     node: Arc::clone(route.name()),
                     role: route.role(),
                     limit,
+                    reads_only: self.reads_only(),
                     route: Mutex::new(Some(route)),
                     wrote: AtomicBool::new(false),
                     unsure: AtomicBool::new(false),
@@ -131,18 +140,22 @@ impl RoutedConnection {
 
 impl Root {
     /// Notes what a statement will have done when the transaction is committed.
-    fn note(&self, kind: Kind, sql: &str) {
+    fn note(&self, kind: Kind, sql: &str) -> Result<(), DbErr> {
         // A replica refuses whatever writes.
-        if self.role == Role::Replica {
-            return;
+        if self.role == Role::Replica && !self.reads_only {
+            return Ok(());
         }
         let class = kind.classified(self.ledger.router.connector(), sql).class;
+        if self.reads_only {
+            return if class == StatementClass::Write { Err(error::reads_only()) } else { Ok(()) };
+        }
         if class != StatementClass::Read || calls_unknown(sql) {
             self.wrote.store(true, Ordering::Relaxed);
         }
         if class == StatementClass::Session {
             self.unsure.store(true, Ordering::Relaxed);
         }
+        Ok(())
     }
 
     fn lend(&self) {

@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
-use crate::sql::{Classified, Dialect, Hint, StatementClass, scan};
+use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
@@ -50,7 +50,7 @@ impl Classes {
             return *known;
         }
         let mut classified = self.scan(sql);
-        classified.calls_unknown = classified.may_write(sql);
+        classified.calls_unknown = classified.class == StatementClass::Read && calls_unknown(sql);
         self.remember(id, classified);
         classified
     }

@@ -13,6 +13,10 @@ use crate::topology::Role;
 /// On a promoted primary the end of replay is where its timeline began, until it restarts after a crash: then it is
 /// where crash recovery ended, which is later. Crash recovery leaves the time of the last replayed transaction unset,
 /// so where that is unset the switch point is unknown.
+///
+/// A standby makes a commit visible, and then moves the end of its replay behind it; in between it may be held up, and a
+/// commit that drops tables keeps it busy. So what a read saw may be one record ahead of the end of replay that is asked for
+/// after it. That record has been received: what has been received, asked for last, tells whether there is one.
 pub const PROBE: &str = "\
 SELECT pg_is_in_recovery()::text, \
 (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)::text, \
@@ -27,7 +31,8 @@ THEN pg_last_wal_replay_lsn() END)::text, \
 (SELECT count(*)::text FROM pg_stat_wal_receiver), \
 pg_size_bytes(current_setting('wal_segment_size'))::text, \
 pg_has_role('pg_read_all_stats', 'USAGE')::text, \
-current_database()::text";
+current_database()::text, \
+(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() END)::text";
 
 pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, UnreadableProbe> {
     let columns = [
@@ -41,6 +46,7 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
         "segment",
         "privileged",
         "database",
+        "received",
     ];
     let text = |index: usize| row.get(index).and_then(Option::as_deref).filter(|text| !text.is_empty());
     let bad = |index: usize| UnreadableProbe { column: columns[index] };
@@ -60,6 +66,12 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
     };
     let segment: u64 = text(7).and_then(|text| text.parse().ok()).ok_or_else(|| bad(7))?;
     let mut position = lsn(1)?;
+    let applying = match (role, position, lsn(10)?) {
+        (Role::Primary, ..) => Some(false),
+        (Role::Replica, Some(applied), Some(received)) if received >= applied => Some(received > applied),
+        // It has its log from elsewhere, or receives again what it has applied long ago.
+        (Role::Replica, ..) => None,
+    };
     if role == Role::Primary {
         position = position.map(|lsn| lsn.normalised(segment));
     }
@@ -69,6 +81,7 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
         system: text(5).map(|text| text.parse().map_err(|_| bad(5))).transpose()?,
         database: text(9).map(str::to_owned),
         log,
+        applying,
         unprivileged: matches!(text(8), Some("f" | "false" | "0")),
         receiving: text(6).and_then(|text| text.parse::<u32>().ok()).map(|receivers| receivers > 0),
     })
@@ -133,6 +146,17 @@ mod tests {
         };
         assert_eq!((seen.role, seen.receiving, seen.log), (Role::Replica, Some(true), log));
         assert!(seen.unprivileged);
+    }
+
+    #[test]
+    fn a_replica_that_has_received_more_may_be_applying_it() {
+        for (received, applying) in
+            [("0/3000028", Some(false)), ("0/3000029", Some(true)), ("0/3000000", None), ("", None)]
+        {
+            let mut row = row(["t", "0/3000028", "", "1", "", "77", "1", "16777216", "false"]);
+            row.extend([Some("shop".to_owned()), (!received.is_empty()).then(|| received.to_owned())]);
+            assert_eq!(read_probe(&row).unwrap().applying, applying, "{received}");
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl<C: Connector> Router<C> {
         let topology = &*snapshot.topology;
         session.catch_up(topology);
         // Whether something is unplaced is looked at before the positions: what is placed in between is in them.
-        let (unplaced, follows) = (session.unplaced_since().is_some(), session.follows().is_some());
+        let (unplaced, follows) = (session.unplaced_since().is_some(), session.follows());
         let cluster = topology.system().ok_or(TokenError::ClusterUnknown)?;
         let mut claims = Claims::new(cluster, now, shared.config.session.token_lifetime);
         let history = topology.primary().ok().and_then(|primary| primary.applied.as_ref());
@@ -64,9 +64,18 @@ impl<C: Connector> Router<C> {
             _ => position,
         };
         claims.unplaced = unplaced;
-        claims.unplaced_read = follows;
         claims.primary = session.demands_primary();
-        let (wrote, saw) = (session.last_write(), session.last_read());
+        let (wrote, mut saw) = (session.last_write(), session.last_read());
+        if let Some(seen) = follows {
+            // It is for the token alone: here the node that served the read may serve the next one as well.
+            let joined = seen
+                .bound(topology)
+                .map(|bound| saw.as_ref().map_or(Ok(bound.clone()), |saw| saw.join(bound)));
+            match joined {
+                Some(Ok(joined)) => saw = Some(joined),
+                Some(Err(_)) | None => claims.unplaced_read = true,
+            }
+        }
         claims.saw = saw.filter(|saw| wrote.as_ref().is_none_or(|wrote| !wrote.covers(saw))).map(short);
         claims.wrote = wrote.map(short);
         let token = self.inner.keys.sign(&claims)?;
@@ -82,14 +91,14 @@ impl<C: Connector> Router<C> {
     pub async fn export(&self, session: &Session, patience: Duration) -> Result<Export, TokenError> {
         let placed = |topology: &Topology| {
             session.catch_up(topology);
-            is_placed(session).then_some(())
+            is_placed(session, topology).then_some(())
         };
         let began = tokio::time::Instant::now();
         if session.placing().since().is_some() {
             let placed = self.inner.shared.circle.all_placed(Some(session));
             drop(tokio::time::timeout(patience, placed).await);
         }
-        if !is_placed(session) {
+        if !is_placed(session, &self.topology()) {
             let patience = patience.saturating_sub(began.elapsed());
             // What was written is in a sample of the primary; what was read, in one of whoever served it.
             let server = session.follows().and_then(|seen| seen.node);
@@ -97,7 +106,7 @@ impl<C: Connector> Router<C> {
             self.look(patience, server, placed).await;
         }
         let token = self.token(session)?;
-        Ok(Export { token, exact: is_placed(session) })
+        Ok(Export { token, exact: is_placed(session, &self.topology()) })
     }
 
     /// The session that a token stands for.
@@ -224,8 +233,9 @@ impl<C: Connector> Router<C> {
 }
 
 /// Whether everything that the session wrote and saw has a position.
-fn is_placed(session: &Session) -> bool {
-    session.unplaced_since().is_none() && session.follows().is_none()
+fn is_placed(session: &Session, topology: &Topology) -> bool {
+    let saw_nothing_unknown = session.follows().is_none_or(|seen| seen.bound(topology).is_some());
+    session.unplaced_since().is_none() && saw_nothing_unknown
 }
 
 /// Whether the primary has reached what somebody claims to have written or seen before `asked_at`.

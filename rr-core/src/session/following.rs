@@ -1,9 +1,10 @@
 //! Reads of which nobody knows yet where they ended, and how that becomes known.
 
 use super::{Follows, Session};
+use crate::position::Position;
 use crate::requirement::Seen;
 use crate::time::Moment;
-use crate::topology::{NodeId, Topology};
+use crate::topology::{Node, NodeId, Topology};
 
 impl Session {
     /// Notes a read at level `session` that `node` had served by `at`. `under` is what its own requirement asked for as
@@ -36,19 +37,34 @@ impl Session {
             self.settle(at, position);
         }
         let Some(seen) = self.follows() else { return };
-        let server =
-            seen.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= seen.at);
-        let bound = match server {
-            // What it may have shown and what it certainly has are one position, save for a while after a failover. Then
-            // nobody but the node itself could fulfil what would be demanded.
-            Some(server) if server.ceiling == server.applied => {
-                server.sampled_at.zip(server.applied.as_ref()).filter(|(at, _)| *at >= seen.at)
-            }
-            Some(_) => None,
-            None => sample.filter(|(at, _)| *at >= seen.at),
+        let bound = match seen.server(topology) {
+            // Not what it may have shown since: while it does not have that itself, it could serve this session no more.
+            Some(server) => server.shown.as_ref().map(|(at, position)| (*at, position)),
+            None => sample,
         };
-        if let Some((_, position)) = bound {
+        if let Some((_, position)) = bound.filter(|(at, _)| *at >= seen.at) {
             self.settle_read(seen, position);
         }
+    }
+}
+
+impl Seen {
+    /// Who served it, if it is known to have been up ever since.
+    fn server<'t>(&self, topology: &'t Topology) -> Option<&'t Node> {
+        self.node.and_then(|id| topology.node(id)).filter(|server| server.steady_since <= self.at)
+    }
+
+    /// What it may have seen at most, where the node that served it has been asked since and is sure of its history. It may be
+    /// more than that node has.
+    pub(crate) fn bound<'t>(&self, topology: &'t Topology) -> Option<&'t Position> {
+        let server = self.server(topology)?;
+        let (at, ceiling) = server.sampled_at.zip(server.ceiling.as_ref())?;
+        let is_sure = match (ceiling, server.applied.as_ref()?) {
+            (Position::Postgres(ceiling), Position::Postgres(applied)) => {
+                ceiling.head().0 == applied.head().0
+            }
+            (ceiling, applied) => ceiling == applied,
+        };
+        (is_sure && at >= self.at).then_some(ceiling)
     }
 }

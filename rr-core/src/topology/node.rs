@@ -163,8 +163,11 @@ pub struct Node {
     /// What it has certainly applied: what its reads certainly see.
     pub applied: Option<Position>,
     /// What its reads may have seen up to then, as far as the present history goes: what a session
-    /// [saw](crate::session::Session::saw). More than `applied` where it is not known which timeline it has reached.
+    /// [saw](crate::session::Session::saw). More than `applied` where it is not known which timeline it has reached, and where
+    /// it is in the middle of applying something; absent where that cannot be told.
     pub ceiling: Option<Position>,
+    /// A moment, and what its reads may have seen up to then, all of which it has itself.
+    pub shown: Option<(Moment, Position)>,
     /// When the sample in `applied` and `ceiling` was asked for.
     pub sampled_at: Option<Moment>,
     /// Probes that it did not answer since the last one that it did.
@@ -202,6 +205,7 @@ impl Node {
             quarantine: None,
             applied: None,
             ceiling: None,
+            shown: None,
             sampled_at: None,
             failures: 0,
             steady_since: Moment::ORIGIN,

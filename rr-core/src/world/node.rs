@@ -81,8 +81,12 @@ pub(super) struct NodeState {
     pub(super) seen: Option<Observation>,
     pub(super) sampled_at: Option<Moment>,
     pub(super) applied: Option<Position>,
-    /// What it may have applied at most, as far as the present history goes.
+    /// What it may have shown at most, as far as the present history goes and as far as that can be told ...
     pub(super) ceiling: Option<Position>,
+    /// ... the last time that it could be told, and when ...
+    pub(super) reach: Option<(Moment, Position)>,
+    /// ... and the last time that it turned out to have all of that.
+    pub(super) shown: Option<(Moment, Position)>,
     /// The timeline that it was last known to be on while it was a replica.
     pub(super) came_from: Option<Timeline>,
     /// It was a replica when it was asked at this moment.
@@ -129,6 +133,27 @@ impl NodeState {
         self.standby_at.filter(|_| direct)
     }
 
+    /// Notes a new sample: what it has applied, and what it may have shown at most.
+    pub(super) fn note_sample(&mut self, at: Moment, applied: Option<Position>, ceiling: Option<Position>) {
+        if let Some(applied) = &applied {
+            let has = |(_, reach): &(Moment, Position)| applied.covers(reach);
+            let now = ceiling.clone().map(|ceiling| (at, ceiling));
+            if let Some(shown) = now.filter(has).or_else(|| self.reach.clone().filter(has)) {
+                self.shown = Some(shown);
+            }
+        }
+        if let Some(ceiling) = &ceiling {
+            self.reach = Some((at, ceiling.clone()));
+        }
+        self.applied = applied;
+        self.ceiling = ceiling;
+    }
+
+    /// Forgets what it has applied and shown.
+    pub(super) fn forget_samples(&mut self) {
+        (self.applied, self.ceiling, self.reach, self.shown) = (None, None, None, None);
+    }
+
     pub(super) fn quarantine(&self) -> Option<Quarantine> {
         self.claim_quarantine.or(self.history_quarantine)
     }
@@ -152,6 +177,7 @@ impl NodeState {
         node.quarantine = self.quarantine();
         node.applied.clone_from(&self.applied);
         node.ceiling.clone_from(&self.ceiling);
+        node.shown.clone_from(&self.shown);
         node.sampled_at = self.sampled_at;
         node.steady_since = self.steady_since;
         node.fresh_as_of = if is_primary { self.sampled_at } else { self.lag.fresh_as_of() };

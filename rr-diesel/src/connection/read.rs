@@ -35,11 +35,16 @@ impl RoutedPgConnection {
         loop {
             let checkout = self.reader(&mut search).await?;
             let (role, node) = (checkout.route().role(), checkout.route().node());
-            if role == Role::Primary && lowered.classified.may_write(&lowered.sql) {
+            let guarded = role == Role::Primary && lowered.classified.may_write(&lowered.sql);
+            if guarded && !self.reads_only {
                 drop(checkout);
                 return Box::pin(self.write(lowered, want)).await;
             }
-            let error = match self.serve(checkout, &lowered, want).await {
+            let served = match guarded {
+                false => self.serve(checkout, &lowered, want).await,
+                true => Box::pin(self.serve_guarded(checkout, &lowered, want)).await,
+            };
+            let error = match served {
                 Ok(answer) => return Ok(answer),
                 Err((error, checkout)) => {
                     let next = match cancelled == self.running.cancelled() {
@@ -118,6 +123,19 @@ impl RoutedPgConnection {
             if !search.has_time() {
                 return Err(error);
             }
+        }
+    }
+
+    /// As [`Self::serve`], where the primary would let the statement write.
+    async fn serve_guarded(
+        &self,
+        checkout: Checkout,
+        lowered: &Lowered,
+        want: Want,
+    ) -> Result<Answer, (Error, Checkout)> {
+        match checkout.refuse_writes().await {
+            Ok(()) => self.serve(checkout, lowered, want).await,
+            Err(error) => Err((error, checkout)),
         }
     }
 

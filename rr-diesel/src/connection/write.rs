@@ -90,6 +90,9 @@ impl RoutedPgConnection {
 
     /// Runs a statement on the connection that this handle keeps.
     async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
+        if self.reads_only && lowered.classified.class == StatementClass::Write {
+            return Err(error::reads_only());
+        }
         let place = pin.hold.prepare(&lowered.classified, &lowered.sql);
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
@@ -123,6 +126,9 @@ impl RoutedPgConnection {
     pub(super) async fn run_batch(&self, sql: &str) -> QueryResult<()> {
         let classified = scan(sql, Dialect::Postgres);
         let class = classified.effect();
+        if self.reads_only && class == StatementClass::Write {
+            return Err(error::reads_only());
+        }
         let pin = match self.pin.get() {
             Some(pin) => Some(pin),
             None if class == StatementClass::Session => Some(self.pinned().await?),
@@ -136,7 +142,10 @@ impl RoutedPgConnection {
         let mut patience = self.write_patience();
         let cancelled = self.running.cancelled();
         loop {
-            let checkout = self.writer(Access::Write, &mut patience).await?;
+            let checkout = match reads {
+                true => self.on_the_primary(Access::Write, &mut patience).await?,
+                false => self.writer(Access::Write, &mut patience).await?,
+            };
             let chosen = checkout.chosen();
             let Err(error) = self.try_batch(&checkout, sql, place).await else {
                 checkout.finish(Outcome::Answered);
@@ -166,8 +175,20 @@ impl RoutedPgConnection {
         ran
     }
 
-    /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
+    /// A connection to write on.
     pub(crate) async fn writer(&self, access: Access, patience: &mut Patience) -> QueryResult<Checkout> {
+        if self.reads_only {
+            return Err(error::reads_only());
+        }
+        self.on_the_primary(access, patience).await
+    }
+
+    /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
+    pub(crate) async fn on_the_primary(
+        &self,
+        access: Access,
+        patience: &mut Patience,
+    ) -> QueryResult<Checkout> {
         let router = self.router();
         loop {
             let request = if access == Access::Session { Request::session() } else { Request::write() };

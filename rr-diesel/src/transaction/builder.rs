@@ -111,6 +111,12 @@ impl TransactionBuilder<'_> {
     }
 
     async fn begin(&mut self) -> QueryResult<()> {
+        if self.connection.reads_only() {
+            if self.options.read_only == Some(false) {
+                return Err(error::reads_only());
+            }
+            self.options.read_only = Some(true);
+        }
         let sql = self.options.sql();
         let conn = &mut *self.connection;
         if conn.pin_mut().get().is_some() {
@@ -129,7 +135,7 @@ impl TransactionBuilder<'_> {
 }
 
 /// Begins a transaction that only reads where a read would go. The check comes before the snapshot.
-async fn begin_on_replica(conn: &mut RoutedPgConnection, sql: &str) -> QueryResult<()> {
+pub(super) async fn begin_on_replica(conn: &mut RoutedPgConnection, sql: &str) -> QueryResult<()> {
     let mut search = Search::new(conn.router(), conn.standing_wish());
     loop {
         let mut checkout = conn.reader(&mut search).await?;

@@ -189,3 +189,19 @@ async fn a_write_that_ends_with_a_page_holds_no_reader_up() -> Result {
     assert_eq!(pool.router().counted(Step::GaveUp), 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_write_that_was_meant_for_a_replica_counts_where_the_primary_ran_it() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    let session = Session::new();
+    let conn = &mut pool.handle().with_session(&session);
+    cluster.replica(1)?.pause_replay().await?;
+    let insert = || diesel::insert_into(note::table).values(note::text.eq("x"));
+    insert().execute(conn).await?;
+    let first = session.last_write();
+    // The replica lacks what the session has written, so that the primary serves.
+    insert().execute(conn.use_replica()).await?;
+    assert_ne!(session.last_write(), first, "the session knows of its write");
+    Ok(())
+}

@@ -4,6 +4,8 @@
 mod blocking;
 mod cancellation;
 mod consistency;
+#[cfg(feature = "axum")]
+mod extract;
 mod failures;
 mod handle;
 mod hints;

@@ -21,6 +21,10 @@ impl RoutedConnection {
         let mut search = Attempts::new(self.router(), wish);
         loop {
             let mut checkout = self.reader(&mut search).await?;
+            if checkout.role() == Role::Primary && self.connector().writes(job.sql()) {
+                drop(checkout);
+                return Box::pin(self.write(Access::Write, job)).await;
+            }
             let timing = Timing::start(self.callback(), self.router());
             let limit = self.deadline.or_else(|| checkout.route.pool().statement_timeout());
             let guarded = checkout.role() == Role::Primary && self.connector().may_write(job.sql());

@@ -1,14 +1,15 @@
 //! What `DatabaseConnection` has that is no trait's, and the conversions that SeaORM's executors ask for.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rr_core::route::{Access, Outcome};
 use sea_orm::metric::Info;
 use sea_orm::sqlx::Connection as _;
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseExecutor, DbBackend, DbErr, IntoDatabaseExecutor, IsolationLevel,
-    Schema, SchemaBuilder, TransactionError, TransactionTrait,
+    Schema, SchemaBuilder, SqlxPostgresConnector, TransactionError, TransactionTrait,
 };
 
 use super::RoutedConnection;
@@ -118,11 +119,22 @@ impl Deref for RoutedConnection {
     type Target = DatabaseConnection;
 
     fn deref(&self) -> &DatabaseConnection {
-        static NONE: std::sync::LazyLock<DatabaseConnection> =
-            std::sync::LazyLock::new(DatabaseConnection::default);
+        static CLOSED: LazyLock<DatabaseConnection> = LazyLock::new(closed);
+        if self.reads_only() {
+            return &CLOSED;
+        }
         // A router that has started has opened the pool of its primary.
-        self.connector().steady().map_or_else(|| &*NONE, |steady| steady.lend())
+        self.connector().steady().map_or_else(|| &*CLOSED, |steady| steady.lend())
     }
+}
+
+/// One that leads nowhere. SeaORM's own that is not connected panics when a statement is built for it.
+fn closed() -> DatabaseConnection {
+    let options = PgPoolOptions::new().min_connections(0).max_lifetime(None).idle_timeout(None);
+    let pool = options.connect_lazy_with(PgConnectOptions::new_without_pgpass());
+    // It counts as closed from here on; there is no connection whose end would have to be waited for.
+    drop(pool.close());
+    SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
 }
 
 impl AsRef<DatabaseConnection> for RoutedConnection {

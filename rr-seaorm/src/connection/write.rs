@@ -14,6 +14,7 @@ use crate::metric::Timing;
 
 impl RoutedConnection {
     pub(super) async fn write<J: Job>(&self, access: Access, job: &J) -> Result<J::Out, DbErr> {
+        self.check_writes()?;
         let mut checkout = self.writer(access).await?;
         let suspect = self.ledger.suspect();
         let timing = Timing::start(self.callback(), self.router());

@@ -20,37 +20,37 @@ impl ConnectionTrait for RoutedTransaction {
     }
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
-        self.root.note(Kind::Text, &stmt.sql);
+        self.root.note(Kind::Text, &stmt.sql)?;
         self.root.watch(self.inner.execute_raw(stmt)).await
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
-        let stmt = self.noted(stmt);
+        let stmt = self.noted(stmt)?;
         self.root.watch(self.inner.execute_raw(stmt)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.root.note(Kind::Text, sql);
+        self.root.note(Kind::Text, sql)?;
         self.root.watch(self.inner.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.root.note(Kind::Text, &stmt.sql);
+        self.root.note(Kind::Text, &stmt.sql)?;
         self.root.watch(self.inner.query_one_raw(stmt)).await
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
-        let stmt = self.noted(stmt);
+        let stmt = self.noted(stmt)?;
         self.root.watch(self.inner.query_one_raw(stmt)).await
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.root.note(Kind::Text, &stmt.sql);
+        self.root.note(Kind::Text, &stmt.sql)?;
         self.root.watch(self.inner.query_all_raw(stmt)).await
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
-        let stmt = self.noted(stmt);
+        let stmt = self.noted(stmt)?;
         self.root.watch(self.inner.query_all_raw(stmt)).await
     }
 }
@@ -66,7 +66,9 @@ impl StreamTrait for RoutedTransaction {
         &'a self,
         stmt: Statement,
     ) -> Pin<Box<dyn Future<Output = Result<TransactionStream<'a>, DbErr>> + 'a + Send>> {
-        self.root.note(Kind::Text, &stmt.sql);
+        if let Err(refused) = self.root.note(Kind::Text, &stmt.sql) {
+            return Box::pin(std::future::ready(Err(refused)));
+        }
         self.inner.stream_raw(stmt)
     }
 
@@ -74,7 +76,10 @@ impl StreamTrait for RoutedTransaction {
         &'a self,
         stmt: &S,
     ) -> Pin<Box<dyn Future<Output = Result<TransactionStream<'a>, DbErr>> + 'a + Send>> {
-        self.inner.stream_raw(self.noted(stmt))
+        match self.noted(stmt) {
+            Ok(stmt) => self.inner.stream_raw(stmt),
+            Err(refused) => Box::pin(std::future::ready(Err(refused))),
+        }
     }
 }
 
@@ -147,10 +152,10 @@ impl RoutedTransaction {
         Schema::new(BACKEND).builder()
     }
 
-    fn noted<S: StatementBuilder>(&self, stmt: &S) -> Statement {
+    fn noted<S: StatementBuilder>(&self, stmt: &S) -> Result<Statement, DbErr> {
         let stmt = BACKEND.build(stmt);
-        self.root.note(Kind::of::<S>(), &stmt.sql);
-        stmt
+        self.root.note(Kind::of::<S>(), &stmt.sql)?;
+        Ok(stmt)
     }
 
     async fn savepoint(&self, options: TransactionOptions) -> Result<Self, DbErr> {

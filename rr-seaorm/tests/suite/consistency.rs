@@ -225,3 +225,26 @@ async fn a_write_that_ends_with_a_page_holds_no_reader_up() -> Result {
     assert_eq!(db.router().counted(Step::GaveUp), 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_write_that_was_meant_for_a_replica_counts_where_the_primary_ran_it() -> Result {
+    let cluster = boot(1).await?;
+    let session = Session::new();
+    let db = connect(&cluster).await?.with_session(&session);
+    cluster.replica(1)?.pause_replay().await?;
+    text("first").insert(&db).await?;
+    until("the first write to be placed", async || {
+        notes(&db).await?;
+        Ok(session.unplaced_since().is_none())
+    })
+    .await?;
+    let first = session.last_write();
+    // The replica lacks what the session has written, so that the primary serves.
+    db.use_replica().execute_raw(raw("INSERT INTO note (text) VALUES ('second')")).await?;
+    assert!(
+        session.unplaced_since().is_some() || session.last_write() != first,
+        "the session knows of its write"
+    );
+    assert_eq!(notes(&db).await?, 2);
+    Ok(())
+}

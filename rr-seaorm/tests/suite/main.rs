@@ -1,6 +1,8 @@
 //! SeaORM over several servers: real ones.
 
 mod consistency;
+#[cfg(feature = "axum")]
+mod extract;
 mod failures;
 mod hints;
 mod lent;

@@ -158,6 +158,8 @@ impl Server {
             Some(u8::from(self.receives(now)).to_string()),
             Some(SEGMENT.to_string()),
             Some(privileged.to_string()),
+            None,
+            (!self.writable).then(|| text(self.received.lsn)),
         ]
     }
 }

@@ -11,10 +11,12 @@ use rr_tests::plain::{Plain, Pool, config};
 
 use crate::router::{PATIENCE, Result, all_serving, prepare, run, start, until};
 
+mod dashboard;
 mod failover;
 mod jobs;
 mod otherwise;
 mod scopes;
+mod showing;
 mod stalls;
 mod tokens;
 mod web;

@@ -23,6 +23,30 @@ fn a_replica_that_may_have_followed_proves_the_common_past_and_may_have_shown_mo
 }
 
 #[test]
+fn a_replica_in_the_middle_of_a_record_may_have_shown_it() {
+    let mut scene = Scene::settled();
+    let at = |lsn, applying| Observation { applying, ..seen(Role::Replica, 1, lsn, None) };
+    let before = scene.node(B).shown;
+    scene.wait(10).primary(A, 1, 300).says(B, at(200, Some(true)));
+    let node = scene.node(B);
+    assert_eq!((node.applied, node.ceiling), (position("1:0/C8"), position("1:0/C9")));
+    scene.wait(10).says(B, at(200, Some(true)));
+    assert_eq!(scene.node(B).shown, before, "it does not have what it may have shown");
+    let last = scene.node(B).sampled_at;
+    scene.wait(10).says(B, at(250, Some(true)));
+    assert_eq!(scene.node(B).shown, last.zip(position("1:0/C9")), "by now it has what it had shown by then");
+    scene.wait(10).says(B, at(300, Some(false)));
+    let node = scene.node(B);
+    assert_eq!(
+        (&node.ceiling, node.shown.clone()),
+        (&node.applied, node.sampled_at.zip(node.applied.clone()))
+    );
+    scene.wait(10).says(B, at(310, None));
+    let blind = scene.node(B);
+    assert_eq!((blind.ceiling, blind.shown), (None, node.shown), "nobody knows what it has shown since");
+}
+
+#[test]
 fn an_idle_primary_shows_no_lag() {
     let mut scene = Scene::settled();
     for _ in 0..100 {

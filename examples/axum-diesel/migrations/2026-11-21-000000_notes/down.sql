@@ -1,0 +1,1 @@
+DROP TABLE trials, note_tags, tags, notes, users;

@@ -1,0 +1,23 @@
+//! What the router did lately, for people.
+
+use super::Router;
+use crate::connector::Connector;
+use crate::journal::Told;
+use crate::trail::Routed;
+
+impl<C: Connector> Router<C> {
+    /// Where statements went that were noted after number `after`, the oldest first. Samples: a look asks for the next 64
+    /// routes, and what nobody asks for is not noted. So look again and again, four times a second say, as long as
+    /// somebody wants to know, and begin with 0.
+    #[must_use]
+    pub fn recent_routes(&self, after: u64) -> Vec<Routed> {
+        self.inner.shared.trail.look(after, self.now())
+    }
+
+    /// The notices after number `after`, the oldest first, as far as they are kept (the last 128). To be told of each at
+    /// once, subscribe to [`Router::notices`].
+    #[must_use]
+    pub fn recent_notices(&self, after: u64) -> Vec<Told> {
+        self.inner.shared.journal.after(after)
+    }
+}

@@ -48,7 +48,6 @@ fn at(text: &str) -> Position {
     text.parse::<PgPosition>().expect("a position").into()
 }
 
-/// One thread: whatever is counted in between is ours.
 #[tokio::test]
 async fn sessions_are_small_and_leave_nothing_behind() {
     let mut config = Config::new("postgres://app@db-1/shop").expect("a URL");
@@ -60,30 +59,43 @@ async fn sessions_are_small_and_leave_nothing_behind() {
     session.saw(&at("1:0/4000"));
     let token = router.token(&session).expect("a token");
 
-    let region = Region::new(ALLOCATOR);
-    let resumed = router.resume(token.as_str()).await.expect("a session");
-    let change = region.change();
-    let kept = change.bytes_allocated - change.bytes_deallocated;
+    let mut kept = usize::MAX;
+    for _ in 0..ATTEMPTS {
+        let region = Region::new(ALLOCATOR);
+        let resumed = router.resume(token.as_str()).await.expect("a session");
+        kept = kept.min(left(&region));
+        assert_eq!((resumed.last_write(), resumed.last_read()), (Some(at("1:0/3000")), Some(at("1:0/4000"))));
+    }
     assert!(kept <= 256, "a resumed session keeps {kept} bytes");
-    assert_eq!((resumed.last_write(), resumed.last_read()), (Some(at("1:0/3000")), Some(at("1:0/4000"))));
-    drop(resumed);
 
     // Without the monitor, whose history grows whenever it gets to run.
     router.shutdown().await;
     let (one, other) = (at("1:0/3000"), at("1:0/2000,2:0/4000"));
-    let region = Region::new(ALLOCATOR);
-    for n in 0..1_000_000 {
-        let session = Session::new();
-        session.wrote(&one);
-        if n % 8 == 0 {
-            // The long way, for positions of several timelines.
-            session.saw(&other);
+    let mut behind = usize::MAX;
+    for _ in 0..ATTEMPTS {
+        let region = Region::new(ALLOCATOR);
+        for n in 0..1_000_000 {
+            let session = Session::new();
+            session.wrote(&one);
+            if n % 8 == 0 {
+                // The long way, for positions of several timelines.
+                session.saw(&other);
+            }
+            std::hint::black_box(session.clone());
         }
-        std::hint::black_box(session.clone());
+        for _ in 0..1_000 {
+            drop(router.resume(token.as_str()).await.expect("a session"));
+        }
+        behind = behind.min(left(&region));
     }
-    for _ in 0..1_000 {
-        drop(router.resume(token.as_str()).await.expect("a session"));
-    }
+    assert_eq!(behind, 0, "a million sessions left something behind");
+}
+
+/// The runner of the tests has a thread of its own, which allocates when it likes: what a session costs, it costs each time.
+const ATTEMPTS: u32 = 5;
+
+/// Bytes that were allocated and are still in use. What was allocated before counts for nothing when it is given back.
+fn left(region: &Region<'_, System>) -> usize {
     let change = region.change();
-    assert_eq!(change.bytes_allocated, change.bytes_deallocated, "a million sessions left something behind");
+    change.bytes_allocated.saturating_sub(change.bytes_deallocated)
 }

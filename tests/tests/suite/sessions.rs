@@ -11,6 +11,7 @@ use rr_tests::plain::{Plain, Pool, config};
 
 use crate::router::{PATIENCE, Result, all_serving, prepare, run, start, until};
 
+mod answered;
 mod dashboard;
 mod failover;
 mod jobs;

@@ -70,7 +70,7 @@ impl<C: Connector> Router<C> {
         if let Some(seen) = follows {
             // It is for the token alone: here the node that served the read may serve the next one as well.
             let joined = bound(seen, topology)
-                .map(|bound| saw.as_ref().map_or(Ok(bound.clone()), |saw| saw.join(bound)));
+                .map(|bound| saw.as_ref().map_or_else(|| Ok(bound.clone()), |saw| saw.join(bound)));
             match joined {
                 Some(Ok(joined)) => saw = Some(joined),
                 Some(Err(_)) | None => claims.unplaced_read = true,

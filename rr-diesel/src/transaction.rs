@@ -210,7 +210,9 @@ impl SimpleAsyncConnection for Connection {
             match &committed {
                 Ok(()) => {
                     let unplaced = suspect.answered();
-                    drop(handover.map(|handover| handover.send((None, Ok(())))));
+                    if let Some(handover) = handover {
+                        drop(handover.send((None, Ok(()))));
+                    }
                     (committed, Some(unplaced))
                 }
                 Err(error) => {

@@ -183,7 +183,7 @@ async fn a_write_that_ends_with_a_page_holds_no_reader_up() -> Result {
         let none = note::table.filter(note::id.lt(0));
         let conn = &mut pool.handle().with_session(&session);
         assert_eq!(diesel::update(none).set(note::stars.eq(1)).execute(conn).await?, 0);
-        assert!(session.last_write().is_some());
+        until("the write to be placed", async || Ok(session.last_write().is_some())).await?;
         assert!(place(conn).await?.standby, "{boundary:?}");
     }
     assert_eq!(pool.router().counted(Step::GaveUp), 0);

@@ -18,7 +18,7 @@ use rr_core::config::Unscoped;
 use rr_diesel::{RouteHints, RoutedPool};
 use rr_tests::cluster::Cluster;
 
-use crate::support::{PATIENCE, Result};
+use crate::support::{PATIENCE, Result, until};
 
 #[derive(diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
 #[diesel(postgres_type(name = "mood"))]
@@ -145,8 +145,9 @@ async fn enums_and_their_arrays_work_on_every_server() -> Result {
         let values =
             (pet::id.eq(id), pet::mood.eq(Mood::Wild), pet::moods.eq(&all), pet::other.eq(None::<Mood>));
         diesel::insert_into(pet::table).values(values).execute(conn).await?;
-        let written = pool.router().process_session().last_write();
-        assert!(written.is_some(), "the position was asked for behind the write");
+        let own = pool.router().process_session();
+        until("the position that was asked for behind the write", async || Ok(own.last_write().is_some()))
+            .await?;
     }
     // Each statement is known by then to the connections of both nodes.
     for _ in 0..2 {

@@ -94,6 +94,22 @@ impl Authority {
     }
 }
 
+/// Hosts and parameters of URLs that servers of this authority must accept, and whether they then encrypt.
+#[must_use]
+pub fn accepted(authority: &Authority) -> Vec<(&'static str, String, bool)> {
+    let root = parameter("sslrootcert", &authority.root());
+    vec![
+        ("127.0.0.1", "sslmode=disable".to_owned(), false),
+        ("127.0.0.1", "application_name=x".to_owned(), true),
+        ("127.0.0.1", "sslmode=prefer".to_owned(), true),
+        ("127.0.0.1", "sslmode=require".to_owned(), true),
+        ("localhost", "sslmode=require".to_owned(), true),
+        ("127.0.0.1", format!("sslmode=verify-ca{root}"), true),
+        ("localhost", format!("sslmode=verify-ca{root}"), true),
+        ("127.0.0.1", format!("sslmode=verify-full{root}"), true),
+    ]
+}
+
 /// A file as a parameter of a URL that has others before it.
 #[must_use]
 pub fn parameter(name: &str, path: &Path) -> String {

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use rr_core::Config;
 use rr_diesel::{DieselConnector, RoutedPool};
 use rr_tests::cluster::{Cluster, Node};
-use rr_tests::tls::{Authority, admit, demand_certificates, parameter};
+use rr_tests::tls::{Authority, accepted, admit, demand_certificates, parameter};
 
 use crate::support::{PATIENCE, Result, boot, note, place, until};
 
@@ -50,15 +50,7 @@ async fn each_mode_demands_what_it_says() -> Result {
     let (authority, stranger) = (Authority::new("ours")?, Authority::new("theirs")?);
     let cluster = boot_with_tls(&authority).await?;
     let root = parameter("sslrootcert", &authority.root());
-    for (host, parameters, expected) in [
-        ("127.0.0.1", "sslmode=disable".to_owned(), false),
-        ("127.0.0.1", "application_name=x".to_owned(), true),
-        ("127.0.0.1", "sslmode=require".to_owned(), true),
-        ("localhost", "sslmode=require".to_owned(), true),
-        ("127.0.0.1", format!("sslmode=verify-ca{root}"), true),
-        ("localhost", format!("sslmode=verify-ca{root}"), true),
-        ("127.0.0.1", format!("sslmode=verify-full{root}"), true),
-    ] {
+    for (host, parameters, expected) in accepted(&authority) {
         assert_eq!(encrypted(&cluster, host, &parameters).await?, expected, "{host} {parameters}");
     }
     let strange = parameter("sslrootcert", &stranger.root());

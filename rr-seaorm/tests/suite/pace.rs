@@ -10,7 +10,7 @@ use sea_orm::{ActiveValue::Set, QuerySelect};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::support::{Result, boot, connect, note};
+use crate::support::{Result, boot, connect, note, standby_serves};
 
 /// As many read at a time …
 const READERS: u64 = 8;
@@ -75,6 +75,8 @@ async fn run(count: u64, writes: i32) -> Result<Arc<Known>> {
     let db = connect(&cluster).await?;
     let first = note::ActiveModel { text: Set("counter".to_owned()), stars: Set(0), ..Default::default() };
     assert_eq!(first.insert(&db).await?.id, 1);
+    // What is read has been written before: the standbys have it when the readers begin.
+    standby_serves(&db).await?;
     let known = Arc::<Known>::default();
     let readers: Vec<JoinHandle<_>> =
         (0..READERS).map(|_| tokio::spawn(read(db.clone(), Arc::clone(&known), count / READERS))).collect();

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use rr_diesel::blocking::NodeConnector;
 use rr_tests::cluster::Cluster;
-use rr_tests::tls::{Authority, demand_certificates, parameter};
+use rr_tests::tls::{Authority, accepted, demand_certificates, parameter};
 
 use super::{RoutedPool, place};
 use crate::support::{Result, boot, config, note, until};
@@ -27,16 +27,7 @@ async fn each_mode_demands_what_it_says() -> Result {
     let (authority, stranger) = (Authority::new("ours")?, Authority::new("theirs")?);
     let cluster = boot_with_tls(&authority).await?;
     let root = parameter("sslrootcert", &authority.root());
-    for (host, parameters, expected) in [
-        ("127.0.0.1", "sslmode=disable".to_owned(), false),
-        ("127.0.0.1", "application_name=x".to_owned(), true),
-        ("127.0.0.1", "sslmode=prefer".to_owned(), true),
-        ("127.0.0.1", "sslmode=require".to_owned(), true),
-        ("localhost", "sslmode=require".to_owned(), true),
-        ("127.0.0.1", format!("sslmode=verify-ca{root}"), true),
-        ("localhost", format!("sslmode=verify-ca{root}"), true),
-        ("127.0.0.1", format!("sslmode=verify-full{root}"), true),
-    ] {
+    for (host, parameters, expected) in accepted(&authority) {
         assert_eq!(encrypted(&cluster, host, &parameters)?, expected, "{host} {parameters}");
     }
     let strange = parameter("sslrootcert", &stranger.root());

@@ -17,12 +17,12 @@ use diesel_async::{
 use futures_util::future::join;
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome};
+use tokio::sync::OnceCell;
 
 use crate::checkout::Checkout;
 use crate::connection::{Pin, RoutedPgConnection};
 use crate::connector::{Commit, Connection};
 use crate::{capture, early, error};
-use tokio::sync::OnceCell;
 
 mod builder;
 mod options;
@@ -132,11 +132,13 @@ async fn commit_and_place(conn: &mut RoutedPgConnection) -> QueryResult<()> {
         let handover = (!stays).then_some(handover);
         pin.checkout.connection_mut().commit = Some(Commit { suspect, handover });
         let committed = on(&mut pin.checkout, AnsiTransactionManager::commit_transaction).await;
-        // The manager may have found out before that there is nothing to commit.
-        if let Some(unused) = pin.checkout.connection_mut().commit.take() {
-            unused.suspect.settle(error::ended(committed.as_ref().err()), None);
+        // The manager may have found out before that there is nothing to commit; nobody has been told anything then.
+        let unsent = pin.checkout.connection_mut().commit.take();
+        let is_told = !stays && committed.is_ok() && unsent.is_none();
+        if let Some(unsent) = unsent {
+            unsent.suspect.settle(error::ended(committed.as_ref().err()), None);
         }
-        if !stays && committed.is_ok() {
+        if is_told {
             pin.hold.note_transaction(false);
             pin.end(Outcome::Answered);
             return None;

@@ -35,7 +35,13 @@ impl Placing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
+    use crate::position::{PgPosition, Position};
+    use crate::{Consistency, Session};
+
+    const ROUNDS: u32 = 20_000;
 
     #[test]
     fn it_is_over_when_the_last_one_is() {
@@ -47,5 +53,30 @@ mod tests {
         assert_eq!(placing.since(), Some(Moment::from_millis(7)));
         placing.end();
         assert_eq!(placing.since(), None);
+    }
+
+    /// Sessions in which a write is answered and then turns out to have no position, or one, while another task looks: it
+    /// finds the write in one of the three places where it may be, whatever the moment.
+    #[test]
+    fn who_looks_while_a_write_is_placed_finds_it() {
+        let position = "1:0/3000".parse::<PgPosition>().map(Position::from).expect("a position");
+        for round in 0..ROUNDS {
+            let (session, answered) = (Session::new(), AtomicBool::new(false));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    session.placing().begin(Moment::from_millis(1));
+                    answered.store(true, Ordering::Release);
+                    session.note((round % 2 == 0).then_some(&position), Moment::from_millis(1));
+                    session.placing().end();
+                });
+                while !answered.load(Ordering::Acquire) {
+                    std::hint::spin_loop();
+                }
+                for _ in 0..20 {
+                    let requirement = session.requirement(Consistency::Session);
+                    assert!(requirement.after.is_some() || requirement.covers.is_some(), "round {round}");
+                }
+            });
+        }
     }
 }

@@ -149,7 +149,7 @@ impl Default for Config {
             regions: Vec::new(),
             spill: Spill::default(),
             max_lag: Some(Duration::from_secs(30)),
-            causal_wait: Duration::from_millis(5),
+            causal_wait: Duration::from_millis(10),
             causal_else: CausalElse::default(),
             lost_writes: LostWrites::default(),
             read_after_write_window: Duration::from_secs(5),

@@ -143,8 +143,10 @@ impl Session {
     #[inline]
     #[must_use]
     pub fn unplaced_since(&self) -> Option<Moment> {
+        // Looked at first: a write that is on its way no more has left its mark, or its position.
+        let placing = self.registers.placing.since();
         let unplaced = self.registers.unplaced.load(Ordering::Acquire).checked_sub(1).map(Moment::from_nanos);
-        unplaced.max(self.registers.placing.since())
+        placing.max(unplaced)
     }
 
     pub(crate) fn placing(&self) -> &Placing {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel::result::Error;
 use diesel_async::SimpleAsyncConnection;
+use futures_util::future::Either;
 use rr_core::adapter::Ledger;
 use rr_core::engine::Fault;
 use rr_core::route::{Outcome, Route};
@@ -135,10 +136,16 @@ impl Checkout {
     }
 
     /// Runs something on the connection within the node's limit.
-    pub(crate) async fn within<T>(&self, work: impl Future<Output = QueryResult<T>>) -> QueryResult<T> {
-        let Some(limit) = self.connection().node.statement_timeout else { return work.await };
-        let in_time = Box::pin(tokio::time::timeout(limit, work)).await;
-        in_time.unwrap_or_else(|_| Err(error::too_slow(self.route().name(), limit)))
+    pub(crate) fn within<T>(
+        &self,
+        work: impl Future<Output = QueryResult<T>>,
+    ) -> impl Future<Output = QueryResult<T>> {
+        let Some(limit) = self.connection().node.statement_timeout else { return Either::Left(work) };
+        let limited = async move {
+            let in_time = tokio::time::timeout(limit, work).await;
+            in_time.unwrap_or_else(|_| Err(error::too_slow(self.route().name(), limit)))
+        };
+        Either::Right(Box::pin(limited))
     }
 
     /// Makes the server refuse whatever writes. The connection is not given to anybody else.

@@ -8,7 +8,7 @@ use std::any::TypeId;
 use diesel::QueryResult;
 use diesel::pg::{Pg, PgQueryBuilder};
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
-use rr_core::adapter::{Classes, Wish};
+use rr_core::adapter::{Classes, Way, Wish};
 use rr_core::sql::Classified;
 
 use crate::hint;
@@ -35,6 +35,11 @@ pub(crate) struct Lowered {
 }
 
 impl Lowered {
+    /// How it is run by a handle that keeps no connection.
+    pub(crate) fn way(&self) -> Way {
+        self.wish.way(&self.classified)
+    }
+
     /// Whether it has binds whose types are known by other numbers on every server.
     pub(crate) fn has_custom_types(&self) -> bool {
         self.binds.has_custom_types()

@@ -1,10 +1,8 @@
 //! Running one lowered statement on one connection.
 
-use std::pin::pin;
-
 use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
-use futures_util::future::join;
+use futures_util::future::{Either, join};
 use rr_core::position::Position;
 
 use crate::capture;
@@ -38,24 +36,18 @@ pub(crate) enum Place {
 /// What ran, and where it ended (`None`: not asked, or not known).
 pub(crate) type Ran<T> = (QueryResult<T>, Option<Position>);
 
-/// Runs a statement within the node's limit.
-pub(crate) async fn run(checkout: &Checkout, lowered: &Lowered, want: Want, place: Place) -> Ran<Got> {
-    let connection = checkout.connection();
-    let running = async {
-        match place {
-            Place::No => (one(connection, lowered, want).await, None),
-            Place::Yes => placed(checkout, lowered, one(connection, lowered, want)).await,
-        }
-    };
-    within(checkout, running).await
+/// Runs a write within the node's limit, and asks where it ends.
+pub(crate) async fn run_and_place(checkout: &Checkout, lowered: &Lowered, want: Want) -> Ran<Got> {
+    let writing = one(checkout.connection(), lowered, want);
+    within(checkout, placed(checkout, lowered, writing)).await
 }
 
 /// Does a write on this connection, and asks where it ends: behind it in the same breath, which costs no round trip.
-pub(crate) async fn placed<T>(
+pub(crate) fn placed<T>(
     checkout: &Checkout,
     lowered: &Lowered,
     writing: impl Future<Output = QueryResult<T>>,
-) -> Ran<T> {
+) -> impl Future<Output = Ran<T>> {
     let asking = async {
         let asked = capture::position(checkout.connection());
         match checkout.connection().node.statement_timeout {
@@ -64,12 +56,14 @@ pub(crate) async fn placed<T>(
         }
     };
     if !lowered.has_custom_types() {
-        return join(writing, asking).await;
+        return Either::Left(join(writing, asking));
     }
     // Custom types are looked up first, and a question behind the write would overtake it meanwhile.
-    let written = writing.await;
-    let position = if written.is_ok() { asking.await } else { None };
-    (written, position)
+    Either::Right(Box::pin(async {
+        let written = writing.await;
+        let position = if written.is_ok() { asking.await } else { None };
+        (written, position)
+    }))
 }
 
 /// Runs SQL text that may hold several statements.
@@ -96,11 +90,11 @@ pub(crate) async fn one(connection: &Connection, lowered: &Lowered, want: Want) 
 }
 
 /// A node that hangs must not take the statement with it.
-async fn within<T>(checkout: &Checkout, running: impl Future<Output = Ran<T>>) -> Ran<T> {
-    let Some(limit) = checkout.connection().node.statement_timeout else { return running.await };
-    let running = pin!(running);
-    match tokio::time::timeout(limit, running).await {
-        Ok(ran) => ran,
-        Err(_) => (Err(error::too_slow(checkout.route().name(), limit)), None),
-    }
+fn within<T>(checkout: &Checkout, running: impl Future<Output = Ran<T>>) -> impl Future<Output = Ran<T>> {
+    let Some(limit) = checkout.connection().node.statement_timeout else { return Either::Left(running) };
+    let limited = async move {
+        let in_time = tokio::time::timeout(limit, running).await;
+        in_time.unwrap_or_else(|_| (Err(error::too_slow(checkout.route().name(), limit)), None))
+    };
+    Either::Right(Box::pin(limited))
 }

@@ -111,7 +111,7 @@ async fn on<T>(
     let done = match connection.node.statement_timeout {
         None => work(connection).await,
         // Given up half-way, the connection's own manager knows that it is broken.
-        Some(limit) => match tokio::time::timeout(limit, work(connection)).await {
+        Some(limit) => match Box::pin(tokio::time::timeout(limit, work(connection))).await {
             Ok(done) => done,
             Err(_) => Err(error::too_slow(&name, limit)),
         },

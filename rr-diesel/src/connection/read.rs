@@ -1,5 +1,6 @@
 //! Reads: on a replica that may serve them, and again elsewhere when that goes wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::QueryResult;
@@ -29,69 +30,88 @@ pub(super) enum Answer {
 }
 
 impl RoutedPgConnection {
-    pub(super) async fn read(&self, lowered: Lowered, want: Want) -> QueryResult<Answer> {
+    pub(super) async fn read(&self, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
         let mut search = Search::new(self.router(), lowered.wish.clone());
         let cancelled = self.running.cancelled();
         loop {
             let checkout = self.reader(&mut search).await?;
-            let (role, node) = (checkout.route().role(), checkout.route().node());
+            let role = checkout.route().role();
             let guarded = role == Role::Primary && lowered.classified.may_write(&lowered.sql);
             if guarded && !self.reads_only {
                 drop(checkout);
                 return Box::pin(self.write(lowered, want)).await;
             }
-            let served = match guarded {
-                false => self.serve(checkout, &lowered, want).await,
-                true => Box::pin(self.serve_guarded(checkout, &lowered, want)).await,
-            };
-            let error = match served {
-                Ok(answer) => return Ok(answer),
-                Err((error, checkout)) => {
-                    let next = match cancelled == self.running.cancelled() {
-                        true => Box::pin(next(&error, role, &checkout)).await,
-                        false => Next::Tell,
-                    };
-                    match next {
-                        Next::Tell => {
-                            checkout.finish(error::outcome(&error));
-                            return Err(error);
-                        }
-                        Next::Elsewhere(fault) => {
-                            if fault != Fault::Conflict {
-                                checkout.discard();
-                            }
-                            checkout.finish(Outcome::Failed(fault));
-                            search.failed(node);
-                        }
-                        Next::Primary => {
-                            checkout.finish(Outcome::Answered);
-                            search.insist_on_primary();
-                        }
-                        Next::Misrouted => {
-                            checkout.finish(Outcome::Answered);
-                            self.router().connector().classes().learn_write(lowered.id, &lowered.sql);
-                            return Box::pin(self.write(lowered, want)).await;
-                        }
+            let after = {
+                let served = match guarded {
+                    false => self.serve(&checkout, &lowered, want).await,
+                    true => Box::pin(self.serve_guarded(&checkout, &lowered, want)).await,
+                };
+                match served {
+                    Ok(Answer::Rows(mut rows)) => {
+                        rows.hold(checkout);
+                        return Ok(Answer::Rows(rows));
                     }
-                    error
+                    Ok(count) => {
+                        checkout.finish(Outcome::Answered);
+                        return Ok(count);
+                    }
+                    Err(error) => {
+                        let cancelled = cancelled != self.running.cancelled();
+                        let failure = Failure { error, checkout, cancelled };
+                        Box::pin(self.after(failure, &mut search, &lowered))
+                    }
                 }
             };
-            tracing::debug!(target: "rr", %error, "a read is tried again");
-            if !search.may_replay(self.router()) {
-                return Err(error);
+            match after.await? {
+                Again::Read => {}
+                Again::Write => return Box::pin(self.write(lowered, want)).await,
             }
         }
+    }
+
+    /// What to do after a read has failed, unless it is to tell the application.
+    async fn after(&self, failure: Failure, search: &mut Search, lowered: &Lowered) -> QueryResult<Again> {
+        let Failure { error, checkout, cancelled } = failure;
+        let (role, node) = (checkout.route().role(), checkout.route().node());
+        let next = if cancelled { Next::Tell } else { next(&error, role, &checkout).await };
+        match next {
+            Next::Tell => {
+                checkout.finish(error::outcome(&error));
+                return Err(error);
+            }
+            Next::Elsewhere(fault) => {
+                if fault != Fault::Conflict {
+                    checkout.discard();
+                }
+                checkout.finish(Outcome::Failed(fault));
+                search.failed(node);
+            }
+            Next::Primary => {
+                checkout.finish(Outcome::Answered);
+                search.insist_on_primary();
+            }
+            Next::Misrouted => {
+                checkout.finish(Outcome::Answered);
+                self.router().connector().classes().learn_write(lowered.id, &lowered.sql);
+                return Ok(Again::Write);
+            }
+        }
+        tracing::debug!(target: "rr", %error, "a read is tried again");
+        if search.may_replay(self.router()) { Ok(Again::Read) } else { Err(error) }
     }
 
     /// A connection for a read.
     pub(crate) async fn reader(&self, search: &mut Search) -> QueryResult<Checkout> {
         let router = self.router();
         loop {
-            let request = search.request(&self.ledger);
-            // What is rare is boxed here and below: a read's future is small enough to be allocated cheaply.
-            let routed = match router.route_now(&request) {
-                Some(routed) => routed,
-                None => Box::pin(router.route_within(&request, router.config().causal_wait)).await,
+            // What is rare is boxed here and below, and what is needed no more is dropped before the next await: a read's
+            // future is small enough to be allocated cheaply.
+            let routed = {
+                let request = search.request(&self.ledger);
+                match router.route_now(&request) {
+                    Some(routed) => routed,
+                    None => Box::pin(router.route_within(&request, router.config().causal_wait)).await,
+                }
             };
             let error = match routed {
                 Err(error) if search.is_fresh() => {
@@ -127,63 +147,49 @@ impl RoutedPgConnection {
     }
 
     /// As [`Self::serve`], where the primary would let the statement write.
-    async fn serve_guarded(
-        &self,
-        checkout: Checkout,
-        lowered: &Lowered,
-        want: Want,
-    ) -> Result<Answer, (Error, Checkout)> {
-        match checkout.refuse_writes().await {
-            Ok(()) => self.serve(checkout, lowered, want).await,
-            Err(error) => Err((error, checkout)),
-        }
+    async fn serve_guarded(&self, checkout: &Checkout, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
+        checkout.refuse_writes().await?;
+        self.serve(checkout, lowered, want).await
     }
 
-    /// Runs a read on a connection up to its first row. On an error the connection comes back with it.
-    async fn serve(
-        &self,
-        checkout: Checkout,
-        lowered: &Lowered,
-        want: Want,
-    ) -> Result<Answer, (Error, Checkout)> {
+    /// Runs a read on a connection up to its first row.
+    async fn serve(&self, checkout: &Checkout, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
         let statement = checkout.statement();
-        let noted = self.running.note(checkout.connection());
-        let got = checkout.within(one(checkout.connection(), lowered, want)).await;
-        let answer = match got {
+        let _noted = self.running.note(checkout.connection());
+        let answer = match checkout.within(one(checkout.connection(), lowered, want)).await {
             Ok(Got::Count(count)) => {
                 statement.done();
-                Ok(Answer::Count(count))
+                Answer::Count(count)
             }
             Ok(Got::Rows(rows)) => {
                 let mut rows = RoutedStream::new(rows, statement, None);
-                match checkout.within(rows.peek()).await {
-                    Ok(()) => Ok(Answer::Rows(rows)),
-                    Err(error) => Err(error),
-                }
+                checkout.within(rows.peek()).await?;
+                Answer::Rows(rows)
             }
             Err(error) => {
                 if !error::is_lost(&error) {
                     statement.done();
                 }
-                Err(error)
+                return Err(error);
             }
         };
-        drop(noted);
-        if answer.is_ok() {
-            self.ledger.served(checkout.route());
-        }
-        match answer {
-            Ok(Answer::Rows(mut rows)) => {
-                rows.hold(checkout);
-                Ok(Answer::Rows(rows))
-            }
-            Ok(count) => {
-                checkout.finish(Outcome::Answered);
-                Ok(count)
-            }
-            Err(error) => Err((error, checkout)),
-        }
+        self.ledger.served(checkout.route());
+        Ok(answer)
     }
+}
+
+/// A read that failed, and where.
+struct Failure {
+    error: Error,
+    checkout: Checkout,
+    /// The application has asked to stop it.
+    cancelled: bool,
+}
+
+/// How a statement that has failed as a read is run again.
+enum Again {
+    Read,
+    Write,
 }
 
 /// What an error of a read says; what it leaves open is settled by asking the node.

@@ -1,5 +1,8 @@
 //! What code that was written for a plain connection expects of one.
 
+use std::future;
+use std::sync::Arc;
+
 use diesel::associations::{HasTable, Identifiable};
 use diesel::connection::{CacheSize, DynInstrumentation, Instrumentation, TransactionManagerStatus};
 use diesel::pg::Pg;
@@ -17,6 +20,8 @@ use diesel_async::{
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use rr_core::adapter::Way;
+
 use super::RoutedPgConnection;
 use super::read::Answer;
 use crate::instrument::Shared;
@@ -26,27 +31,36 @@ use crate::stream::{PgRow, RoutedStream};
 use crate::transaction::RoutedTransactionManager;
 
 impl RoutedPgConnection {
-    fn start_load(&self, lowered: QueryResult<Lowered>) -> BoxFuture<'_, QueryResult<RoutedStream>> {
+    /// What is run often has a future of its own, without room for what is rare.
+    fn start_load(&self, lowered: QueryResult<Arc<Lowered>>) -> BoxFuture<'_, QueryResult<RoutedStream>> {
         let rows = |answer| match answer {
             Answer::Rows(rows) => rows,
             Answer::Count(_) => unreachable!("rows were asked for"),
         };
-        match lowered {
-            Ok(lowered) if self.is_free_read(&lowered) => {
+        match (lowered, self.pin.get()) {
+            (Err(error), _) => future::ready(Err(error)).boxed(),
+            (Ok(lowered), Some(pin)) => {
+                async move { self.run_on(pin, &lowered, Want::Rows).await.map(rows) }.boxed()
+            }
+            (Ok(lowered), None) if lowered.way() == Way::Read => {
                 async move { self.read(lowered, Want::Rows).await.map(rows) }.boxed()
             }
-            lowered => async move { self.run(lowered, Want::Rows).await.map(rows) }.boxed(),
+            (Ok(lowered), None) => async move { self.run(lowered, Want::Rows).await.map(rows) }.boxed(),
         }
     }
 
-    fn start_execute(&self, lowered: QueryResult<Lowered>) -> BoxFuture<'_, QueryResult<usize>> {
-        let running = async move {
-            match self.run(lowered, Want::Count).await? {
-                Answer::Count(count) => Ok(count),
-                Answer::Rows(_) => unreachable!("a count was asked for"),
-            }
+    fn start_execute(&self, lowered: QueryResult<Arc<Lowered>>) -> BoxFuture<'_, QueryResult<usize>> {
+        let count = |answer| match answer {
+            Answer::Count(count) => count,
+            Answer::Rows(_) => unreachable!("a count was asked for"),
         };
-        running.boxed()
+        match (lowered, self.pin.get()) {
+            (Err(error), _) => future::ready(Err(error)).boxed(),
+            (Ok(lowered), Some(pin)) => {
+                async move { self.run_on(pin, &lowered, Want::Count).await.map(count) }.boxed()
+            }
+            (Ok(lowered), None) => async move { self.run(lowered, Want::Count).await.map(count) }.boxed(),
+        }
     }
 }
 

@@ -18,30 +18,23 @@ use crate::connector::DieselConnector;
 use crate::early::{self, Handover};
 use crate::error;
 use crate::lower::Lowered;
-use crate::run::{Got, Place, Want, batch, one, placed, run};
+use crate::run::{Got, Place, Want, batch, one, placed, run_and_place};
 use crate::stream::RoutedStream;
 
 impl RoutedPgConnection {
-    pub(super) async fn run(&self, lowered: QueryResult<Lowered>, want: Want) -> QueryResult<Answer> {
-        let lowered = lowered?;
+    pub(super) async fn run(&self, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
         if let Some(pin) = self.pin.get() {
             return self.run_on(pin, &lowered, want).await;
         }
-        match lowered.wish.way(&lowered.classified) {
+        match lowered.way() {
             Way::Keep => self.run_on(Box::pin(self.pinned()).await?, &lowered, want).await,
             Way::Read => Box::pin(self.read(lowered, want)).await,
             Way::Write => self.write(lowered, want).await,
         }
     }
 
-    /// Whether it is a read that may run on any node.
-    pub(super) fn is_free_read(&self, lowered: &Lowered) -> bool {
-        self.pin.get().is_none() && lowered.wish.way(&lowered.classified) == Way::Read
-    }
-
     /// Runs a statement on the primary, once.
-    pub(super) async fn write(&self, lowered: Lowered, want: Want) -> QueryResult<Answer> {
-        let lowered = Arc::new(lowered);
+    pub(super) async fn write(&self, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
         let mut patience = self.write_patience();
         let cancelled = self.running.cancelled();
         loop {
@@ -89,7 +82,7 @@ impl RoutedPgConnection {
     }
 
     /// Runs a statement on the connection that this handle keeps.
-    async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
+    pub(super) async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
         if self.reads_only && lowered.classified.class == StatementClass::Write {
             return Err(error::reads_only());
         }
@@ -97,7 +90,12 @@ impl RoutedPgConnection {
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
         let noted = self.running.note(pin.checkout.connection());
-        let (got, position) = run(&pin.checkout, lowered, want, place).await;
+        let checkout = &pin.checkout;
+        let (got, position) = match place {
+            Place::No => (checkout.within(one(checkout.connection(), lowered, want)).await, None),
+            // Rare: what is written in a transaction is placed with its commit.
+            Place::Yes => Box::pin(run_and_place(checkout, lowered, want)).await,
+        };
         drop(noted);
         if let Some(suspect) = suspect {
             suspect.settle(error::ended(got.as_ref().err()), position.as_ref());
@@ -191,8 +189,11 @@ impl RoutedPgConnection {
     ) -> QueryResult<Checkout> {
         let router = self.router();
         loop {
-            let request = if access == Access::Session { Request::session() } else { Request::write() };
-            let error = match router.route(&request) {
+            let routed = match access {
+                Access::Session => router.route(&Request::session()),
+                _ => router.route(&Request::write()),
+            };
+            let error = match routed {
                 Err(none) => {
                     router.probe_now();
                     error::no_route(&none, &router.connector().troubles())

@@ -83,7 +83,7 @@ pub struct NotifyConfig {
     pub min_severity: Severity,
     /// The kinds of notices that are told. Default: all.
     pub kinds: Vec<String>,
-    /// Of one condition, three messages may follow each other at once, and then one in this time. Default: 60 s; `"none"`
+    /// Of one condition, six messages may follow each other at once, and then one in this time. Default: 60 s; `"none"`
     /// tells everything.
     #[serde(with = "duration::or_none")]
     pub damping: Option<Duration>,

@@ -13,7 +13,7 @@ pub struct Rules {
     pub min_severity: Severity,
     /// The [kinds](crate::world::Notice::KINDS) that are told, and the end of what was told. Default: empty, for all kinds.
     pub kinds: BTreeSet<String>,
-    /// Of one condition, three messages may follow each other at once, and then one in this time: the last one, which says
+    /// Of one condition, six messages may follow each other at once, and then one in this time: the last one, which says
     /// how many were left out. Default: 60 s; `None` tells everything.
     pub damping: Option<Duration>,
     /// Limit for one attempt. Default: 10 s.

@@ -155,7 +155,8 @@ impl Notice {
     /// Whether somebody should have a look (logged as a warning), or it is good to know.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        self.severity() >= Severity::Warning
+        let degraded = matches!(self, Self::Health { to: HealthState::Degraded, .. });
+        degraded || self.severity() >= Severity::Warning
     }
 }
 

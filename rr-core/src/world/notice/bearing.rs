@@ -72,9 +72,7 @@ impl Notice {
     pub const fn severity(&self) -> Severity {
         match self {
             Self::Health { to: HealthState::Unhealthy, .. } | Self::Quarantined { .. } => Severity::Error,
-            Self::Health { to: HealthState::Degraded, .. } | Self::Ejected { .. } | Self::Panic(true) => {
-                Severity::Warning
-            }
+            Self::Ejected { .. } | Self::Panic(true) => Severity::Warning,
             Self::Primary { to: None, .. } | Self::SplitBrain { .. } | Self::LostWrite(_) => {
                 Severity::Critical
             }
@@ -91,7 +89,8 @@ impl Notice {
                 Decision::Propose(_) => Severity::Error,
                 Decision::Blocked(_) => Severity::Critical,
             },
-            Self::Health { to: HealthState::Healthy | HealthState::Unknown, .. }
+            // One failed probe, or back on probation: it serves.
+            Self::Health { .. }
             | Self::Primary { .. }
             | Self::Panic(false)
             | Self::Readmitted { .. }
@@ -183,7 +182,7 @@ mod tests {
         let why = crate::topology::Quarantine::BeyondFork;
         let pairs = [
             (health(Healthy, Unhealthy), health(Unhealthy, Healthy)),
-            (health(Healthy, Degraded), health(Degraded, Healthy)),
+            (health(Degraded, Unhealthy), health(Degraded, Healthy)),
             (Notice::Ejected { node: node(), for_: Duration::ZERO }, Notice::Readmitted { node: node() }),
             (Notice::Quarantined { node: node(), why }, Notice::Released { node: node() }),
             (primary(Some("a"), None), primary(None, Some("b"))),

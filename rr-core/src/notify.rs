@@ -1,7 +1,7 @@
 //! Telling people: notices of the monitor, brought to whoever should know.
 //!
 //! ```text
-//! World ─ Notice ─▶ monitor ─ Notification ─┬▶ courier ─ gate ─ outbox ─▶ Notifier (Slack, PagerDuty, mail, yours)
+//! World ─ Notice ─▶ monitor ─ Notification ─┬▶ courier ─ gate ─ outbox ─▶ Notifier
 //!                                           └▶ courier ─ …
 //! ```
 //!

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -68,15 +68,15 @@ impl Couriers {
     pub(crate) fn send(&self, notification: Notification) {
         let notification = Arc::new(notification);
         for known in &self.known {
-            let full = matches!(known.sender.try_send(Arc::clone(&notification)), Err(TrySendError::Full(_)));
-            if full {
-                self.deliveries.count(known.post.notifier.name(), "dropped");
-            }
-            if full && !known.full.swap(true, Ordering::Relaxed) {
-                let notifier = known.post.notifier.name();
-                tracing::warn!(target: "rr", notifier, "notifications are dropped: the notifier blocks its thread");
-            } else if !full {
+            let (notifier, sent) =
+                (known.post.notifier.name(), known.sender.try_send(Arc::clone(&notification)));
+            if sent.is_ok() {
                 known.full.store(false, Ordering::Relaxed);
+                continue;
+            }
+            self.deliveries.count(notifier, "dropped");
+            if !known.full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(target: "rr", notifier, "notifications are dropped: its courier does not come to take them");
             }
         }
     }

@@ -38,7 +38,7 @@ pub fn plain(of: &Notification) -> Value {
     value
 }
 
-/// An incoming webhook of Slack (and of what understands the same: Mattermost, Rocket.Chat, Discord's `/slack`).
+/// What an incoming webhook of Slack takes: a text, and an attachment whose colour is the severity.
 #[must_use]
 pub fn slack(of: &Notification) -> Value {
     use crate::world::Severity::{Critical, Error, Info, Warning};

@@ -29,6 +29,8 @@ pub(super) struct Gate {
 struct Told {
     node: Option<Arc<str>>,
     open: bool,
+    /// Something was told of it.
+    mentioned: bool,
     /// Messages that may be sent at once, as of `since`.
     left: u32,
     since: Moment,
@@ -49,7 +51,6 @@ impl Gate {
         if notification.kind == "left" {
             self.close_all_of(notification, now, &mut out);
         }
-        let is_new = !self.told.contains_key(&notification.key);
         let told =
             self.told.entry(Arc::clone(&notification.key)).or_insert_with(|| Told::new(notification, now));
         // A node that left may come back under its name.
@@ -60,9 +61,10 @@ impl Gate {
             Turn::Event | Turn::Opens if loud => notification.turn,
             // It is still there, and no longer bad enough for this notifier: over, as far as that one knows.
             Turn::Opens | Turn::Closes if told.open => Turn::Closes,
-            Turn::Closes if loud || (wanted && is_new && self.keeps_conditions) => Turn::Closes,
+            Turn::Closes if loud || (wanted && !told.mentioned && self.keeps_conditions) => Turn::Closes,
             Turn::Event | Turn::Opens | Turn::Closes => return out,
         };
+        told.mentioned = true;
         if turn != Turn::Event {
             told.open = turn == Turn::Opens;
         }
@@ -105,7 +107,8 @@ impl Gate {
 impl Told {
     fn new(notification: &Notification, now: Moment) -> Self {
         let node = notification.node.clone();
-        Self { node, open: false, left: BURST, since: now, held: None, gone: notification.kind == "left" }
+        let gone = notification.kind == "left";
+        Self { node, open: false, mentioned: false, left: BURST, since: now, held: None, gone }
     }
 
     fn tell(
@@ -144,7 +147,7 @@ impl Told {
 pub(super) mod tests {
     use super::*;
     use crate::time::Wall;
-    use crate::topology::Epoch;
+    use crate::topology::{Epoch, HealthState};
     use crate::world::{Notice, Severity};
 
     fn of(notice: &Notice) -> Notification {
@@ -161,6 +164,10 @@ pub(super) mod tests {
 
     fn lag(to: crate::lag::LagLevel) -> Notification {
         of(&Notice::Lag { node: "a".into(), from: crate::lag::LagLevel::Ok, to, staleness: Duration::ZERO })
+    }
+
+    fn health(from: HealthState, to: HealthState) -> Notification {
+        of(&Notice::Health { node: "a".into(), from, to })
     }
 
     fn at(seconds: u64) -> Moment {
@@ -210,6 +217,9 @@ pub(super) mod tests {
     #[test]
     fn who_keeps_conditions_is_told_of_those_of_an_earlier_process_once() {
         let mut gate = Gate::new(Rules::default(), true);
+        let degraded = HealthState::Degraded;
+        assert!(gate.step(&health(HealthState::Unknown, degraded), at(0)).is_empty());
+        assert_eq!(turns(&gate.step(&health(degraded, HealthState::Healthy), at(0))), [Turn::Closes]);
         assert_eq!(turns(&gate.step(&closes("a"), at(0))), [Turn::Closes]);
         assert!(gate.step(&closes("a"), at(1)).is_empty());
     }

@@ -22,7 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Secrets stand in URLs and in `session.keys` only. A [`DatabaseUrl`] prints redacted and a [`Secret`] not at all: in
+//! Secrets stand in URLs, in `session.keys` and in some keys of `notify` only. A [`DatabaseUrl`] prints redacted and a [`Secret`] not at all: in
 //! `Debug`, `Display`, serialised settings and every error. Errors repeat keys and numbers, never a text value.
 
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ mod error;
 mod keys;
 mod load;
 mod node;
+mod notify;
 mod policy;
 mod pool;
 mod secret;
@@ -55,6 +56,7 @@ pub use self::builder::ConfigBuilder;
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConfigError, ConfigErrors, Format};
 pub use self::node::NodeConfig;
+pub use self::notify::{NotifyConfig, NotifyKind, WebhookFormat};
 pub use self::policy::{
     GroupConfig, GroupFallback, PrimaryReads, ReadPreference, Retries, Spill, Strategy, Unscoped,
 };
@@ -133,6 +135,11 @@ pub struct Config {
     pub lag: LagConfig,
     /// Promotion of a replica. Default: somebody else's matter.
     pub failover: FailoverPolicy,
+    /// What the cluster is called in notifications. Default: host and port of the primary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// Who is told what happens to the cluster. Default: nobody but the log.
+    pub notify: Vec<NotifyConfig>,
 }
 
 impl Default for Config {
@@ -165,6 +172,8 @@ impl Default for Config {
             health: HealthConfig::default(),
             lag: LagConfig::default(),
             failover: FailoverPolicy::default(),
+            cluster_name: None,
+            notify: Vec::new(),
         }
     }
 }
@@ -190,6 +199,14 @@ impl Config {
     /// When there is no such URL.
     pub fn engine(&self) -> Result<Engine, ConfigError> {
         self.primary.url.engine().ok_or(ConfigError::MissingPrimary)
+    }
+
+    /// What the cluster is called in notifications: its name, or host and port of the configured primary. It is the same
+    /// in all processes, and after a failover.
+    #[must_use]
+    pub fn cluster(&self) -> String {
+        let endpoint = || self.primary.url.endpoint().map(ToString::to_string).unwrap_or_default();
+        self.cluster_name.clone().unwrap_or_else(endpoint)
     }
 
     /// Primary first, then the replicas in their order.

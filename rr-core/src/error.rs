@@ -2,6 +2,7 @@
 
 use crate::config::{ConfigError, ConfigErrors, FailoverMode};
 use crate::engine::Engine;
+use crate::notify::SettingsError;
 
 /// A router cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,9 @@ pub enum StartError {
     /// This version does not promote replicas.
     #[error("failover.mode: `{0:?}` is not available in this version; use `follow`")]
     Failover(FailoverMode),
+    /// A notifier cannot be made from its settings.
+    #[error(transparent)]
+    Notify(#[from] SettingsError),
     /// A pool cannot be made from the settings of a node.
     #[error("`{node}`: its pool cannot be made from these settings")]
     Pool {

@@ -24,6 +24,7 @@
 //! | what is known, and how it came to be known | [`topology`], [`world`], [`health`], [`lag`], [`failover`] |
 //! | SQL text | [`sql`], [`engine`] |
 //! | plugging in a driver | [`Connector`] |
+//! | telling people | [`notify`] |
 //! | settings | [`config`] |
 //!
 //! Nothing here knows a database driver. An adapter implements [`Connector`]; the two for ORMs are crates of their own.
@@ -105,6 +106,8 @@
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
 //!
 //! `axum`: the module `web`, sessions in cookies and headers, health routes, and a live page.
+//!
+//! `notify-http`: notifications by webhook, to Slack and PagerDuty. `notify-smtp`: by mail. See [`notify`].
 
 pub mod adapter;
 pub mod balance;
@@ -125,6 +128,7 @@ mod metrics;
 #[path = "metrics_off.rs"]
 mod metrics;
 mod monitor;
+pub mod notify;
 pub mod position;
 pub mod requirement;
 pub mod route;

@@ -161,6 +161,25 @@ impl Metrics {
     }
 }
 
+/// Counts what becomes of notifications.
+#[derive(Clone, Debug)]
+pub(crate) struct Deliveries(Counter<u64>);
+
+impl Deliveries {
+    pub(crate) fn new() -> Self {
+        let counter = global::meter("rr")
+            .u64_counter("rr.notifications")
+            .with_description("Notifications to people, by notifier and what became of them")
+            .build();
+        Self(counter)
+    }
+
+    pub(crate) fn count(&self, notifier: &str, outcome: &'static str) {
+        let notifier = KeyValue::new("rr.notifier", notifier.to_owned());
+        self.0.add(1, &[notifier, KeyValue::new("rr.outcome", outcome)]);
+    }
+}
+
 /// Byte counts up to 8 PiB are exact in a float.
 #[expect(
     clippy::cast_precision_loss,

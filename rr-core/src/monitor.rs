@@ -23,7 +23,8 @@ use crate::consistency::Consistency;
 use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
 use crate::journal::Journal;
-use crate::metrics::Metrics;
+use crate::metrics::{Deliveries, Metrics};
+use crate::notify::{Couriers, Post};
 use crate::requirement::Requirement;
 use crate::session::Session;
 use crate::snapshot::{Common, Member, Snapshot};
@@ -36,6 +37,7 @@ use crate::world::{Effect, Event, NodeSpec, Notice, World};
 mod circle;
 mod command;
 mod probe;
+mod report;
 
 pub(crate) use circle::Circle;
 pub(crate) use command::Command;
@@ -99,6 +101,9 @@ pub(crate) struct Worker<C: Connector> {
     nodes: Vec<Known<C::Pool>>,
     next_id: u32,
     probes: JoinSet<()>,
+    couriers: Couriers,
+    /// What the cluster is called in notifications.
+    cluster: Arc<str>,
     events: mpsc::Receiver<Event>,
     /// Cloned into every node.
     sender: mpsc::Sender<Event>,
@@ -150,6 +155,7 @@ impl<C: Connector> Worker<C> {
         connector: C,
         config: Config,
         engine: Engine,
+        notifiers: Vec<Post>,
     ) -> Result<(Self, Arc<Shared<C>>, Ends), StartError> {
         let (sender, events) = mpsc::channel(QUEUE);
         let (command_sender, commands) = mpsc::channel(16);
@@ -181,6 +187,8 @@ impl<C: Connector> Worker<C> {
             nodes: Vec::new(),
             next_id: 0,
             probes: JoinSet::new(),
+            couriers: Couriers::start(notifiers, clock, Deliveries::new()),
+            cluster: shared.config.cluster().into(),
             events,
             sender,
             commands,
@@ -208,10 +216,12 @@ impl<C: Connector> Worker<C> {
                 Some(event) = self.events.recv() => self.take(event),
                 Some(command) = self.commands.recv() => self.obey(command),
                 Some(ended) = self.probes.join_next_with_id() => self.revive(&ended),
+                Some(ended) = self.couriers.ended() => self.couriers.revive(&ended),
                 _ = ticks.tick() => self.take(Event::Tick),
             }
         }
         self.probes.shutdown().await;
+        self.couriers.close().await;
     }
 
     /// Applies an event and whatever else is waiting, and publishes once.
@@ -240,18 +250,6 @@ impl<C: Connector> Worker<C> {
             }
         }
         topology
-    }
-
-    fn report(&self, notice: Notice) {
-        if notice.is_warning() {
-            tracing::warn!(target: "rr", "{notice}");
-        } else {
-            tracing::info!(target: "rr", "{notice}");
-        }
-        self.shared.metrics.notice(&notice);
-        self.shared.journal.enter(self.shared.clock.now(), notice.clone());
-        // Nobody has to listen.
-        drop(self.shared.notices.send(notice));
     }
 
     fn publish(&mut self, topology: Arc<Topology>) {

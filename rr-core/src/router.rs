@@ -11,12 +11,11 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::balance::{Balancer, Candidates, balancer};
+use crate::balance::{Balancer, Candidates};
 use crate::budget::Budget;
 use crate::config::{Config, ReadPreference};
 use crate::connector::Connector;
-use crate::error::StartError;
-use crate::monitor::{self, Command, Shared, Worker};
+use crate::monitor::{Command, Shared};
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
 use crate::snapshot::Snapshot;
@@ -25,6 +24,7 @@ use crate::token::KeyRing;
 use crate::topology::{NodeSet, Role, Topology};
 use crate::world::Notice;
 
+mod builder;
 mod deposed;
 mod explain;
 mod health;
@@ -36,6 +36,7 @@ mod tokens;
 mod waiting;
 mod watching;
 
+pub use builder::Builder;
 pub use explain::{Explanation, Verdict};
 pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
 pub use jobs::{Else, Required};
@@ -74,72 +75,10 @@ enum Decision {
     Nowhere,
 }
 
-/// Makes a router.
-#[must_use = "a builder does nothing until it is started"]
-pub struct Builder<C: Connector> {
-    connector: C,
-    config: Config,
-    balancer: Option<Arc<dyn Balancer>>,
-}
-
-impl<C: Connector> Builder<C> {
-    /// The configuration. Without it there is no primary, and the start is refused.
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// A strategy of your own instead of the configured one.
-    pub fn balancer(mut self, balancer: Arc<dyn Balancer>) -> Self {
-        self.balancer = Some(balancer);
-        self
-    }
-
-    /// Checks the configuration, opens the pools without connecting, and waits (at most `startup_wait`) until every
-    /// node has been looked at. A node that cannot be reached does not fail the start.
-    ///
-    /// # Errors
-    /// [`StartError`] names what is wrong with the settings.
-    pub async fn start(self) -> Result<Router<C>, StartError> {
-        self.config.validate()?;
-        let engine = self.config.engine()?;
-        if engine.probe_sql().is_none() {
-            return Err(StartError::Engine(engine));
-        }
-        if self.config.failover.mode != crate::config::FailoverMode::Follow {
-            return Err(StartError::Failover(self.config.failover.mode));
-        }
-        let balancer = self.balancer.unwrap_or_else(|| balancer(self.config.balance));
-        let reads = &self.config.primary_reads;
-        let budget = Budget::new(reads.per_second, reads.burst);
-        let retries = &self.config.retries;
-        let retries = Budget::new(retries.per_second, retries.burst);
-        let keys = KeyRing::new(&self.config.session.keys);
-        let patience = self.config.startup_wait;
-        let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
-        let worker = tokio::spawn(monitor::outlive(worker));
-        let inner = Inner {
-            shared,
-            balancer,
-            budget,
-            retries,
-            keys,
-            commands: ends.commands,
-            stop: ends.stop,
-            worker: tokio::sync::Mutex::new(Some(worker)),
-        };
-        let router = Router { inner: Arc::new(inner) };
-        if tokio::time::timeout(patience, ends.looked.wait_for(|looked| *looked)).await.is_err() {
-            tracing::warn!(target: "rr", ?patience, "not every node was seen in time; starting without them");
-        }
-        Ok(router)
-    }
-}
-
 impl<C: Connector> Router<C> {
     /// Begins to make a router over this driver.
     pub fn builder(connector: C) -> Builder<C> {
-        Builder { connector, config: Config::default(), balancer: None }
+        Builder::new(connector)
     }
 
     /// The node for a statement, as far as is known at this moment.
@@ -384,11 +323,5 @@ impl<C: Connector> fmt::Debug for Router<C> {
             .field("epoch", &topology.epoch())
             .field("nodes", &topology.nodes().iter().map(|node| &*node.name).collect::<Vec<_>>())
             .finish_non_exhaustive()
-    }
-}
-
-impl<C: Connector> fmt::Debug for Builder<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
     }
 }

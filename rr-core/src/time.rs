@@ -75,7 +75,7 @@ const fn nanos(d: Duration) -> u64 {
 /// The time of day, in whole seconds since 1970 (UTC): what expires in another process can be told by nothing else.
 ///
 /// Wall clocks jump and differ between machines. Only the lifetime of a [token](crate::token) is measured by them, where a
-/// minute more or less does no harm.
+/// minute more or less does no harm, and people are told when something was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Wall(u64);
 
@@ -90,6 +90,12 @@ impl Wall {
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.0
+    }
+
+    /// The same as the standard library has it.
+    #[must_use]
+    pub fn system(self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH.checked_add(Duration::from_secs(self.0)).unwrap_or(std::time::UNIX_EPOCH)
     }
 
     /// How long ago `earlier` was; zero when it lies in the future.

@@ -29,7 +29,7 @@ mod rules;
 mod timelines;
 
 pub use node::NodeSpec;
-pub use notice::Notice;
+pub use notice::{Notice, Severity, Subject, Turn};
 
 use identity::Identity;
 use node::NodeState;

@@ -5,6 +5,7 @@ use std::fmt;
 use rr_core::Router;
 use rr_core::config::{Config, ConfigErrors};
 use rr_core::error::StartError;
+use rr_core::router::Builder;
 
 use crate::connection::RoutedPgConnection;
 use crate::connector::DieselConnector;
@@ -47,6 +48,28 @@ impl RoutedPool {
     /// When the settings are wrong.
     pub async fn start_with(connector: DieselConnector, config: Config) -> Result<Self, PoolError> {
         Ok(Self { router: Router::builder(connector).config(config).start().await? })
+    }
+
+    /// Starts with a router that `build` has had its say in: notifiers, a balancer of one's own.
+    ///
+    /// ```no_run
+    /// # async fn f(config: rr_core::Config) -> Result<(), rr_diesel::PoolError> {
+    /// let pool = rr_diesel::RoutedPool::start_as(config, |router| {
+    ///     router.on_notice(|told| eprintln!("{}: {}", told.severity, told.text))
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the settings are wrong.
+    pub async fn start_as(
+        config: Config,
+        build: impl FnOnce(Builder<DieselConnector>) -> Builder<DieselConnector>,
+    ) -> Result<Self, PoolError> {
+        let router = build(Router::builder(DieselConnector::new()).config(config));
+        Ok(Self { router: router.start().await? })
     }
 
     /// Starts with these nodes, and everything else by default.

@@ -30,6 +30,8 @@ mod documentation {
     mod consistency {}
     #[doc = include_str!("../../docs/guide/failover.md")]
     mod failover {}
+    #[doc = include_str!("../../docs/guide/notifications.md")]
+    mod notifications {}
     #[doc = include_str!("../../docs/guide/operating.md")]
     mod operating {}
 }

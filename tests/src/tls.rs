@@ -73,7 +73,7 @@ impl Authority {
     /// # Errors
     /// When a server does not take its certificate.
     pub async fn equip(&self, cluster: &Cluster) -> Result {
-        let (certificate, key) = self.issue("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth)?;
+        let (certificate, key) = self.server()?;
         for node in cluster.nodes() {
             write(node, "server.crt", &certificate).await?;
             write(node, "server.key", &key).await?;
@@ -82,6 +82,14 @@ impl Authority {
             node.set("ssl", "on").await?;
         }
         Ok(())
+    }
+
+    /// A certificate for 127.0.0.1 with its key, as PEM.
+    ///
+    /// # Errors
+    /// When none can be made.
+    pub fn server(&self) -> Result<(String, String)> {
+        self.issue("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A certificate and its key, as PEM.

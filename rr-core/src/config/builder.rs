@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::{ConfigError, ConfigErrors};
 use super::node::{NodeConfig, PRIMARY, replica_name};
 use super::url::{DatabaseUrl, UrlError};
-use super::{Config, FailoverMode, GroupConfig, ReadPreference, SslMode, Strategy, Unscoped};
+use super::{Config, FailoverMode, GroupConfig, NotifyConfig, ReadPreference, SslMode, Strategy, Unscoped};
 use crate::consistency::Consistency;
 
 const PRIMARY_URL: &str = "primary.url";
@@ -154,6 +154,12 @@ impl ConfigBuilder {
     /// Sets who promotes a replica when the primary is gone.
     pub const fn failover(mut self, mode: FailoverMode) -> Self {
         self.config.failover.mode = mode;
+        self
+    }
+
+    /// Adds a notifier.
+    pub fn notify(mut self, notifier: NotifyConfig) -> Self {
+        self.config.notify.push(notifier);
         self
     }
 

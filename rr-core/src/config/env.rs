@@ -19,7 +19,7 @@ use super::keys::{
 use super::node::{NodeConfig, replica_name};
 use super::secret::Secret;
 use super::url::DatabaseUrl;
-use super::{Config, text};
+use super::{Config, NotifyConfig, text};
 
 const DATABASE_URL: &str = "DATABASE_URL";
 const PRIMARY_URL: &str = "RR_PRIMARY_URL";
@@ -105,6 +105,7 @@ impl Config {
     ///   written `%2C`). Empty, it removes them all.
     /// - `RR_REPLICA_<n>_URL`, `RR_REPLICA_<n>_WEIGHT` and so on change the n-th replica (from 1), or add one when
     ///   there are fewer; numbers may be left out. They cannot be mixed with `RR_REPLICA_URLS`.
+    /// - `RR_NOTIFY_<n>_URL` and so on change the n-th notifier (from 1), or add one when there are fewer.
     /// - `RR_GROUP_<NAME>_FALLBACK` and `RR_GROUP_<NAME>_EXCLUSIVE` are the rules of a group.
     /// - Every other key has its path as its name, such as `RR_POOL_REPLICA_MAX`; lists are separated by commas.
     ///
@@ -163,7 +164,38 @@ struct Overlay {
     replicas: Vec<Node>,
     /// Which of the replicas a number speaks of.
     places: BTreeMap<u32, usize>,
+    /// By number.
+    notifiers: BTreeMap<u32, Notifier>,
     errors: Vec<ConfigError>,
+}
+
+/// All but the secrets, and the secrets by key.
+struct Notifier {
+    settings: Draft<NotifyConfig>,
+    secrets: BTreeMap<&'static str, Secret>,
+}
+
+impl Notifier {
+    const SECRETS: [&'static str; 3] = ["url", "authorization", "routing_key"];
+
+    fn over(mut config: NotifyConfig) -> Self {
+        let secrets = [config.url.take(), config.authorization.take(), config.routing_key.take()];
+        let secrets = Self::SECRETS.into_iter().zip(secrets).filter_map(|(key, secret)| Some((key, secret?)));
+        Self { secrets: secrets.collect(), settings: Draft::of(config) }
+    }
+
+    fn set(&mut self, key: &Key, text: &str) -> Result<(), String> {
+        match Self::SECRETS.into_iter().find(|secret| key.path == [*secret]) {
+            Some(secret) => drop(self.secrets.insert(secret, text.into())),
+            None => self.settings.set(key, text)?,
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> NotifyConfig {
+        let [url, authorization, routing_key] = Self::SECRETS.map(|key| self.secrets.remove(key));
+        NotifyConfig { url, authorization, routing_key, ..self.settings.value }
+    }
 }
 
 struct Node {
@@ -189,8 +221,10 @@ impl Overlay {
         let replicas: Vec<_> = std::mem::take(&mut config.replicas).into_iter().map(Node::over).collect();
         let places = (1..).zip(0..replicas.len()).collect();
         let secrets = std::mem::take(&mut config.session.keys);
+        let notifiers =
+            (1..).zip(std::mem::take(&mut config.notify).into_iter().map(Notifier::over)).collect();
         let (keys, cluster) = (Keys::all(), Draft::of(config));
-        Self { keys, cluster, secrets, primary, replicas, places, errors: Vec::new() }
+        Self { keys, cluster, secrets, primary, replicas, places, notifiers, errors: Vec::new() }
     }
 
     /// Decides which replicas there are, before anything is said about one of them.
@@ -245,6 +279,11 @@ impl Overlay {
                 let path = ["groups".to_owned(), group].into_iter().chain(key.path.iter().cloned()).collect();
                 (None, Key { path, kind: key.kind })
             }
+            Some(Target::Notify(number, key)) => {
+                let empty = || Notifier::over(NotifyConfig::default());
+                let outcome = self.notifiers.entry(number).or_insert_with(empty).set(key, value);
+                return self.errors.extend(outcome.map_err(|message| wrong(name, message)).err());
+            }
             Some(Target::Node(None, key)) => (Some(&mut self.primary), key.clone()),
             // A number without a place was refused with the list.
             Some(Target::Node(Some(number), key)) => {
@@ -290,6 +329,7 @@ impl Overlay {
         let replicas = self.replicas.into_iter().map(Node::finish).collect();
         let mut config = Config { primary: self.primary.finish(), replicas, ..self.cluster.value };
         config.session.keys = self.secrets;
+        config.notify = self.notifiers.into_values().map(Notifier::finish).collect();
         Ok(config)
     }
 }

@@ -97,7 +97,7 @@ pub enum ConfigError {
         key: String,
     },
     /// A secret that was printed and read back.
-    #[error("{key}: is ***, which stands for a hidden key in printed settings; write the real one")]
+    #[error("{key}: is ***, which stands for a hidden secret in printed settings; write the real one")]
     HiddenKey {
         /// Where it stands.
         key: String,
@@ -221,6 +221,22 @@ pub enum ConfigError {
     EmptyGroup {
         /// The group.
         key: String,
+    },
+    /// A key of a notifier that is missing, too much, or unusable.
+    #[error("{key}: {what}")]
+    Notifier {
+        /// Where it stands, or should stand.
+        key: String,
+        /// What is wrong, and what to write.
+        what: &'static str,
+    },
+    /// A kind of notice that there is not.
+    #[error("{key}: is no kind of notice; use {known}")]
+    NoticeKind {
+        /// Where it stands.
+        key: String,
+        /// Those that there are.
+        known: String,
     },
     /// The own region as a distant one.
     #[error("{key}: is this application's own region, which is always the nearest; remove it here")]

@@ -2,9 +2,10 @@
 
 use super::node::NodeConfig;
 use super::pool::PoolOverrides;
+use super::secret::Secret;
 use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
-use super::{Config, GroupConfig, PrimaryReads};
+use super::{Config, GroupConfig, NotifyConfig, NotifyKind, PrimaryReads, WebhookFormat};
 
 /// The list of secrets; like URLs it is never written out and read back.
 pub(super) const SESSION_KEYS: [&str; 2] = ["session", "keys"];
@@ -13,6 +14,7 @@ pub(super) const PREFIX: &str = "RR_";
 pub(super) const REPLICA: &str = "RR_REPLICA_";
 pub(super) const REPLICA_URLS: &str = "RR_REPLICA_URLS";
 pub(super) const GROUP: &str = "RR_GROUP_";
+pub(super) const NOTIFY: &str = "RR_NOTIFY_";
 
 /// What a variable's text is turned into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub(super) struct Keys {
     pub(super) node: Vec<Key>,
     /// Those of one group.
     pub(super) group: Vec<Key>,
+    /// Those of one notifier.
+    pub(super) notify: Vec<Key>,
 }
 
 impl Keys {
@@ -63,11 +67,17 @@ impl Keys {
     pub(super) fn all() -> Self {
         // As a number, not as the word `none`.
         let primary_reads = PrimaryReads { per_second: Some(0), ..PrimaryReads::default() };
-        let full =
-            Config { region: Some(String::new()), tls: full_tls(), primary_reads, ..Config::default() };
+        let full = Config {
+            region: Some(String::new()),
+            tls: full_tls(),
+            primary_reads,
+            cluster_name: Some(String::new()),
+            ..Config::default()
+        };
         let mut cluster = listed(&full);
         cluster.retain(|key| key.path[0] != "primary");
-        Self { cluster, node: listed(&full_node()), group: listed(&GroupConfig::default()) }
+        let (node, group) = (listed(&full_node()), listed(&GroupConfig::default()));
+        Self { cluster, node, group, notify: listed(&full_notifier()) }
     }
 }
 
@@ -93,6 +103,21 @@ fn full_node() -> NodeConfig {
     }
 }
 
+fn full_notifier() -> NotifyConfig {
+    let (text, secret) = (Some(String::new()), Some(Secret::default()));
+    NotifyConfig {
+        kind: Some(NotifyKind::Webhook),
+        name: text.clone(),
+        url: secret.clone(),
+        format: Some(WebhookFormat::Plain),
+        authorization: secret.clone(),
+        routing_key: secret,
+        from: text,
+        root_cert: Some(std::path::PathBuf::new()),
+        ..NotifyConfig::default()
+    }
+}
+
 fn full_tls() -> TlsConfig {
     let file = Some(std::path::PathBuf::new());
     TlsConfig { root_cert: file.clone(), client_cert: file.clone(), client_key: file, ..TlsConfig::default() }
@@ -115,8 +140,8 @@ fn list(table: &toml::Table, path: &mut Vec<String>, keys: &mut Vec<Key>) {
                 list(inner, path, keys);
                 None
             }
-            // The nodes; their keys are listed on their own.
-            toml::Value::Array(_) if name == "replicas" => None,
+            // The nodes and notifiers; their keys are listed on their own.
+            toml::Value::Array(_) if name == "replicas" || name == "notify" => None,
             toml::Value::Array(_) => Some(Kind::List),
             toml::Value::Integer(_) => Some(Kind::Integer),
             toml::Value::Boolean(_) => Some(Kind::Boolean),
@@ -135,6 +160,8 @@ pub(super) enum Target<'a> {
     Node(Option<u32>, &'a Key),
     /// A scalar of a group, whose name is in capitals.
     Group(&'a str, &'a Key),
+    /// A scalar of a notifier.
+    Notify(u32, &'a Key),
 }
 
 impl Keys {
@@ -142,9 +169,12 @@ impl Keys {
     pub(super) fn target<'a>(&'a self, name: &'a str) -> Option<Target<'a>> {
         let named = |keys: &'a [Key], end: &str| keys.iter().find(|key| key.variable() == end);
         if let Some(rest) = name.strip_prefix(REPLICA) {
-            let (number, end) = rest.split_once('_')?;
-            let parsed = number.parse::<u32>().ok().filter(|n| *n > 0 && n.to_string() == number)?;
-            return named(&self.node, end).map(|key| Target::Node(Some(parsed), key));
+            let (number, end) = numbered(rest)?;
+            return named(&self.node, end).map(|key| Target::Node(Some(number), key));
+        }
+        if let Some(rest) = name.strip_prefix(NOTIFY) {
+            let (number, end) = numbered(rest)?;
+            return named(&self.notify, end).map(|key| Target::Notify(number, key));
         }
         if let Some(rest) = name.strip_prefix(GROUP) {
             return self.group.iter().find_map(|key| {
@@ -157,9 +187,10 @@ impl Keys {
         primary.map(|key| Target::Node(None, key)).or_else(|| named(&self.cluster, rest).map(Target::Cluster))
     }
 
-    /// Every variable's name; those of replicas and groups with the number and name that `like` has.
+    /// Every variable's name; those of replicas, groups and notifiers with the number and name that `like` has.
     pub(super) fn variables(&self, like: &str) -> Vec<String> {
-        let number = like.strip_prefix(REPLICA).and_then(|rest| rest.split('_').next()).unwrap_or("1");
+        let rest = like.strip_prefix(REPLICA).or_else(|| like.strip_prefix(NOTIFY));
+        let number = rest.and_then(|rest| rest.split('_').next()).unwrap_or("1");
         let number =
             if number.parse::<u32>().is_ok_and(|n| n > 0) { number.trim_start_matches('0') } else { "1" };
         let group =
@@ -170,6 +201,14 @@ impl Keys {
         names.extend(node(format!("{PREFIX}PRIMARY_")));
         names.extend(node(format!("{REPLICA}{number}_")));
         names.extend(self.group.iter().map(|key| format!("{GROUP}{group}_{}", key.variable())));
+        names.extend(self.notify.iter().map(|key| format!("{NOTIFY}{number}_{}", key.variable())));
         names
     }
+}
+
+/// Splits `2_URL`.
+fn numbered(rest: &str) -> Option<(u32, &str)> {
+    let (number, end) = rest.split_once('_')?;
+    let parsed = number.parse::<u32>().ok().filter(|n| *n > 0 && n.to_string() == number)?;
+    Some((parsed, end))
 }

@@ -3,6 +3,7 @@
 mod environment;
 mod files;
 mod guide;
+mod notifiers;
 mod secrecy;
 mod urls;
 mod validation;

@@ -14,6 +14,8 @@ use super::{Config, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig, Sess
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 
+mod notify;
+
 /// Nodes at most, the primary included: a snapshot keeps sets of nodes in 64 bits.
 const MAX_NODES: usize = 64;
 
@@ -46,6 +48,10 @@ impl Config {
         check.health(&self.health);
         check.lag(&self.lag);
         check.failover(&self.failover);
+        if let Some(name) = &self.cluster_name {
+            check.name("cluster_name".to_owned(), name);
+        }
+        check.notify(&self.notify);
         ConfigErrors::check(check.errors)
     }
 }

@@ -9,6 +9,10 @@ use crate::lag::LagLevel;
 use crate::token::LostWrite;
 use crate::topology::{Epoch, HealthState, Quarantine};
 
+mod bearing;
+
+pub use bearing::{Severity, Subject, Turn};
+
 /// Something changed that a person or a dashboard wants to know. Each is told once, not once per request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,26 +133,30 @@ impl Notice {
         }
     }
 
+    /// Every [kind](Self::kind) that there is.
+    pub const KINDS: [&'static str; 15] = [
+        "health",
+        "ejected",
+        "readmitted",
+        "primary",
+        "split_brain",
+        "quarantined",
+        "released",
+        "lag",
+        "panic",
+        "failover",
+        "unprivileged",
+        "lost_write",
+        "joined",
+        "draining",
+        "left",
+    ];
+
     /// Whether somebody should have a look (logged as a warning), or it is good to know.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        match self {
-            Self::Health { to, .. } => matches!(to, HealthState::Degraded | HealthState::Unhealthy),
-            Self::Ejected { .. }
-            | Self::SplitBrain { .. }
-            | Self::Quarantined { .. }
-            | Self::LostWrite(_) => true,
-            Self::Primary { from, to, .. } => from.is_some() || to.is_none(),
-            Self::Lag { to, .. } => *to >= LagLevel::Warning,
-            Self::Panic(on) => *on,
-            Self::Failover { decision, .. } => !matches!(decision, Decision::Stay),
-            Self::Readmitted { .. }
-            | Self::Released { .. }
-            | Self::Unprivileged { .. }
-            | Self::Joined { .. }
-            | Self::Draining { .. }
-            | Self::Left { .. } => false,
-        }
+        let degraded = matches!(self, Self::Health { to: HealthState::Degraded, .. });
+        degraded || self.severity() >= Severity::Warning
     }
 }
 

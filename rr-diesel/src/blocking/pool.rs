@@ -5,6 +5,7 @@ use std::fmt;
 use diesel::r2d2::{self, R2D2Connection};
 use rr_core::Router;
 use rr_core::config::Config;
+use rr_core::router::Builder;
 
 use super::backend::Routable;
 use super::connection::RoutedConnection;
@@ -33,8 +34,27 @@ impl<C: Routable> RoutedPool<C> {
     /// # Errors
     /// When the settings are wrong.
     pub fn start_with(connector: NodeConnector<C>, config: Config) -> Result<Self, PoolError> {
+        Self::started(connector, config, |router| router)
+    }
+
+    /// Starts with a router that `build` has had its say in: notifiers, a balancer of one's own.
+    ///
+    /// # Errors
+    /// When the settings are wrong.
+    pub fn start_as(
+        config: Config,
+        build: impl FnOnce(Builder<NodeConnector<C>>) -> Builder<NodeConnector<C>>,
+    ) -> Result<Self, PoolError> {
+        Self::started(NodeConnector::new()?, config, build)
+    }
+
+    fn started(
+        connector: NodeConnector<C>,
+        config: Config,
+        build: impl FnOnce(Builder<NodeConnector<C>>) -> Builder<NodeConnector<C>>,
+    ) -> Result<Self, PoolError> {
         let runtime = connector.runtime().clone();
-        let builder = Router::builder(connector).config(config);
+        let builder = build(Router::builder(connector).config(config));
         Ok(Self { router: runtime::wait(&runtime, builder.start())? })
     }
 

@@ -76,3 +76,18 @@ async fn a_handle_can_be_established_alone() -> Result {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_pool_starts_with_notifiers() -> Result {
+    let (sender, mut heard) = tokio::sync::mpsc::channel(64);
+    let config = rr_core::Config::builder().primary("postgres://app@127.0.0.1:1/shop");
+    let config = config.with(|config| config.startup_wait = std::time::Duration::ZERO).build()?;
+    let pool = rr_diesel::RoutedPool::start_as(config, |router| {
+        router.on_notice(move |told| drop(sender.blocking_send(told.text.clone())))
+    })
+    .await?;
+    let first = tokio::time::timeout(rr_tests::wait::PATIENCE, heard.recv()).await?;
+    assert_eq!(first.as_deref(), Some("`primary` joined"));
+    pool.router().shutdown().await;
+    Ok(())
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rr_core::Router;
 use rr_core::config::{Config, ConfigBuilder, NodeConfig};
 use rr_core::route::{Access, Outcome};
+use rr_core::router::Builder;
 use sea_orm::{ConnectOptions, DbErr};
 
 use super::RoutedConnection;
@@ -100,12 +101,33 @@ impl RoutedConnection {
     /// # Errors
     /// When the settings cannot be used.
     pub async fn start(config: Config) -> Result<Self, DbErr> {
+        Self::start_as(config, |router| router).await
+    }
+
+    /// As [`start`](Self::start), with a router that `build` has had its say in: notifiers, a balancer of one's own.
+    ///
+    /// ```no_run
+    /// # async fn f(config: rr_core::Config) -> Result<(), sea_orm::DbErr> {
+    /// let connection = rr_seaorm::RoutedConnection::start_as(config, |router| {
+    ///     router.on_notice(|told| eprintln!("{}: {}", told.severity, told.text))
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub async fn start_as(
+        config: Config,
+        build: impl FnOnce(Builder<SeaOrmConnector>) -> Builder<SeaOrmConnector>,
+    ) -> Result<Self, DbErr> {
         let options = ConnectOptions::new(config.primary.url.expose());
         let template = match config.primary.url.is_unset() {
             true => None,
             false => Some(Template::of(&options).await?),
         };
-        Self::started(SeaOrmConnector::with_templates(template, BTreeMap::new()), config).await
+        Self::started(SeaOrmConnector::with_templates(template, BTreeMap::new()), config, build).await
     }
 
     /// Starts with what the environment says; see [`Config::overlay_env`](rr_core::Config::overlay_env).
@@ -116,9 +138,13 @@ impl RoutedConnection {
         Self::start(Config::from_env().map_err(error::bad_settings)?).await
     }
 
-    async fn started(connector: SeaOrmConnector, config: Config) -> Result<Self, DbErr> {
-        let router = Router::builder(connector).config(config).start().await.map_err(error::bad_settings)?;
-        Ok(Self::new(router))
+    async fn started(
+        connector: SeaOrmConnector,
+        config: Config,
+        build: impl FnOnce(Builder<SeaOrmConnector>) -> Builder<SeaOrmConnector>,
+    ) -> Result<Self, DbErr> {
+        let router = build(Router::builder(connector).config(config));
+        Ok(Self::new(router.start().await.map_err(error::bad_settings)?))
     }
 
     async fn connected(
@@ -126,7 +152,7 @@ impl RoutedConnection {
         config: Config,
         options: &ConnectOptions,
     ) -> Result<Self, DbErr> {
-        let connection = Self::started(connector, config).await?;
+        let connection = Self::started(connector, config, |router| router).await?;
         if !options.get_connect_lazy() {
             connection.writer(Access::Write).await?.finish(Outcome::Answered);
         }

@@ -112,3 +112,18 @@ fn connections_are_shared_by_tasks() {
     is_shared::<RoutedConnection>();
     is_sent::<rr_seaorm::RoutedTransaction>();
 }
+
+#[tokio::test]
+async fn a_connection_starts_with_notifiers() -> Result {
+    let (sender, mut heard) = tokio::sync::mpsc::channel(64);
+    let config = Config::builder().primary("postgres://app@127.0.0.1:1/shop");
+    let config = config.with(|config| config.startup_wait = Duration::ZERO).build()?;
+    let db = RoutedConnection::start_as(config, |router| {
+        router.on_notice(move |told| drop(sender.blocking_send(told.text.clone())))
+    })
+    .await?;
+    let first = tokio::time::timeout(PATIENCE, heard.recv()).await?;
+    assert_eq!(first.as_deref(), Some("`primary` joined"));
+    db.router().shutdown().await;
+    Ok(())
+}

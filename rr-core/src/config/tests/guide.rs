@@ -7,8 +7,8 @@ use serde::de::{self, Deserializer, Visitor};
 
 use crate::config::keys::{Key, Keys};
 use crate::config::{
-    Config, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig, PoolConfig,
-    PoolOverrides, PoolsConfig, PrimaryReads, Retries, SessionConfig, TlsConfig,
+    Config, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig, NotifyConfig,
+    PoolConfig, PoolOverrides, PoolsConfig, PrimaryReads, Retries, SessionConfig, TlsConfig,
 };
 
 const GUIDE: &str = include_str!("../../../../docs/guide/configuration.md");
@@ -74,6 +74,8 @@ fn expected(table: &str) -> Vec<String> {
         ("primary", vec![]),
         ("replicas", vec![]),
         ("groups", vec![]),
+        ("notify", vec![]),
+        ("notifier", fields::<NotifyConfig>()),
         ("node", fields::<NodeConfig>()),
         ("node.pool", fields::<PoolOverrides>()),
         ("node.tls", fields::<TlsConfig>()),
@@ -106,6 +108,7 @@ fn the_list_of_keys_is_complete() {
     assert_eq!(sorted(paths(&keys.cluster, "")), sorted(expected("")));
     assert_eq!(sorted(paths(&keys.node, "node.")), sorted(expected("node")));
     assert_eq!(sorted(paths(&keys.group, "group.")), sorted(expected("group")));
+    assert_eq!(sorted(paths(&keys.notify, "notifier.")), sorted(expected("notifier")));
 }
 
 /// The rows `| key | type | default | variable | meaning |` whose first cell is a key.
@@ -130,6 +133,7 @@ fn the_guide_has_every_key_and_no_other() {
     let mut all = paths(&keys.cluster, "");
     all.extend(paths(&keys.node, "<node>."));
     all.extend(paths(&keys.group, "groups.<name>."));
+    all.extend(paths(&keys.notify, "<notifier>."));
     assert_eq!(sorted(documented), sorted(all));
 }
 
@@ -138,6 +142,10 @@ fn the_guide_has_the_right_variables() {
     for [key, kind, _, variable, meaning] in rows() {
         let key = key.trim_matches('`');
         let end = |key: &str| key.replace('.', "_").to_uppercase();
+        if let Some(key) = key.strip_prefix("<notifier>.") {
+            assert_eq!(variable, format!("`RR_NOTIFY_<n>_{}`", end(key)), "{key}");
+            continue;
+        }
         let expected = match (key.strip_prefix("<node>."), key.strip_prefix("groups.<name>.")) {
             (Some(key), _) => format!("`RR_PRIMARY_{0}`, `RR_REPLICA_<n>_{0}`", end(key)),
             (_, Some(key)) => format!("`RR_GROUP_<NAME>_{}`", end(key)),
@@ -153,12 +161,16 @@ fn the_guide_has_the_right_defaults() {
     let config = toml::Table::try_from(Config::default()).unwrap();
     let node = toml::Table::try_from(NodeConfig::default()).unwrap();
     let group = toml::Table::try_from(GroupConfig::default()).unwrap();
+    let notifier = toml::Table::try_from(NotifyConfig::default()).unwrap();
     for [key, _, default, ..] in rows() {
         let key = key.trim_matches('`');
         let (table, path) = match (key.strip_prefix("<node>."), key.strip_prefix("groups.<name>.")) {
             (Some(path), _) => (&node, path),
             (_, Some(path)) => (&group, path),
-            (None, None) => (&config, key),
+            (None, None) => match key.strip_prefix("<notifier>.") {
+                Some(path) => (&notifier, path),
+                None => (&config, key),
+            },
         };
         let mut steps = path.split('.');
         let first = table.get(steps.next().unwrap());

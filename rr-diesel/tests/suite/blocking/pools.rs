@@ -10,7 +10,7 @@ use diesel::{PgConnection, sql_query};
 use rr_core::{Request, Requirement};
 use rr_diesel::blocking::RoutedManager;
 
-use super::{RoutedConnection, pool};
+use super::{RoutedConnection, RoutedPool, pool};
 use crate::support::{PATIENCE, PLACE, Place, Result, boot, config, note, until};
 
 /// Code that was written for any connection.
@@ -56,7 +56,7 @@ async fn r2d2_pools_of_handles_route() -> Result {
 async fn health_tells_how_busy_the_pools_are() -> Result {
     let cluster = boot(1).await?;
     let settings = config(&cluster).with(|config| config.pool.primary.max = 4).build()?;
-    let pool = super::RoutedPool::start(settings)?;
+    let pool = RoutedPool::start(settings)?;
     let primary = || pool.router().health().primary.and_then(|node| node.pool).ok_or("a pool that tells");
     assert_eq!((primary()?.active, primary()?.idle, primary()?.max), (0, 0, 4));
     pool.handle().transaction::<_, Box<dyn std::error::Error>, _>(|conn| {
@@ -106,7 +106,7 @@ async fn connections_that_nobody_uses_are_closed() -> Result {
     let settings = config(&cluster).with(|config| {
         config.pool.replica.idle_timeout = Some(Duration::from_millis(100));
     });
-    let pool = super::RoutedPool::start(settings.build()?)?;
+    let pool = RoutedPool::start(settings.build()?)?;
     let connections = || -> Result<(u32, u32)> {
         let request = Request::read(Requirement::NONE);
         Ok(pool.router().route(&request)?.pool().connections())
@@ -140,11 +140,24 @@ fn no_runtime_of_the_application_is_needed() -> Result {
 }
 
 #[expect(dead_code, reason = "shows that handles can be sent to other threads, and pools be shared")]
-fn can_be_sent(handle: RoutedConnection, pool: super::RoutedPool) -> (impl Send, impl Send + Sync + Clone) {
+fn can_be_sent(handle: RoutedConnection, pool: RoutedPool) -> (impl Send, impl Send + Sync + Clone) {
     (handle, pool)
 }
 
 #[expect(dead_code, reason = "the plain connection can do the same")]
 fn plain(conn: &mut PgConnection) -> QueryResult<Place> {
     use_it(conn)
+}
+
+#[test]
+fn a_pool_starts_with_notifiers() -> Result {
+    let (sender, heard) = std::sync::mpsc::channel();
+    let config = rr_core::Config::builder().primary("postgres://app@127.0.0.1:1/shop");
+    let config = config.with(|config| config.startup_wait = Duration::ZERO).build()?;
+    let pool = RoutedPool::start_as(config, |router| {
+        router.on_notice(move |told| drop(sender.send(told.text.clone())))
+    })?;
+    assert_eq!(heard.recv_timeout(PATIENCE)?, "`primary` joined");
+    pool.shutdown();
+    Ok(())
 }

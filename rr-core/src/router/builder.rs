@@ -1,0 +1,109 @@
+//! Making a router.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Inner, Router};
+use crate::balance::{Balancer, balancer};
+use crate::budget::Budget;
+use crate::config::{Config, FailoverMode};
+use crate::connector::Connector;
+use crate::error::StartError;
+use crate::monitor::{self, Worker};
+use crate::notify::{self, Callback, Notification, Notifier, Post, Rules};
+use crate::token::KeyRing;
+
+/// Makes a router.
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder<C: Connector> {
+    connector: C,
+    config: Config,
+    balancer: Option<Arc<dyn Balancer>>,
+    notifiers: Vec<Post>,
+}
+
+impl<C: Connector> Builder<C> {
+    pub(super) fn new(connector: C) -> Self {
+        Self { connector, config: Config::default(), balancer: None, notifiers: Vec::new() }
+    }
+
+    /// The configuration. Without it there is no primary, and the start is refused.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// A strategy of your own instead of the configured one.
+    pub fn balancer(mut self, balancer: Arc<dyn Balancer>) -> Self {
+        self.balancer = Some(balancer);
+        self
+    }
+
+    /// Tells this notifier of warnings and worse, beside those of the configuration; see [`notify`](crate::notify).
+    pub fn notifier(self, notifier: impl Notifier) -> Self {
+        self.notifier_with(Rules::default(), notifier)
+    }
+
+    /// As [`notifier`](Self::notifier), by other rules.
+    pub fn notifier_with(mut self, rules: Rules, notifier: impl Notifier) -> Self {
+        self.notifiers.push(Post { notifier: Arc::new(notifier), rules });
+        self
+    }
+
+    /// Calls this closure with everything that happens to the cluster, one call after the other. It may block.
+    pub fn on_notice(self, call: impl Fn(&Notification) + Send + Sync + 'static) -> Self {
+        let name = format!("callback-{}", self.notifiers.len() + 1);
+        // It cannot be cut off, so that it is waited for and called once.
+        let rules = Rules::everything().timeout(Duration::MAX).attempts(1);
+        self.notifier_with(rules, Callback::new(name, call))
+    }
+
+    /// Checks the configuration, opens the pools without connecting, and waits (at most `startup_wait`) until every
+    /// node has been looked at. A node that cannot be reached does not fail the start.
+    ///
+    /// # Errors
+    /// [`StartError`] names what is wrong with the settings.
+    pub async fn start(self) -> Result<Router<C>, StartError> {
+        self.config.validate()?;
+        let engine = self.config.engine()?;
+        if engine.probe_sql().is_none() {
+            return Err(StartError::Engine(engine));
+        }
+        if self.config.failover.mode != FailoverMode::Follow {
+            return Err(StartError::Failover(self.config.failover.mode));
+        }
+        let balancer = self.balancer.unwrap_or_else(|| balancer(self.config.balance));
+        let reads = &self.config.primary_reads;
+        let budget = Budget::new(reads.per_second, reads.burst);
+        let retries = &self.config.retries;
+        let retries = Budget::new(retries.per_second, retries.burst);
+        let keys = KeyRing::new(&self.config.session.keys);
+        let patience = self.config.startup_wait;
+        let mut notifiers = notify::from_config(&self.config)?;
+        notifiers.extend(self.notifiers);
+        let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine, notifiers)?;
+        let worker = tokio::spawn(monitor::outlive(worker));
+        let inner = Inner {
+            shared,
+            balancer,
+            budget,
+            retries,
+            keys,
+            commands: ends.commands,
+            stop: ends.stop,
+            worker: tokio::sync::Mutex::new(Some(worker)),
+        };
+        let router = Router { inner: Arc::new(inner) };
+        if tokio::time::timeout(patience, ends.looked.wait_for(|looked| *looked)).await.is_err() {
+            tracing::warn!(target: "rr", ?patience, "not every node was seen in time; starting without them");
+        }
+        Ok(router)
+    }
+}
+
+impl<C: Connector> fmt::Debug for Builder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

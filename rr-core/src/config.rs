@@ -98,7 +98,7 @@ pub struct Config {
     /// A replica that is more than this behind serves nothing. Default: 30 s; `"none"` for any lag.
     #[serde(with = "duration::or_none")]
     pub max_lag: Option<Duration>,
-    /// How long a read waits for a replica to catch up before it goes to the primary. Default: 5 ms.
+    /// How long a read waits for a replica to catch up before it goes to the primary. Default: 10 ms.
     #[serde(with = "duration::plain")]
     pub causal_wait: Duration,
     /// Where a read goes when no replica has what it must see, after that wait. Default: `primary`.

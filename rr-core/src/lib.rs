@@ -112,6 +112,7 @@ mod budget;
 pub mod config;
 pub mod connector;
 pub mod consistency;
+pub mod discovery;
 pub mod engine;
 pub mod error;
 pub mod failover;

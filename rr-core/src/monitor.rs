@@ -6,7 +6,7 @@
 //! add, drain, remove ──────┘                            └─▶ notices: logs, metrics, subscribers
 //! ```
 //!
-//! The worker owns the world and every task. Probe tasks that panic are started again; when the last router is
+//! The worker owns the world and every task; what adds nodes by itself is in `discover`. Probe tasks that panic are started again; when the last router is
 //! dropped or shut down, the worker ends its tasks before it ends itself.
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::{Config, NodeConfig};
 use crate::connector::{Connector, Target};
 use crate::consistency::Consistency;
+use crate::discovery::Discovery;
 use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
 use crate::journal::Journal;
@@ -35,6 +36,7 @@ use crate::world::{Effect, Event, NodeSpec, Notice, World};
 
 mod circle;
 mod command;
+mod discover;
 mod probe;
 
 pub(crate) use circle::Circle;
@@ -99,6 +101,7 @@ pub(crate) struct Worker<C: Connector> {
     nodes: Vec<Known<C::Pool>>,
     next_id: u32,
     probes: JoinSet<()>,
+    seekers: discover::Seekers,
     events: mpsc::Receiver<Event>,
     /// Cloned into every node.
     sender: mpsc::Sender<Event>,
@@ -150,6 +153,7 @@ impl<C: Connector> Worker<C> {
         connector: C,
         config: Config,
         engine: Engine,
+        discoveries: Vec<Arc<dyn Discovery>>,
     ) -> Result<(Self, Arc<Shared<C>>, Ends), StartError> {
         let (sender, events) = mpsc::channel(QUEUE);
         let (command_sender, commands) = mpsc::channel(16);
@@ -181,6 +185,7 @@ impl<C: Connector> Worker<C> {
             nodes: Vec::new(),
             next_id: 0,
             probes: JoinSet::new(),
+            seekers: discover::Seekers::start(&shared, discoveries, &command_sender, &stop),
             events,
             sender,
             commands,
@@ -208,9 +213,14 @@ impl<C: Connector> Worker<C> {
                 Some(event) = self.events.recv() => self.take(event),
                 Some(command) = self.commands.recv() => self.obey(command),
                 Some(ended) = self.probes.join_next_with_id() => self.revive(&ended),
+                Some(Err(error)) = self.seekers.ended() => {
+                    tracing::error!(target: "rr", %error, "nodes are no longer looked for; restart the process");
+                }
                 _ = ticks.tick() => self.take(Event::Tick),
             }
         }
+        drop(self.commands);
+        self.seekers.shutdown().await;
         self.probes.shutdown().await;
     }
 
@@ -295,8 +305,7 @@ impl<C: Connector> Worker<C> {
 
     fn join(&mut self, config: NodeConfig, expected: Role) -> Result<NodeId, C::Error> {
         let id = NodeId::new(self.next_id);
-        let common =
-            Arc::new(Common::new(id, config.name.as_str().into(), self.shared.clock, self.sender.clone()));
+        let common = Arc::new(Common::new(id, config.clone(), self.shared.clock, self.sender.clone()));
         let member = self.open(&config, &common, expected, Epoch::default())?;
         self.next_id += 1;
         let spec = NodeSpec::from_config(&config, expected, &self.shared.config);
@@ -373,7 +382,7 @@ impl<C: Connector> Worker<C> {
                     || facts.fresh_as_of.is_some()
             }),
         };
-        if self.nodes.iter().all(ready) {
+        if self.seekers.have_looked() && self.nodes.iter().all(ready) {
             self.looked.send_replace(true);
         }
     }

@@ -15,6 +15,7 @@ use crate::balance::{Balancer, Candidates, balancer};
 use crate::budget::Budget;
 use crate::config::{Config, ReadPreference};
 use crate::connector::Connector;
+use crate::discovery::Discovery;
 use crate::error::StartError;
 use crate::monitor::{self, Command, Shared, Worker};
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
@@ -80,6 +81,7 @@ pub struct Builder<C: Connector> {
     connector: C,
     config: Config,
     balancer: Option<Arc<dyn Balancer>>,
+    discoveries: Vec<Arc<dyn Discovery>>,
 }
 
 impl<C: Connector> Builder<C> {
@@ -95,12 +97,20 @@ impl<C: Connector> Builder<C> {
         self
     }
 
+    /// Somebody who knows nodes that the configuration does not list, besides those that it names itself
+    /// (`discovery.kind`). Several may be used together.
+    pub fn discovery(mut self, discovery: Arc<dyn Discovery>) -> Self {
+        self.discoveries.push(discovery);
+        self
+    }
+
     /// Checks the configuration, opens the pools without connecting, and waits (at most `startup_wait`) until every
     /// node has been looked at. A node that cannot be reached does not fail the start.
     ///
     /// # Errors
     /// [`StartError`] names what is wrong with the settings.
-    pub async fn start(self) -> Result<Router<C>, StartError> {
+    pub async fn start(mut self) -> Result<Router<C>, StartError> {
+        self.config.discovery.plugged = !self.discoveries.is_empty();
         self.config.validate()?;
         let engine = self.config.engine()?;
         if engine.probe_sql().is_none() {
@@ -116,7 +126,8 @@ impl<C: Connector> Builder<C> {
         let retries = Budget::new(retries.per_second, retries.burst);
         let keys = KeyRing::new(&self.config.session.keys);
         let patience = self.config.startup_wait;
-        let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
+        let (worker, shared, mut ends) =
+            Worker::start(self.connector, self.config, engine, self.discoveries)?;
         let worker = tokio::spawn(monitor::outlive(worker));
         let inner = Inner {
             shared,
@@ -139,7 +150,7 @@ impl<C: Connector> Builder<C> {
 impl<C: Connector> Router<C> {
     /// Begins to make a router over this driver.
     pub fn builder(connector: C) -> Builder<C> {
-        Builder { connector, config: Config::default(), balancer: None }
+        Builder { connector, config: Config::default(), balancer: None, discoveries: Vec::new() }
     }
 
     /// The node for a statement, as far as is known at this moment.

@@ -42,6 +42,8 @@ use timelines::History;
 pub enum Event {
     /// A node joined, to be known by this id (which was never used before).
     Joined(NodeId, NodeSpec),
+    /// A node has other labels (weight, region, groups, …) from now on; its name and place are the same.
+    Relabelled(NodeId, NodeSpec),
     /// A node shall get nothing new.
     Draining(NodeId),
     /// A node is gone.
@@ -136,6 +138,11 @@ impl World {
         let mut effects = Vec::new();
         match event {
             Event::Joined(id, spec) => self.join(id, spec, now, &mut effects),
+            Event::Relabelled(id, spec) => {
+                if let Some(node) = self.nodes.iter_mut().find(|n| n.id == id) {
+                    node.spec = spec;
+                }
+            }
             Event::Draining(id) => self.drain(id, &mut effects),
             Event::Left(id) => self.leave(id, &mut effects),
             Event::Answered { node, asked_at, seen } => {

@@ -4,10 +4,13 @@ use super::node::NodeConfig;
 use super::pool::PoolOverrides;
 use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
-use super::{Config, GroupConfig, PrimaryReads};
+use super::{Config, DiscoveryConfig, GroupConfig, PrimaryReads};
 
 /// The list of secrets; like URLs it is never written out and read back.
 pub(super) const SESSION_KEYS: [&str; 2] = ["session", "keys"];
+
+/// Places with URLs among them.
+pub(super) const DISCOVERY_MAP: [&str; 2] = ["discovery", "map"];
 
 pub(super) const PREFIX: &str = "RR_";
 pub(super) const REPLICA: &str = "RR_REPLICA_";
@@ -63,8 +66,14 @@ impl Keys {
     pub(super) fn all() -> Self {
         // As a number, not as the word `none`.
         let primary_reads = PrimaryReads { per_second: Some(0), ..PrimaryReads::default() };
-        let full =
-            Config { region: Some(String::new()), tls: full_tls(), primary_reads, ..Config::default() };
+        let text = Some(String::new());
+        let discovery = DiscoveryConfig {
+            port: Some(0),
+            host: text.clone(),
+            name: text.clone(),
+            ..DiscoveryConfig::default()
+        };
+        let full = Config { region: text, tls: full_tls(), primary_reads, discovery, ..Config::default() };
         let mut cluster = listed(&full);
         cluster.retain(|key| key.path[0] != "primary");
         Self { cluster, node: listed(&full_node()), group: listed(&GroupConfig::default()) }

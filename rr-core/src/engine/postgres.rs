@@ -4,6 +4,10 @@ use super::{Fault, Log, Observation, UnreadableProbe};
 use crate::position::{Lsn, Timeline};
 use crate::topology::Role;
 
+mod standbys;
+
+pub(crate) use standbys::{STANDBYS, StandbysError, Upstream, read_standbys};
+
 /// What the monitor asks. An ordinary role may run it.
 ///
 /// The timeline of a replica cannot be asked for directly; the greatest of three witnesses is a timeline that it

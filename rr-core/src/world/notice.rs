@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::discovery::Finding;
 use crate::failover::Decision;
 use crate::lag::LagLevel;
 use crate::token::LostWrite;
@@ -104,6 +105,13 @@ pub enum Notice {
         /// Its name.
         node: Arc<str>,
     },
+    /// Discovery found something out, or failed to.
+    Discovery {
+        /// Which one.
+        source: Arc<str>,
+        /// What.
+        finding: Finding,
+    },
 }
 
 impl Notice {
@@ -126,6 +134,7 @@ impl Notice {
             Self::Joined { .. } => "joined",
             Self::Draining { .. } => "draining",
             Self::Left { .. } => "left",
+            Self::Discovery { finding, .. } => finding.kind(),
         }
     }
 
@@ -141,6 +150,7 @@ impl Notice {
             Self::Primary { from, to, .. } => from.is_some() || to.is_none(),
             Self::Lag { to, .. } => *to >= LagLevel::Warning,
             Self::Panic(on) => *on,
+            Self::Discovery { finding, .. } => finding.is_warning(),
             Self::Failover { decision, .. } => !matches!(decision, Decision::Stay),
             Self::Readmitted { .. }
             | Self::Released { .. }
@@ -196,6 +206,7 @@ impl fmt::Display for Notice {
             Self::Joined { node } => write!(f, "`{node}` joined"),
             Self::Draining { node } => write!(f, "`{node}` is draining"),
             Self::Left { node } => write!(f, "`{node}` left"),
+            Self::Discovery { source, finding } => write!(f, "discovery by {source}: {finding}"),
         }
     }
 }

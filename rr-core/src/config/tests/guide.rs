@@ -7,8 +7,8 @@ use serde::de::{self, Deserializer, Visitor};
 
 use crate::config::keys::{Key, Keys};
 use crate::config::{
-    Config, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig, PoolConfig,
-    PoolOverrides, PoolsConfig, PrimaryReads, Retries, SessionConfig, TlsConfig,
+    Config, DiscoveryConfig, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig,
+    PoolConfig, PoolOverrides, PoolsConfig, PrimaryReads, Retries, SessionConfig, TlsConfig,
 };
 
 const GUIDE: &str = include_str!("../../../../docs/guide/configuration.md");
@@ -71,6 +71,7 @@ fn expected(table: &str) -> Vec<String> {
         ("health", fields::<HealthConfig>()),
         ("lag", fields::<LagConfig>()),
         ("failover", fields::<FailoverPolicy>()),
+        ("discovery", fields::<DiscoveryConfig>()),
         ("primary", vec![]),
         ("replicas", vec![]),
         ("groups", vec![]),

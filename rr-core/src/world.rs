@@ -27,6 +27,7 @@ mod notice;
 mod primary;
 mod rules;
 mod timelines;
+mod twins;
 
 pub use node::NodeSpec;
 pub use notice::Notice;
@@ -214,6 +215,7 @@ impl World {
             steady_since: Moment::ORIGIN,
             lag: ReplicaLag::new(&self.config.lag),
             draining: false,
+            twin: None,
             claim_quarantine: None,
             history_quarantine: None,
         });

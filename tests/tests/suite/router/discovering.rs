@@ -3,7 +3,7 @@
 use super::*;
 use rr_core::config::{DatabaseUrl, DiscoveryKind, DnsRecord};
 use rr_core::discovery::{Discovering, Discovery, Finding, Found, FoundNode, Place, Refusal};
-use rr_core::topology::HealthState;
+use rr_core::topology::{HealthState, Quarantine};
 use rr_core::world::Notice;
 use std::sync::Mutex;
 use tokio::task::JoinHandle;

@@ -147,3 +147,44 @@ async fn the_time_to_live_is_kept_within_its_bounds() -> Result {
     let router = start(config).await?;
     until(&router, "more questions", |_| dns.asked() > asked + 5).await
 }
+
+#[tokio::test]
+async fn a_server_that_is_found_under_a_second_name_splits_no_brain() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let dns = Dns::start().await?;
+    // The record has the primary as well, and the replica is listed besides.
+    let primary = format!("localhost:{}", cluster.primary().link().port());
+    let ports = [cluster.primary().link().port(), cluster.replica(1)?.link().port()];
+    dns.services(NAME, 0, &ports.map(|port| (0, 0, port, "localhost.")))?;
+    let mut config = config(&cluster);
+    config.discovery = by_dns(&cluster, &dns, DnsRecord::Srv).discovery;
+    let router = start(config).await?;
+    let twins = |r: &Router<Plain>| {
+        let topology = r.topology();
+        let twins = topology.nodes().iter().filter(|n| n.quarantine == Some(Quarantine::SameServer));
+        twins.map(|node| node.name.to_string()).collect::<Vec<_>>()
+    };
+    let second = [primary, name_of(&cluster, 1)?];
+    until(&router, "both to be known again", |r| twins(r) == second).await?;
+    write(&router, "before").await?;
+    cluster.primary().restart().await?;
+    until(&router, "the primary to be back", |r| {
+        r.topology().primary().is_ok_and(|primary| primary.health == HealthState::Healthy)
+    })
+    .await?;
+    // Connections of before are broken, and the pool does not know.
+    rr_tests::wait::until("a write to succeed", async || Ok(write(&router, "between").await.is_ok())).await?;
+    cluster.primary().kill9().await?;
+    cluster.replica(1)?.promote().await?;
+    until(&router, "the promotion to be followed", |r| {
+        r.topology()
+            .primary()
+            .is_ok_and(|primary| primary.name.contains(&*second[1]) || &*primary.name == "replica-1")
+    })
+    .await?;
+    write(&router, "after").await?;
+    let split = |told: &rr_core::journal::Told| matches!(told.notice, Notice::SplitBrain { .. });
+    assert!(!router.recent_notices(0).iter().any(split));
+    Ok(())
+}

@@ -189,6 +189,19 @@ impl FoundNode {
         self
     }
 
+    /// A node that is there already, as it is.
+    pub(crate) fn of(node: &NodeConfig) -> Self {
+        Self {
+            name: node.name.clone(),
+            place: Place::Url(node.url.clone()),
+            weight: node.weight,
+            region: node.region.clone(),
+            priority: node.priority,
+            max_lag: node.max_lag,
+            groups: node.groups.clone(),
+        }
+    }
+
     /// The node as it would stand in the configuration whose primary is `template`.
     pub(crate) fn node(&self, template: &NodeConfig) -> Result<NodeConfig, UrlError> {
         Ok(NodeConfig {

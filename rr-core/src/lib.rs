@@ -25,6 +25,7 @@
 //! | SQL text | [`sql`], [`engine`] |
 //! | plugging in a driver | [`Connector`] |
 //! | settings | [`config`] |
+//! | nodes that are found rather than listed | [`discovery`] |
 //!
 //! Nothing here knows a database driver. An adapter implements [`Connector`]; the two for ORMs are crates of their own.
 //! All decisions are pure functions of their arguments, time and randomness included; only the monitor's tasks and the
@@ -103,6 +104,8 @@
 //! # Features
 //!
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
+//!
+//! `dns`: `discovery.kind = "dns"`, replicas that are records of a name.
 //!
 //! `axum`: the module `web`, sessions in cookies and headers, health routes, and a live page.
 

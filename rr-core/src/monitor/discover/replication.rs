@@ -64,6 +64,8 @@ async fn ask<C: Connector>(shared: &Shared<C>) -> Result<Found, AskError<C::Erro
     let topology = &snapshot.topology;
     let primary = topology.primary_index().map_err(|_| no_primary(&snapshot))?;
     let mut found = Found::none();
+    // It does not stream from itself, and may have been found when it did from another one.
+    found.nodes.push(FoundNode::of(&snapshot.members[primary].common.node));
     let mut asked = vec![primary];
     let mut next = 0;
     while let Some(&index) = asked.get(next) {

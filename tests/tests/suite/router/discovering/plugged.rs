@@ -9,6 +9,8 @@ enum Mood {
     Fail,
     Hang,
     Panic,
+    /// Until the test lets go of the thread.
+    Block(Arc<Mutex<()>>),
 }
 
 /// Does what the test says, and knows how often it is being asked.
@@ -56,6 +58,10 @@ impl Discovery for Moody {
                 Mood::Fail => Err("the inventory is closed".into()),
                 Mood::Hang => std::future::pending().await,
                 Mood::Panic => panic!("the inventory is on fire"),
+                Mood::Block(gate) => {
+                    drop(gate.lock());
+                    Err("let go".into())
+                }
             }
         })
     }
@@ -187,4 +193,72 @@ async fn what_is_found_is_probed_before_it_gets_reads() -> Result {
     }
     cluster.replica(1)?.link().heal().await?;
     until(&router, "it to serve", |r| serves(r, "replica-1")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_that_blocks_its_thread_is_not_asked_again_before_it_lets_go() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let good = Mood::Answer(vec![found(&cluster, 1, "replica-1")?]);
+    let moody = Moody::new(good.clone());
+    let mut config = primary_alone(&cluster);
+    config.discovery.timeout = Duration::from_millis(100);
+    let router = start_with(config, &moody).await?;
+    until(&router, "the found node to serve", |r| serves(r, "replica-1")).await?;
+    let gate = Arc::new(Mutex::new(()));
+    let closed = Arc::clone(&gate);
+    // A lock that is held over an await must not be held by a task.
+    let (open, opened) = std::sync::mpsc::channel::<()>();
+    let (shut, shutting) = std::sync::mpsc::channel::<()>();
+    let keeper = std::thread::spawn(move || {
+        let _held = closed.lock();
+        drop(shut.send(()));
+        drop(opened.recv());
+    });
+    shutting.recv()?;
+    moody.set(Mood::Block(gate));
+    until(&router, "the failure to be told", |r| failures(r).len() == 1).await?;
+    let asked = moody.asked.load(Ordering::SeqCst);
+    // Statements and probes go on; it would have been asked several times by now.
+    let position = write(&router, "meanwhile").await?;
+    let route = router.route_within(&Request::read(Requirement::covering(position)), PATIENCE).await?;
+    assert_eq!(run(route, IN_RECOVERY).await?, "true");
+    for _ in 0..10 {
+        let mut notices = router.notices();
+        router.probe_now();
+        drop(tokio::time::timeout(Duration::from_millis(50), notices.recv()).await);
+    }
+    assert_eq!(moody.asked.load(Ordering::SeqCst), asked);
+    moody.set(good);
+    drop(open);
+    let recovered = |r: &Router<Plain>| findings(r).last() == Some(&Finding::Recovered);
+    until(&router, "it to be told that all is well", recovered).await?;
+    assert_eq!(moody.most.load(Ordering::SeqCst), 1);
+    router.shutdown().await;
+    keeper.join().map_err(|_| "the keeper panicked")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_primary_stays_when_it_is_no_longer_found() -> Result {
+    let cluster = Cluster::builder().replicas(2).start().await?;
+    prepare(&cluster).await?;
+    let both = vec![found(&cluster, 1, "replica-1")?, found(&cluster, 2, "replica-2")?];
+    let moody = Moody::new(Mood::Answer(both.clone()));
+    let router = start_with(primary_alone(&cluster), &moody).await?;
+    until(&router, "both to serve", |r| serves(r, "replica-1") && serves(r, "replica-2")).await?;
+    cluster.primary().kill9().await?;
+    cluster.replica(1)?.promote().await?;
+    until(&router, "the promotion to be followed", |r| {
+        r.topology().primary().is_ok_and(|primary| &*primary.name == "replica-1")
+    })
+    .await?;
+    moody.set(Mood::Answer(both[1..].to_vec()));
+    let not_found = |finding: &Finding| matches!(finding, Finding::PrimaryNotFound { .. });
+    until(&router, "it to be told", |r| findings(r).iter().any(not_found)).await?;
+    let asked = moody.asked.load(Ordering::SeqCst);
+    until(&router, "more answers", |_| moody.asked.load(Ordering::SeqCst) > asked + 3).await?;
+    assert_eq!(findings(&router).iter().filter(|finding| not_found(finding)).count(), 1);
+    write(&router, "after").await?;
+    Ok(())
 }

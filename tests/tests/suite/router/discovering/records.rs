@@ -111,6 +111,28 @@ async fn addresses_are_nodes_and_errors_and_empty_answers_keep_them() -> Result 
 }
 
 #[tokio::test]
+async fn what_comes_back_before_the_grace_is_over_was_never_away() -> Result {
+    let cluster = Cluster::builder().replicas(2).start().await?;
+    prepare(&cluster).await?;
+    let dns = Dns::start().await?;
+    let (first, second) = (service(&cluster, 1)?, service(&cluster, 2)?);
+    dns.services(NAME, 0, &[first, second])?;
+    let mut config = by_dns(&cluster, &dns, DnsRecord::Srv);
+    config.discovery.grace = Duration::from_secs(3600);
+    let router = start(config).await?;
+    let node = name_of(&cluster, 2)?;
+    until(&router, "the node to serve", |r| serves(r, &node)).await?;
+    for services in [&[first][..], &[first, second], &[first], &[first, second]] {
+        dns.services(NAME, 0, services)?;
+        let asked = dns.asked();
+        until(&router, "several answers", |_| dns.asked() > asked + 3).await?;
+        assert!(serves(&router, &node));
+    }
+    assert_eq!(findings(&router).len(), 2, "both were found, and nothing else happened");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_empty_answer_is_believed_where_that_is_configured() -> Result {
     let cluster = Cluster::builder().replicas(1).start().await?;
     prepare(&cluster).await?;

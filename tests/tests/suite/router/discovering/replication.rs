@@ -67,6 +67,8 @@ async fn a_promotion_by_hand_turns_the_list_around() -> Result {
     cluster.primary().rebuild(cluster.replica(1)?).await?;
     until(&router, "the old primary to serve", |r| serves(r, "primary")).await?;
     assert_eq!(names(&router).len(), 3);
+    let not_found = |finding: &Finding| matches!(finding, Finding::PrimaryNotFound { .. });
+    assert!(!findings(&router).iter().any(not_found), "it does not stream from itself");
     Ok(())
 }
 

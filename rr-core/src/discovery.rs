@@ -57,7 +57,7 @@ pub type DiscoveryError = Box<dyn std::error::Error + Send + Sync>;
 /// Knows which nodes there should be. Several may be used together; each answers for the nodes that it found itself.
 ///
 /// It is never asked twice at once. A call that takes longer than `discovery.timeout` is dropped, so it must be safe to drop
-/// at any await; it must not block its thread.
+/// at any await. It runs on a thread for blocking work, within the router's runtime.
 pub trait Discovery: Send + Sync + 'static {
     /// Its name in logs and metrics.
     fn name(&self) -> &str;

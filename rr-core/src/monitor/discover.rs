@@ -1,14 +1,15 @@
 //! One task per [`Discovery`]: ask, compare with what is known, have the worker add and take out, pause, again.
 //!
-//! Nothing that a discovery does reaches further than this file. It runs in a task of its own with a hard time limit: if it
-//! fails, panics or never returns, the nodes that were found last stay. It is never asked twice at once; one that blocks its
-//! thread is not asked again before it lets go of it.
+//! Nothing that a discovery does reaches further than this file. It runs on a thread for blocking work, with a hard time limit:
+//! if it fails, panics, blocks or never returns, the nodes that were found last stay, and nobody waits for it. It is never asked
+//! twice at once; one that blocks its thread is not asked again before it lets go of it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -72,6 +73,7 @@ impl Seekers {
                 asks_primary,
                 commands: commands.clone(),
                 asking: JoinSet::new(),
+                call: None,
                 members: Vec::new(),
                 last: Vec::new(),
                 failures: 0,
@@ -114,6 +116,8 @@ struct Seeker<C: Connector> {
     commands: mpsc::Sender<Command>,
     /// The call that is under way: one at most.
     asking: JoinSet<Result<Found, DiscoveryError>>,
+    /// Dropping it drops the call, at its next await.
+    call: Option<oneshot::Sender<()>>,
     members: Vec<Member>,
     /// The nodes of the last good answer.
     last: Vec<NodeConfig>,
@@ -162,9 +166,9 @@ impl<C: Connector> Seeker<C> {
             _ = stop.changed() => {}
             () = self.seek(&awaited) => {}
         }
-        self.asking.abort_all();
+        self.call = None;
         let limit = self.shared.config.discovery.timeout;
-        if timeout(limit, self.asking.shutdown()).await.is_err() {
+        if timeout(limit, self.asking.join_next()).await.is_err() {
             tracing::error!(target: "rr", source = &*self.source, "discovery blocks its thread, and is left behind");
         }
     }
@@ -192,16 +196,24 @@ impl<C: Connector> Seeker<C> {
 
     async fn ask(&mut self) -> Result<Found, AskError> {
         let limit = self.shared.config.discovery.timeout;
-        // What was aborted has ended, unless it blocks its thread.
+        // What was dropped has ended, unless it blocks its thread.
         if timeout(limit, self.asking.join_next()).await.is_err() {
             return Err(AskError::Blocked);
         }
-        let discovery = Arc::clone(&self.discovery);
-        self.asking.spawn(async move { discovery.discover().await });
-        let Ok(ended) = timeout(limit, self.asking.join_next()).await else {
-            self.asking.abort_all();
-            return Err(AskError::Timeout(limit));
-        };
+        let (call, dropped) = oneshot::channel();
+        self.call = Some(call);
+        let (discovery, runtime) = (Arc::clone(&self.discovery), Handle::current());
+        self.asking.spawn_blocking(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    answer = discovery.discover() => answer,
+                    _ = dropped => Err("dropped".into()),
+                }
+            })
+        });
+        let ended = timeout(limit, self.asking.join_next()).await;
+        self.call = None;
+        let Ok(ended) = ended else { return Err(AskError::Timeout(limit)) };
         let found = match ended {
             Some(Ok(answer)) => answer.map_err(AskError::Failed)?,
             Some(Err(_)) | None => return Err(AskError::Panicked),

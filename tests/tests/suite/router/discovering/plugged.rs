@@ -195,7 +195,8 @@ async fn what_is_found_is_probed_before_it_gets_reads() -> Result {
     until(&router, "it to serve", |r| serves(r, "replica-1")).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+/// There is one thread for everything else.
+#[tokio::test]
 async fn one_that_blocks_its_thread_is_not_asked_again_before_it_lets_go() -> Result {
     let cluster = Cluster::builder().replicas(1).start().await?;
     prepare(&cluster).await?;
@@ -212,8 +213,8 @@ async fn one_that_blocks_its_thread_is_not_asked_again_before_it_lets_go() -> Re
     let (shut, shutting) = std::sync::mpsc::channel::<()>();
     let keeper = std::thread::spawn(move || {
         let _held = closed.lock();
-        drop(shut.send(()));
-        drop(opened.recv());
+        let _told = shut.send(());
+        let _let_go = opened.recv();
     });
     shutting.recv()?;
     moody.set(Mood::Block(gate));

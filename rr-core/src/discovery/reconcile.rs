@@ -107,18 +107,12 @@ pub(crate) fn reconcile(
                     steps.push(Step::Change(Box::new(found.clone())));
                 }
             }
-            _ if known.primary => {
-                if answer.complete {
-                    steps.push(Step::MissPrimary(name));
-                }
+            _ if known.primary && answer.complete => steps.push(Step::MissPrimary(name)),
+            Some(found) if !known.primary && !moving => {
+                moving = true;
+                steps.push(Step::Drain(name, Leaving::Moved(endpoint(found))));
             }
-            Some(found) => {
-                if !moving {
-                    moving = true;
-                    steps.push(Step::Drain(name, Leaving::Moved(endpoint(found))));
-                }
-            }
-            None if answer.complete => {
+            None if !known.primary && answer.complete => {
                 if known.missing_since.is_none() {
                     steps.push(Step::Miss(name.clone()));
                 }
@@ -126,7 +120,7 @@ pub(crate) fn reconcile(
                     steps.push(Step::Drain(name, Leaving::Vanished));
                 }
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
     let is_known = |server: &str| {

@@ -83,13 +83,14 @@ async fn whatever_it_does_the_last_good_answer_stays() -> Result {
     let good = Mood::Answer(vec![found(&cluster, 1, "replica-1")?]);
     let moody = Moody::new(good.clone());
     let mut config = primary_alone(&cluster);
-    config.discovery.timeout = Duration::from_millis(100);
+    // A panic that is told with its backtrace takes a while.
+    config.discovery.timeout = Duration::from_secs(1);
     let router = start_with(config, &moody).await?;
     let readers = Readers::start(&router);
     until_serving(&router, "replica-1").await?;
     let moods = [
         (Mood::Fail, "the inventory is closed"),
-        (Mood::Hang, "no answer within 100ms"),
+        (Mood::Hang, "no answer within 1s"),
         (Mood::Panic, "it panicked"),
         (Mood::Answer(Vec::new()), "the answer is empty"),
     ];
@@ -97,7 +98,7 @@ async fn whatever_it_does_the_last_good_answer_stays() -> Result {
         moody.set(mood);
         until(&router, told, |r| failures(r).len() == number + 1).await?;
         let asked = moody.asked.load(Ordering::SeqCst);
-        until(&router, "more questions", |_| moody.asked.load(Ordering::SeqCst) > asked + 3).await?;
+        until(&router, "more questions", |_| moody.asked.load(Ordering::SeqCst) > asked + 1).await?;
         let failures = failures(&router);
         assert!(failures.len() == number + 1 && failures[number].contains(told), "{failures:?}");
         assert!(serves(&router, "replica-1"), "{told}");

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 drivers='diesel|sea-orm|sqlx|postgres|tokio-postgres|mysql|rusqlite|libsqlite3|bb8|deadpool|r2d2'
 impure='tokio|Instant::now|SystemTime|Wall::now|fastrand|Clock::start'
-pure='position requirement topology select balance health lag consistency session token sql failover world config'
+pure='discovery position requirement topology select balance health lag consistency session token sql failover world config'
 # Parts of modules that are not pure as a whole.
 pure="$pure notify/gate notify/outbox notify/retry notify/format"
 status=0

@@ -34,6 +34,7 @@ use crate::consistency::Consistency;
 use crate::engine::Engine;
 
 mod builder;
+mod discovery;
 mod duration;
 mod endpoint;
 mod env;
@@ -53,6 +54,7 @@ mod validate;
 mod watch;
 
 pub use self::builder::ConfigBuilder;
+pub use self::discovery::{DiscoveryConfig, DiscoveryKind, DnsRecord};
 pub use self::endpoint::Endpoint;
 pub use self::error::{ConfigError, ConfigErrors, Format};
 pub use self::node::NodeConfig;
@@ -65,6 +67,7 @@ pub use self::secret::Secret;
 pub use self::session::{CausalElse, LostWrites, SessionConfig};
 pub use self::tls::{SslMode, TlsConfig};
 pub use self::url::{DatabaseUrl, UrlError};
+pub(crate) use self::validate::MAX_NODES;
 pub use self::watch::{FailoverMode, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig, Percent};
 
 /// Everything a router is told. No replicas is the single-database mode, through the very same code.
@@ -140,6 +143,8 @@ pub struct Config {
     pub cluster_name: Option<String>,
     /// Who is told what happens to the cluster. Default: nobody but the log.
     pub notify: Vec<NotifyConfig>,
+    /// Nodes that are found while the router runs. Default: none, the nodes are those that are listed.
+    pub discovery: DiscoveryConfig,
 }
 
 impl Default for Config {
@@ -174,6 +179,7 @@ impl Default for Config {
             failover: FailoverPolicy::default(),
             cluster_name: None,
             notify: Vec::new(),
+            discovery: DiscoveryConfig::default(),
         }
     }
 }

@@ -73,6 +73,8 @@ pub struct Observation {
     pub system: Option<u64>,
     /// The database that its connections are in.
     pub database: Option<String>,
+    /// When it was started, on whatever clock: two nodes of a cluster that say the same are one server.
+    pub started: Option<u64>,
     /// Where it is in the log.
     pub log: Log,
     /// Whether it may be in the middle of something that it has received: a standby shows a commit a moment before its place
@@ -92,6 +94,7 @@ impl Observation {
             role,
             system: None,
             database: None,
+            started: None,
             log,
             applying: Some(false),
             receiving: None,

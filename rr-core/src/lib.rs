@@ -26,6 +26,7 @@
 //! | plugging in a driver | [`Connector`] |
 //! | telling people | [`notify`] |
 //! | settings | [`config`] |
+//! | nodes that are found rather than listed | [`discovery`] |
 //!
 //! Nothing here knows a database driver. An adapter implements [`Connector`]; the two for ORMs are crates of their own.
 //! All decisions are pure functions of their arguments, time and randomness included; only the monitor's tasks and the
@@ -105,6 +106,8 @@
 //!
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
 //!
+//! `dns`: `discovery.kind = "dns"`, replicas that are records of a name.
+//!
 //! `axum`: the module `web`, sessions in cookies and headers, health routes, and a live page.
 //!
 //! `notify-http`: notifications by webhook, to Slack and PagerDuty. `notify-smtp`: by mail. See [`notify`].
@@ -115,6 +118,7 @@ mod budget;
 pub mod config;
 pub mod connector;
 pub mod consistency;
+pub mod discovery;
 pub mod engine;
 pub mod error;
 pub mod failover;

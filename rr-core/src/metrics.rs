@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 use opentelemetry::{KeyValue, global};
 
 use crate::connector::Connector;
@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     meter: Meter,
     probe_duration: Histogram<f64>,
     notices: Counter<u64>,
+    discovery: Counter<u64>,
+    discovered: Gauge<u64>,
 }
 
 impl Metrics {
@@ -38,8 +40,27 @@ impl Metrics {
                 .u64_counter("rr.notices")
                 .with_description("Changes that were reported, by kind")
                 .build(),
+            discovery: meter
+                .u64_counter("rr.discovery.answers")
+                .with_description("Answers of a discovery, by outcome")
+                .build(),
+            discovered: meter
+                .u64_gauge("rr.discovery.nodes")
+                .with_unit("{node}")
+                .with_description("Nodes that a discovery has found, and that are there")
+                .build(),
             meter,
         }
+    }
+
+    pub(crate) fn discovery(&self, source: &str, outcome: &'static str) {
+        let labels = [KeyValue::new("rr.source", source.to_owned()), KeyValue::new("rr.outcome", outcome)];
+        self.discovery.add(1, &labels);
+    }
+
+    pub(crate) fn discovered(&self, source: &str, nodes: usize) {
+        let nodes = u64::try_from(nodes).unwrap_or(u64::MAX);
+        self.discovered.record(nodes, &[KeyValue::new("rr.source", source.to_owned())]);
     }
 
     pub(crate) fn probe(&self, node: &str, latency: Duration) {

@@ -20,6 +20,10 @@ impl Metrics {
 
     pub(crate) const fn probe(&self, _node: &str, _latency: Duration) {}
 
+    pub(crate) const fn discovery(&self, _source: &str, _outcome: &'static str) {}
+
+    pub(crate) const fn discovered(&self, _source: &str, _nodes: usize) {}
+
     pub(crate) const fn notice(&self, _notice: &Notice) {}
 }
 

@@ -6,7 +6,7 @@
 //! add, drain, remove ──────┘                            └─▶ notices: logs, metrics, subscribers
 //! ```
 //!
-//! The worker owns the world and every task. Probe tasks that panic are started again; when the last router is
+//! The worker owns the world and every task; what adds nodes by itself is in `discover`. Probe tasks that panic are started again; when the last router is
 //! dropped or shut down, the worker ends its tasks before it ends itself.
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::{Config, NodeConfig};
 use crate::connector::{Connector, Target};
 use crate::consistency::Consistency;
+use crate::discovery::Discovery;
 use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
 use crate::journal::Journal;
@@ -36,6 +37,7 @@ use crate::world::{Effect, Event, NodeSpec, Notice, World};
 
 mod circle;
 mod command;
+mod discover;
 mod probe;
 mod report;
 
@@ -104,6 +106,7 @@ pub(crate) struct Worker<C: Connector> {
     couriers: Couriers,
     /// What the cluster is called in notifications.
     cluster: Arc<str>,
+    seekers: discover::Seekers,
     events: mpsc::Receiver<Event>,
     /// Cloned into every node.
     sender: mpsc::Sender<Event>,
@@ -132,6 +135,13 @@ enum Look {
     Silent,
 }
 
+/// What the application has plugged in.
+#[derive(Default)]
+pub(crate) struct Plugins {
+    pub(crate) notifiers: Vec<Post>,
+    pub(crate) discoveries: Vec<Arc<dyn Discovery>>,
+}
+
 /// The router's end of things.
 pub(crate) struct Ends {
     pub(crate) commands: mpsc::Sender<Command>,
@@ -155,7 +165,7 @@ impl<C: Connector> Worker<C> {
         connector: C,
         config: Config,
         engine: Engine,
-        notifiers: Vec<Post>,
+        plugins: Plugins,
     ) -> Result<(Self, Arc<Shared<C>>, Ends), StartError> {
         let (sender, events) = mpsc::channel(QUEUE);
         let (command_sender, commands) = mpsc::channel(16);
@@ -187,8 +197,9 @@ impl<C: Connector> Worker<C> {
             nodes: Vec::new(),
             next_id: 0,
             probes: JoinSet::new(),
-            couriers: Couriers::start(notifiers, clock, Deliveries::new()),
+            couriers: Couriers::start(plugins.notifiers, clock, Deliveries::new()),
             cluster: shared.config.cluster().into(),
+            seekers: discover::Seekers::start(&shared, plugins.discoveries, &command_sender, &stop),
             events,
             sender,
             commands,
@@ -217,9 +228,14 @@ impl<C: Connector> Worker<C> {
                 Some(command) = self.commands.recv() => self.obey(command),
                 Some(ended) = self.probes.join_next_with_id() => self.revive(&ended),
                 Some(ended) = self.couriers.ended() => self.couriers.revive(&ended),
+                Some(Err(error)) = self.seekers.ended() => {
+                    tracing::error!(target: "rr", %error, "nodes are no longer looked for; restart the process");
+                }
                 _ = ticks.tick() => self.take(Event::Tick),
             }
         }
+        drop(self.commands);
+        self.seekers.shutdown().await;
         self.probes.shutdown().await;
         self.couriers.close().await;
     }
@@ -293,8 +309,7 @@ impl<C: Connector> Worker<C> {
 
     fn join(&mut self, config: NodeConfig, expected: Role) -> Result<NodeId, C::Error> {
         let id = NodeId::new(self.next_id);
-        let common =
-            Arc::new(Common::new(id, config.name.as_str().into(), self.shared.clock, self.sender.clone()));
+        let common = Arc::new(Common::new(id, config.clone(), self.shared.clock, self.sender.clone()));
         let member = self.open(&config, &common, expected, Epoch::default())?;
         self.next_id += 1;
         let spec = NodeSpec::from_config(&config, expected, &self.shared.config);
@@ -371,7 +386,7 @@ impl<C: Connector> Worker<C> {
                     || facts.fresh_as_of.is_some()
             }),
         };
-        if self.nodes.iter().all(ready) {
+        if self.seekers.have_looked() && self.nodes.iter().all(ready) {
             self.looked.send_replace(true);
         }
     }

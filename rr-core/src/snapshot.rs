@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
+use crate::config::NodeConfig;
 use crate::engine::Fault;
 use crate::load::Load;
 use crate::position::Position;
@@ -50,6 +51,8 @@ pub(crate) struct Member<P> {
 pub(crate) struct Common {
     pub(crate) id: NodeId,
     pub(crate) name: Arc<str>,
+    /// Where it is; its labels may have changed since.
+    pub(crate) node: NodeConfig,
     pub(crate) load: Arc<Load>,
     pub(crate) counters: Counters,
     pub(crate) clock: Clock,
@@ -65,10 +68,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(id: NodeId, name: Arc<str>, clock: Clock, events: mpsc::Sender<Event>) -> Self {
+    pub(crate) fn new(id: NodeId, node: NodeConfig, clock: Clock, events: mpsc::Sender<Event>) -> Self {
         Self {
             id,
-            name,
+            name: node.name.as_str().into(),
+            node,
             load: Arc::new(Load::new()),
             counters: Counters::default(),
             clock,

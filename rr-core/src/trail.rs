@@ -110,6 +110,7 @@ impl Trail {
 
 #[cfg(test)]
 mod tests {
+    use crate::config::NodeConfig;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -118,7 +119,12 @@ mod tests {
     use crate::topology::NodeId;
 
     fn node() -> Common {
-        Common::new(NodeId::new(0), "replica-1".into(), Clock::start(), mpsc::channel(1).0)
+        Common::new(
+            NodeId::new(0),
+            NodeConfig::default().with_name("replica-1"),
+            Clock::start(),
+            mpsc::channel(1).0,
+        )
     }
 
     fn route(trail: &Trail, times: u32) {

@@ -27,6 +27,7 @@ mod notice;
 mod primary;
 mod rules;
 mod timelines;
+mod twins;
 
 pub use node::NodeSpec;
 pub use notice::{Notice, Severity, Subject, Turn};
@@ -42,6 +43,8 @@ use timelines::History;
 pub enum Event {
     /// A node joined, to be known by this id (which was never used before).
     Joined(NodeId, NodeSpec),
+    /// A node has other labels (weight, region, groups, …) from now on; its name and place are the same.
+    Relabelled(NodeId, NodeSpec),
     /// A node shall get nothing new.
     Draining(NodeId),
     /// A node is gone.
@@ -136,6 +139,11 @@ impl World {
         let mut effects = Vec::new();
         match event {
             Event::Joined(id, spec) => self.join(id, spec, now, &mut effects),
+            Event::Relabelled(id, spec) => {
+                if let Some(node) = self.nodes.iter_mut().find(|n| n.id == id) {
+                    node.spec = spec;
+                }
+            }
             Event::Draining(id) => self.drain(id, &mut effects),
             Event::Left(id) => self.leave(id, &mut effects),
             Event::Answered { node, asked_at, seen } => {
@@ -207,6 +215,7 @@ impl World {
             steady_since: Moment::ORIGIN,
             lag: ReplicaLag::new(&self.config.lag),
             draining: false,
+            twin: None,
             claim_quarantine: None,
             history_quarantine: None,
         });

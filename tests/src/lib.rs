@@ -28,6 +28,8 @@ mod documentation {
     mod configuration {}
     #[doc = include_str!("../../docs/guide/consistency.md")]
     mod consistency {}
+    #[doc = include_str!("../../docs/guide/discovery.md")]
+    mod discovery {}
     #[doc = include_str!("../../docs/guide/failover.md")]
     mod failover {}
     #[doc = include_str!("../../docs/guide/notifications.md")]

@@ -73,7 +73,15 @@ impl Authority {
     /// # Errors
     /// When a server does not take its certificate.
     pub async fn equip(&self, cluster: &Cluster) -> Result {
-        let (certificate, key) = self.server()?;
+        self.equip_as("127.0.0.1", cluster).await
+    }
+
+    /// Lets every server encrypt, as this host.
+    ///
+    /// # Errors
+    /// When a server does not take its certificate.
+    pub async fn equip_as(&self, host: &str, cluster: &Cluster) -> Result {
+        let (certificate, key) = self.issue(host, ExtendedKeyUsagePurpose::ServerAuth)?;
         for node in cluster.nodes() {
             write(node, "server.crt", &certificate).await?;
             write(node, "server.key", &key).await?;

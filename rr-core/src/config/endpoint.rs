@@ -46,6 +46,15 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
+    /// The port; a file has none.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp { port, .. } | Self::Socket { port, .. } => Some(*port),
+            Self::File { .. } => None,
+        }
+    }
+
     /// The server that `url` speaks of. As in libpq, parameters (`host`, `hostaddr`, `port`) win over the
     /// host and port in front.
     pub(super) fn of(url: &Url, engine: Engine) -> Result<Self, UrlError> {

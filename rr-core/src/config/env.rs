@@ -14,12 +14,13 @@ use toml::{Table, Value};
 use super::builder::ConfigBuilder;
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::{
-    GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, SESSION_KEYS, Target, variable_form,
+    DISCOVERY_MAP, GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, SESSION_KEYS, Target, variable_form,
 };
 use super::node::{NodeConfig, replica_name};
 use super::secret::Secret;
 use super::url::DatabaseUrl;
 use super::{Config, NotifyConfig, text};
+use crate::discovery::PlaceMap;
 
 const DATABASE_URL: &str = "DATABASE_URL";
 const PRIMARY_URL: &str = "RR_PRIMARY_URL";
@@ -160,10 +161,12 @@ struct Overlay {
     /// All but the nodes and the secrets.
     cluster: Draft<Config>,
     secrets: Vec<Secret>,
+    /// Where discovery finds nodes; URLs, and secrets in them.
+    places: PlaceMap,
     primary: Node,
     replicas: Vec<Node>,
     /// Which of the replicas a number speaks of.
-    places: BTreeMap<u32, usize>,
+    numbers: BTreeMap<u32, usize>,
     /// By number.
     notifiers: BTreeMap<u32, Notifier>,
     errors: Vec<ConfigError>,
@@ -219,12 +222,13 @@ impl Overlay {
     fn over(mut config: Config) -> Self {
         let primary = Node::over(std::mem::take(&mut config.primary));
         let replicas: Vec<_> = std::mem::take(&mut config.replicas).into_iter().map(Node::over).collect();
-        let places = (1..).zip(0..replicas.len()).collect();
+        let numbers = (1..).zip(0..replicas.len()).collect();
         let secrets = std::mem::take(&mut config.session.keys);
         let notifiers =
             (1..).zip(std::mem::take(&mut config.notify).into_iter().map(Notifier::over)).collect();
+        let places = std::mem::take(&mut config.discovery.map);
         let (keys, cluster) = (Keys::all(), Draft::of(config));
-        Self { keys, cluster, secrets, primary, replicas, places, notifiers, errors: Vec::new() }
+        Self { keys, cluster, secrets, places, primary, replicas, numbers, notifiers, errors: Vec::new() }
     }
 
     /// Decides which replicas there are, before anything is said about one of them.
@@ -248,11 +252,11 @@ impl Overlay {
         }
         for (number, given) in numbered {
             let url = format!("{REPLICA}{number}_URL");
-            if self.places.contains_key(&number) {
+            if self.numbers.contains_key(&number) {
                 continue;
             }
             if variables.contains_key(&url) {
-                self.places.insert(number, self.replicas.len());
+                self.numbers.insert(number, self.replicas.len());
                 self.add_replica(number, DatabaseUrl::default());
             } else {
                 self.errors.push(ConfigError::NoSuchReplica { missing: url, given: given.clone() });
@@ -273,6 +277,7 @@ impl Overlay {
                 self.secrets = parts.map(Secret::from).collect();
                 return;
             }
+            Some(Target::Cluster(key)) if key.path == DISCOVERY_MAP => return self.read_places(name, value),
             Some(Target::Cluster(key)) => (None, key.clone()),
             Some(Target::Group(capitals, key)) => {
                 let group = self.group_name(capitals);
@@ -287,7 +292,7 @@ impl Overlay {
             Some(Target::Node(None, key)) => (Some(&mut self.primary), key.clone()),
             // A number without a place was refused with the list.
             Some(Target::Node(Some(number), key)) => {
-                let Some(place) = self.places.get(&number) else { return };
+                let Some(place) = self.numbers.get(&number) else { return };
                 (self.replicas.get_mut(*place), key.clone())
             }
         };
@@ -299,6 +304,14 @@ impl Overlay {
             None => self.cluster.set(&key, value).map_err(|message| wrong(name, message)),
         };
         self.errors.extend(outcome.err());
+    }
+
+    fn read_places(&mut self, name: &str, value: &str) {
+        self.places = PlaceMap::default();
+        for text in value.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            let outcome = self.places.add_text(text).map_err(|message| wrong(name, message));
+            self.errors.extend(outcome.err());
+        }
     }
 
     fn refuse(&mut self, name: &str) {
@@ -330,6 +343,7 @@ impl Overlay {
         let mut config = Config { primary: self.primary.finish(), replicas, ..self.cluster.value };
         config.session.keys = self.secrets;
         config.notify = self.notifiers.into_values().map(Notifier::finish).collect();
+        config.discovery.map = self.places;
         Ok(config)
     }
 }

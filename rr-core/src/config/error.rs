@@ -238,6 +238,37 @@ pub enum ConfigError {
         /// Those that there are.
         known: String,
     },
+    /// A rule for hosts that is none.
+    #[error(
+        "{key}: is no rule for hosts; write the name of a host with {{application_name}} or {{client_addr}} in it, such as \
+         \"{{application_name}}.db.internal\", and no port"
+    )]
+    HostRule {
+        /// Where it stands.
+        key: String,
+    },
+    /// A host that is none.
+    #[error("{key}: is not the name of a host; write it without scheme and port")]
+    HostName {
+        /// Where it stands.
+        key: String,
+    },
+    /// A database that does not know its standbys.
+    #[error("{key}: \"replication\" asks a PostgreSQL server, but the primary is one of {engine}")]
+    NoReplication {
+        /// Where it stands.
+        key: String,
+        /// The primary's engine.
+        engine: &'static str,
+    },
+    /// Something that was not compiled in.
+    #[error("{key}: needs the feature `{feature}` of the crate")]
+    NoFeature {
+        /// Where it stands.
+        key: String,
+        /// The feature.
+        feature: &'static str,
+    },
     /// The own region as a distant one.
     #[error("{key}: is this application's own region, which is always the nearest; remove it here")]
     OwnRegion {

@@ -5,10 +5,13 @@ use super::pool::PoolOverrides;
 use super::secret::Secret;
 use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
-use super::{Config, GroupConfig, NotifyConfig, NotifyKind, PrimaryReads, WebhookFormat};
+use super::{Config, DiscoveryConfig, GroupConfig, NotifyConfig, NotifyKind, PrimaryReads, WebhookFormat};
 
 /// The list of secrets; like URLs it is never written out and read back.
 pub(super) const SESSION_KEYS: [&str; 2] = ["session", "keys"];
+
+/// Places with URLs among them.
+pub(super) const DISCOVERY_MAP: [&str; 2] = ["discovery", "map"];
 
 pub(super) const PREFIX: &str = "RR_";
 pub(super) const REPLICA: &str = "RR_REPLICA_";
@@ -67,11 +70,19 @@ impl Keys {
     pub(super) fn all() -> Self {
         // As a number, not as the word `none`.
         let primary_reads = PrimaryReads { per_second: Some(0), ..PrimaryReads::default() };
+        let text = Some(String::new());
+        let discovery = DiscoveryConfig {
+            port: Some(0),
+            host: text.clone(),
+            name: text.clone(),
+            ..DiscoveryConfig::default()
+        };
         let full = Config {
-            region: Some(String::new()),
+            region: text.clone(),
             tls: full_tls(),
             primary_reads,
-            cluster_name: Some(String::new()),
+            cluster_name: text,
+            discovery,
             ..Config::default()
         };
         let mut cluster = listed(&full);

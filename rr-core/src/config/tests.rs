@@ -1,5 +1,6 @@
 //! Tests of the configuration as a whole, one file for each risk.
 
+mod discovery;
 mod environment;
 mod files;
 mod guide;

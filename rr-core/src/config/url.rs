@@ -17,6 +17,8 @@ use super::endpoint::Endpoint;
 use super::tls::SslMode;
 use crate::engine::Engine;
 
+mod place;
+
 /// What is printed in place of a secret.
 const MARK: &str = "***";
 
@@ -76,6 +78,12 @@ pub enum UrlError {
     /// An `sslmode` that neither PostgreSQL nor MySQL knows.
     #[error("has an unknown sslmode; use disable, prefer, require, verify-ca or verify-full")]
     SslMode,
+    /// A host that is no name and no address.
+    #[error("has a host that is neither a name (letters, digits, `-`, `_`, `.`) nor an address")]
+    HostName,
+    /// A place on the network for a database that is a file.
+    #[error("is a file's; only a server can be somewhere else")]
+    NoServer,
 }
 
 impl From<std::convert::Infallible> for UrlError {

@@ -15,9 +15,10 @@ use crate::consistency::Consistency;
 use crate::engine::Engine;
 
 mod notify;
+mod discovery;
 
 /// Nodes at most, the primary included: a snapshot keeps sets of nodes in 64 bits.
-const MAX_NODES: usize = 64;
+pub(crate) const MAX_NODES: usize = 64;
 
 /// Characters of a signing key at least: as many bytes as the hash has.
 const SHORTEST_KEY: usize = 32;
@@ -52,6 +53,7 @@ impl Config {
             check.name("cluster_name".to_owned(), name);
         }
         check.notify(&self.notify);
+        check.discovery(self);
         ConfigErrors::check(check.errors)
     }
 }
@@ -153,7 +155,7 @@ impl Check {
         for group in config.groups.keys() {
             let key = format!("groups.{}", text::key(group));
             self.name(key.clone(), group);
-            if !config.nodes().any(|node| node.groups.contains(group)) {
+            if !config.discovery.is_used() && !config.nodes().any(|node| node.groups.contains(group)) {
                 self.errors.push(ConfigError::EmptyGroup { key });
             }
         }

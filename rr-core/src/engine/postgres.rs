@@ -4,6 +4,10 @@ use super::{Fault, Log, Observation, UnreadableProbe};
 use crate::position::{Lsn, Timeline};
 use crate::topology::Role;
 
+mod standbys;
+
+pub(crate) use standbys::{STANDBYS, StandbysError, Upstream, read_standbys};
+
 /// What the monitor asks. An ordinary role may run it.
 ///
 /// The timeline of a replica cannot be asked for directly; the greatest of three witnesses is a timeline that it
@@ -32,7 +36,8 @@ THEN pg_last_wal_replay_lsn() END)::text, \
 pg_size_bytes(current_setting('wal_segment_size'))::text, \
 pg_has_role('pg_read_all_stats', 'USAGE')::text, \
 current_database()::text, \
-(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() END)::text";
+(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() END)::text, \
+(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text";
 
 pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, UnreadableProbe> {
     let columns = [
@@ -47,6 +52,7 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
         "privileged",
         "database",
         "received",
+        "started",
     ];
     let text = |index: usize| row.get(index).and_then(Option::as_deref).filter(|text| !text.is_empty());
     let bad = |index: usize| UnreadableProbe { column: columns[index] };
@@ -80,6 +86,7 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
         role,
         system: text(5).map(|text| text.parse().map_err(|_| bad(5))).transpose()?,
         database: text(9).map(str::to_owned),
+        started: text(11).map(|text| text.parse().map_err(|_| bad(11))).transpose()?,
         log,
         applying,
         unprivileged: matches!(text(8), Some("f" | "false" | "0")),

@@ -7,13 +7,16 @@ use crate::config::{Config, NodeConfig};
 use crate::connector::Connector;
 use crate::error::NodeError;
 use crate::topology::{NodeId, Role};
-use crate::world::Event;
+use crate::world::{Event, NodeSpec, Notice};
 
-/// A request and where its answer goes. Whoever asked may have stopped listening; it is carried out all the same.
+/// A request of an operator or of discovery, and where its answer goes. Whoever asked may have stopped listening; it is carried out all the same.
 pub(crate) enum Command {
     Add(Box<NodeConfig>, oneshot::Sender<Result<NodeId, NodeError>>),
     Drain(String, oneshot::Sender<Result<(), NodeError>>),
     Remove(String, oneshot::Sender<Result<(), NodeError>>),
+    /// Other labels for a node that stays where it is.
+    Relabel(Box<NodeConfig>),
+    Tell(Notice),
 }
 
 impl<C: Connector> Worker<C> {
@@ -28,6 +31,8 @@ impl<C: Connector> Worker<C> {
             Command::Remove(name, reply) => {
                 drop(reply.send(self.remove(&name)));
             }
+            Command::Relabel(node) => self.relabel(*node),
+            Command::Tell(notice) => self.report(notice),
         }
     }
 
@@ -39,6 +44,15 @@ impl<C: Connector> Worker<C> {
         let name = node.name.clone();
         self.join(node, Role::Replica)
             .map_err(|source| NodeError::Pool { node: name, source: Box::new(source) })
+    }
+
+    fn relabel(&mut self, node: NodeConfig) {
+        let Ok(index) = self.find(&node.name) else { return };
+        let spec = NodeSpec::from_config(&node, Role::Replica, &self.shared.config);
+        let known = &mut self.nodes[index];
+        known.config = node;
+        let id = known.common.id;
+        self.take(Event::Relabelled(id, spec));
     }
 
     fn drain(&mut self, name: &str) -> Result<(), NodeError> {

@@ -9,8 +9,9 @@ use crate::balance::{Balancer, balancer};
 use crate::budget::Budget;
 use crate::config::{Config, FailoverMode};
 use crate::connector::Connector;
+use crate::discovery::Discovery;
 use crate::error::StartError;
-use crate::monitor::{self, Worker};
+use crate::monitor::{self, Plugins, Worker};
 use crate::notify::{self, Callback, Notification, Notifier, Post, Rules};
 use crate::token::KeyRing;
 
@@ -20,12 +21,12 @@ pub struct Builder<C: Connector> {
     connector: C,
     config: Config,
     balancer: Option<Arc<dyn Balancer>>,
-    notifiers: Vec<Post>,
+    plugins: Plugins,
 }
 
 impl<C: Connector> Builder<C> {
     pub(super) fn new(connector: C) -> Self {
-        Self { connector, config: Config::default(), balancer: None, notifiers: Vec::new() }
+        Self { connector, config: Config::default(), balancer: None, plugins: Plugins::default() }
     }
 
     /// The configuration. Without it there is no primary, and the start is refused.
@@ -47,16 +48,23 @@ impl<C: Connector> Builder<C> {
 
     /// As [`notifier`](Self::notifier), by other rules.
     pub fn notifier_with(mut self, rules: Rules, notifier: impl Notifier) -> Self {
-        self.notifiers.push(Post { notifier: Arc::new(notifier), rules });
+        self.plugins.notifiers.push(Post { notifier: Arc::new(notifier), rules });
         self
     }
 
     /// Calls this closure with everything that happens to the cluster, one call after the other. It may block.
     pub fn on_notice(self, call: impl Fn(&Notification) + Send + Sync + 'static) -> Self {
-        let name = format!("callback-{}", self.notifiers.len() + 1);
+        let name = format!("callback-{}", self.plugins.notifiers.len() + 1);
         // It cannot be cut off, so that it is waited for and called once.
         let rules = Rules::everything().timeout(Duration::MAX).attempts(1);
         self.notifier_with(rules, Callback::new(name, call))
+    }
+
+    /// Somebody who knows nodes that the configuration does not list, besides those that it names itself
+    /// (`discovery.kind`). Several may be used together.
+    pub fn discovery(mut self, discovery: Arc<dyn Discovery>) -> Self {
+        self.plugins.discoveries.push(discovery);
+        self
     }
 
     /// Checks the configuration, opens the pools without connecting, and waits (at most `startup_wait`) until every
@@ -64,7 +72,8 @@ impl<C: Connector> Builder<C> {
     ///
     /// # Errors
     /// [`StartError`] names what is wrong with the settings.
-    pub async fn start(self) -> Result<Router<C>, StartError> {
+    pub async fn start(mut self) -> Result<Router<C>, StartError> {
+        self.config.discovery.plugged = !self.plugins.discoveries.is_empty();
         self.config.validate()?;
         let engine = self.config.engine()?;
         if engine.probe_sql().is_none() {
@@ -80,9 +89,8 @@ impl<C: Connector> Builder<C> {
         let retries = Budget::new(retries.per_second, retries.burst);
         let keys = KeyRing::new(&self.config.session.keys);
         let patience = self.config.startup_wait;
-        let mut notifiers = notify::from_config(&self.config)?;
-        notifiers.extend(self.notifiers);
-        let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine, notifiers)?;
+        self.plugins.notifiers.splice(..0, notify::from_config(&self.config)?);
+        let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine, self.plugins)?;
         let worker = tokio::spawn(monitor::outlive(worker));
         let inner = Inner {
             shared,

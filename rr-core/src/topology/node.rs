@@ -120,6 +120,8 @@ pub enum Quarantine {
     ForeignCluster,
     /// Its connections are in another database of the cluster.
     ForeignDatabase,
+    /// It is the server of another node, under a second name.
+    SameServer,
     /// It takes writes on a timeline that another primary has left behind.
     StalePrimary,
     /// It takes writes, and so does another node, and nothing tells which of them is right.
@@ -133,6 +135,7 @@ impl fmt::Display for Quarantine {
         f.write_str(match self {
             Self::ForeignCluster => "it belongs to another cluster (system identifier differs)",
             Self::ForeignDatabase => "its connections are in another database",
+            Self::SameServer => "it is the server of another node, under a second name",
             Self::StalePrimary => "it still takes writes on an abandoned timeline",
             Self::RivalPrimary => "it takes writes and so does another node",
             Self::BeyondFork => "it is past the point where the primary's history forked off",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::twins::Twin;
 use crate::config::{Config, NodeConfig};
 use crate::engine::{Log, Observation};
 use crate::health::Health;
@@ -95,7 +96,8 @@ pub(super) struct NodeState {
     pub(super) steady_since: Moment,
     pub(super) lag: ReplicaLag,
     pub(super) draining: bool,
-    /// Because of who it claims to be.
+    pub(super) twin: Option<Twin>,
+    /// Because of who it is, or claims to be.
     pub(super) claim_quarantine: Option<Quarantine>,
     /// Because of the history that it has applied.
     pub(super) history_quarantine: Option<Quarantine>,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::discovery::Finding;
 use crate::failover::Decision;
 use crate::lag::LagLevel;
 use crate::token::LostWrite;
@@ -108,6 +109,13 @@ pub enum Notice {
         /// Its name.
         node: Arc<str>,
     },
+    /// Discovery found something out, or failed to.
+    Discovery {
+        /// Which one.
+        source: Arc<str>,
+        /// What.
+        finding: Finding,
+    },
 }
 
 impl Notice {
@@ -130,11 +138,12 @@ impl Notice {
             Self::Joined { .. } => "joined",
             Self::Draining { .. } => "draining",
             Self::Left { .. } => "left",
+            Self::Discovery { finding, .. } => finding.kind(),
         }
     }
 
     /// Every [kind](Self::kind) that there is.
-    pub const KINDS: [&'static str; 15] = [
+    pub const KINDS: [&'static str; 22] = [
         "health",
         "ejected",
         "readmitted",
@@ -146,6 +155,13 @@ impl Notice {
         "panic",
         "failover",
         "unprivileged",
+        "discovery_found",
+        "discovery_vanished",
+        "discovery_moved",
+        "discovery_primary_not_found",
+        "discovery_refused",
+        "discovery_failed",
+        "discovery_recovered",
         "lost_write",
         "joined",
         "draining",
@@ -204,6 +220,7 @@ impl fmt::Display for Notice {
             Self::Joined { node } => write!(f, "`{node}` joined"),
             Self::Draining { node } => write!(f, "`{node}` is draining"),
             Self::Left { node } => write!(f, "`{node}` left"),
+            Self::Discovery { source, finding } => write!(f, "discovery by {source}: {finding}"),
         }
     }
 }

@@ -27,7 +27,8 @@ impl World {
                 self.history.reached(timeline);
             }
         }
-        let claims = self.nodes.iter().filter_map(|node| {
+        self.settle_twins(now);
+        let claims = self.nodes.iter().filter(|node| node.twin.is_none()).filter_map(|node| {
             let seen = node.seen.as_ref().filter(|seen| believed && self.is_ours(seen))?;
             let seen = Some(seen).filter(|seen| seen.role == Role::Primary)?;
             let alive = node.health.failures() < self.config.health.down_after;
@@ -118,7 +119,8 @@ impl World {
             let before = node.quarantine();
             let foreign = node.seen.as_ref().and_then(|seen| self.foreign(seen));
             let claim = claimants.iter().find(|(id, _)| *id == node.id).map(|(_, why)| *why);
-            self.nodes[index].claim_quarantine = foreign.or(claim);
+            let twin = node.twin.map(|_| Quarantine::SameServer);
+            self.nodes[index].claim_quarantine = foreign.or(twin).or(claim);
             self.report_quarantine(index, before, effects);
         }
     }

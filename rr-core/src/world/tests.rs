@@ -12,6 +12,7 @@ mod nodes;
 mod positions;
 mod primaries;
 mod promotion;
+mod twins;
 
 const A: NodeId = NodeId::new(0);
 const B: NodeId = NodeId::new(1);

@@ -4,6 +4,7 @@
 mod blocking;
 mod cancellation;
 mod consistency;
+mod discovery;
 #[cfg(feature = "axum")]
 mod extract;
 mod failures;

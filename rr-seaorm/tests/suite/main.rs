@@ -1,6 +1,7 @@
 //! SeaORM over several servers: real ones.
 
 mod consistency;
+mod discovery;
 #[cfg(feature = "axum")]
 mod extract;
 mod failures;

@@ -14,6 +14,7 @@ use rr_tests::plain::{Plain, Pool, config};
 pub(crate) use rr_tests::wait::PATIENCE;
 use rr_tests::wait::wait_until;
 
+mod discovering;
 mod failing;
 mod following;
 mod nodes;

@@ -236,6 +236,8 @@ fn another_value(key: &Key) -> &'static str {
         (Kind::Boolean, "witness") => "false",
         (Kind::Boolean, _) => "true",
         (Kind::Integer, _) => "77",
+        (Kind::List, "map") => "a=db-2:5433,b=postgres://u:p@db-3/d",
+        (Kind::List, "resolver") => "10.0.0.1:53,[fe80::1]:53",
         (Kind::List, _) => "a,b",
         (Kind::Text, "url") => "postgres://b/d",
         (Kind::Text, "consistency") => "strong",
@@ -245,6 +247,8 @@ fn another_value(key: &Key) -> &'static str {
         (Kind::Text, "spill") => "never",
         (Kind::Text, "causal_else") => "stale",
         (Kind::Text, "lost_writes") => "warn",
+        (Kind::Text, "kind") => "dns",
+        (Kind::Text, "record") => "srv",
         (Kind::Text, "mode") if key.path.contains(&"tls".to_owned()) => "require",
         (Kind::Text, "mode") => "manual",
         // Durations, files and names.

@@ -7,7 +7,7 @@ use serde::de::{self, Deserializer, Visitor};
 
 use crate::config::keys::{Key, Keys};
 use crate::config::{
-    Config, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig, NotifyConfig,
+    Config, DiscoveryConfig, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig, NotifyConfig,
     PoolConfig, PoolOverrides, PoolsConfig, PrimaryReads, Retries, SessionConfig, TlsConfig,
 };
 
@@ -71,6 +71,7 @@ fn expected(table: &str) -> Vec<String> {
         ("health", fields::<HealthConfig>()),
         ("lag", fields::<LagConfig>()),
         ("failover", fields::<FailoverPolicy>()),
+        ("discovery", fields::<DiscoveryConfig>()),
         ("primary", vec![]),
         ("replicas", vec![]),
         ("groups", vec![]),

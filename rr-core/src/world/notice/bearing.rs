@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Notice;
+use crate::discovery::Finding;
 use crate::failover::Decision;
 use crate::lag::LagLevel;
 use crate::topology::HealthState;
@@ -73,6 +74,7 @@ impl Notice {
         match self {
             Self::Health { to: HealthState::Unhealthy, .. } | Self::Quarantined { .. } => Severity::Error,
             Self::Ejected { .. } | Self::Panic(true) => Severity::Warning,
+            Self::Discovery { finding, .. } if finding.is_warning() => Severity::Warning,
             Self::Primary { to: None, .. } | Self::SplitBrain { .. } | Self::LostWrite(_) => {
                 Severity::Critical
             }
@@ -93,6 +95,7 @@ impl Notice {
             Self::Health { .. }
             | Self::Primary { .. }
             | Self::Panic(false)
+            | Self::Discovery { .. }
             | Self::Readmitted { .. }
             | Self::Released { .. }
             | Self::Unprivileged { .. }
@@ -106,7 +109,10 @@ impl Notice {
     #[must_use]
     pub const fn turn(&self) -> Turn {
         match self {
-            Self::Health { to: HealthState::Unknown, .. }
+            Self::Discovery { finding: Finding::Recovered, .. } => Turn::Closes,
+            Self::Discovery { finding: Finding::Failed { .. }, .. } => Turn::Opens,
+            Self::Discovery { .. }
+            | Self::Health { to: HealthState::Unknown, .. }
             | Self::Primary { from: Some(_), to: Some(_), .. }
             | Self::LostWrite(_)
             | Self::Unprivileged { .. }
@@ -147,6 +153,11 @@ impl Notice {
             | Self::Joined { node }
             | Self::Draining { node }
             | Self::Left { node } => (self.kind(), Some(node)),
+            // Whether a source answers is about the source, and everything else about what was found.
+            Self::Discovery { finding, source } => match finding.node() {
+                Some(node) => (self.kind(), Some(node)),
+                None => ("discovery_failed", Some(source)),
+            },
             Self::Panic(_) | Self::Failover { .. } | Self::LostWrite(_) => (self.kind(), None),
         };
         Subject { condition, node }

@@ -22,6 +22,7 @@
 //! | what a read must see | [`Consistency`], [`Session`], [`Requirement`], [`Position`], [`scope`], [`token`] |
 //! | who may serve, and who does | [`select`], [`balance`] |
 //! | what is known, and how it came to be known | [`topology`], [`world`], [`health`], [`lag`], [`failover`] |
+//! | writes that wait, are not answered, or are run again | [`adapter::Turn`], [`outcome`], [`retry`] |
 //! | SQL text | [`sql`], [`engine`] |
 //! | plugging in a driver | [`Connector`] |
 //! | settings | [`config`] |
@@ -125,8 +126,10 @@ mod metrics;
 #[path = "metrics_off.rs"]
 mod metrics;
 mod monitor;
+pub mod outcome;
 pub mod position;
 pub mod requirement;
+pub mod retry;
 pub mod route;
 pub mod router;
 pub mod scope;
@@ -142,10 +145,12 @@ pub mod trail;
 #[cfg(feature = "axum")]
 pub mod web;
 pub mod world;
+mod writers;
 
 pub use config::Config;
 pub use connector::Connector;
 pub use consistency::Consistency;
+pub use outcome::OutcomeUnknown;
 pub use position::Position;
 pub use requirement::Requirement;
 pub use route::{Access, Outcome, Request, Route, RouteError, RouteReason};

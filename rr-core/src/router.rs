@@ -31,10 +31,12 @@ mod health;
 mod jobs;
 mod nodes;
 mod otherwise;
+mod outcome;
 mod sessions;
 mod tokens;
 mod waiting;
 mod watching;
+mod writes;
 
 pub use explain::{Explanation, Verdict};
 pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};

@@ -22,16 +22,19 @@ use crate::time::Moment;
 use crate::topology::{Epoch, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
 
 mod identity;
+mod memory;
 mod node;
 mod notice;
 mod primary;
 mod rules;
 mod timelines;
 
+pub use memory::{Memory, UnreadableMemory};
 pub use node::NodeSpec;
 pub use notice::Notice;
 
 use identity::Identity;
+use memory::Recall;
 use node::NodeState;
 use rules::rules;
 use timelines::History;
@@ -69,6 +72,8 @@ pub enum Event {
         /// How many there were without a success in between.
         run: u32,
     },
+    /// A token that we signed speaks of this timeline: another process has seen a primary on it.
+    Heard(Timeline),
     /// Time went by.
     Tick,
 }
@@ -85,6 +90,8 @@ pub enum Effect {
     Promote(NodeId),
     /// People want to know this.
     Report(Notice),
+    /// This is to be known again after a restart.
+    Remember(Memory),
 }
 
 /// All that is known about the nodes, and the rules that apply to them.
@@ -106,6 +113,7 @@ pub struct World {
     last_failover: Option<Moment>,
     decision: Decision,
     panicking: bool,
+    recall: Recall,
 }
 
 impl World {
@@ -125,6 +133,7 @@ impl World {
             last_failover: None,
             decision: Decision::Stay,
             panicking: false,
+            recall: Recall::default(),
             config,
         }
     }
@@ -146,6 +155,7 @@ impl World {
                 self.signal(node, Signal::ProbeFailed, now, &mut effects);
             }
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
+            Event::Heard(timeline) => self.heard(timeline, &mut effects),
             Event::Tick => {
                 let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
                 ids.into_iter().for_each(|id| self.signal(id, Signal::Tick, now, &mut effects));
@@ -153,6 +163,7 @@ impl World {
         }
         self.settle_primary(now, &mut effects);
         self.consider_failover(now, &mut effects);
+        self.memorise(&mut effects);
         self.ring_lag_alerts(now, &mut effects);
         let topology = self.topology(now);
         if topology.panicking() != self.panicking {
@@ -262,6 +273,15 @@ impl World {
             self.nodes[index].remember_descent();
         }
         self.place(index, now, effects);
+    }
+
+    /// Whoever issued the token knew its cluster as well as we do, so that is as good as having seen it.
+    fn heard(&mut self, timeline: Timeline, effects: &mut Vec<Effect>) {
+        if self.identity.is_some() && self.history.highest() < Some(timeline) {
+            self.history.reached(timeline);
+            effects.push(Effect::Report(Notice::TimelineHeard { timeline }));
+            effects.push(Effect::ProbeAll);
+        }
     }
 
     /// What answers next under this name may be another server, or have other data: what it was as a replica tells

@@ -10,7 +10,8 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel::result::Error;
 use diesel_async::SimpleAsyncConnection;
-use rr_core::adapter::Ledger;
+use rr_core::Router;
+use rr_core::adapter::{Ledger, Turn};
 use rr_core::engine::Fault;
 use rr_core::route::{Outcome, Route};
 use rr_core::topology::{Epoch, NodeId, Role};
@@ -132,6 +133,13 @@ impl Checkout {
         // Told at the end of a transaction: the primary may be none any more.
         let was_deposed = refused && outcome == Outcome::Answered && route.role() == Role::Primary;
         route.finish(if was_deposed { Outcome::Failed(Fault::ReadOnly) } else { outcome });
+    }
+
+    /// Gives up a connection that was dead before anything happened on it.
+    pub(crate) fn broke(mut self, router: &Router<DieselConnector>, turn: &mut Turn) {
+        if let Some(route) = self.route.take() {
+            turn.broke(router, route, Fault::Lost);
+        }
     }
 
     /// Runs something on the connection within the node's limit.

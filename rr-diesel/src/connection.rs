@@ -287,7 +287,7 @@ impl RoutedPgConnection {
     /// The connection to the primary that this handle keeps from now on.
     async fn pinned(&self) -> QueryResult<&Pin> {
         let pin = async || {
-            let checkout = self.writer(Access::Session, &mut self.write_patience()).await?;
+            let checkout = self.writer(Access::Session, &mut self.turn()).await?;
             Ok(Pin::new(checkout, self.ledger.bound()))
         };
         self.pin.get_or_try_init(pin).await

@@ -21,6 +21,19 @@ pub(crate) fn no_route(error: &RouteError, troubles: &str) -> Error {
     }
 }
 
+/// No primary was found in time. Where there is one that could not be connected to, `refusal` says why.
+pub(crate) fn no_primary(
+    error: &RouteError,
+    refusal: Option<Error>,
+    troubles: impl FnOnce() -> String,
+) -> Error {
+    match (error, refusal) {
+        (RouteError::PrimaryUnreachable { .. }, Some(refusal)) => refusal,
+        (RouteError::WriteQueueFull { .. }, _) => no_route(error, ""),
+        _ => no_route(error, &troubles()),
+    }
+}
+
 pub(crate) fn no_connection(node: &str, error: &ConnectError) -> Error {
     unreachable(format!("`{node}`: {error}"))
 }

@@ -160,9 +160,9 @@ fn note_depth(conn: &mut RoutedPgConnection) {
 /// Begins a transaction on a connection to the primary, and keeps it. A connection that turns out to be dead is replaced:
 /// nothing has happened on it.
 async fn begin_on_primary(conn: &mut RoutedPgConnection, sql: Option<&str>) -> QueryResult<()> {
-    let mut patience = conn.write_patience();
+    let mut turn = conn.turn();
     loop {
-        let mut checkout = conn.on_the_primary(Access::Write, &mut patience).await?;
+        let mut checkout = conn.on_the_primary(Access::Write, &mut turn).await?;
         let chosen = checkout.chosen();
         match begin(&mut checkout, sql).await {
             Ok(()) => {
@@ -172,14 +172,15 @@ async fn begin_on_primary(conn: &mut RoutedPgConnection, sql: Option<&str>) -> Q
             }
             Err(error) if error::is_lost(&error) => {
                 checkout.discard();
-                checkout.finish(Outcome::Failed(Fault::Lost));
-                if !patience.pause().await {
+                if turn.left().is_zero() {
+                    checkout.finish(Outcome::Failed(Fault::Lost));
                     return Err(error);
                 }
+                checkout.broke(conn.router(), &mut turn);
             }
             Err(error) => {
                 checkout.finish(error::write_outcome(&error));
-                if !conn.is_deposed(chosen, &error, &mut patience).await {
+                if !conn.is_deposed(chosen, &error, &mut turn).await {
                     return Err(error);
                 }
             }

@@ -101,6 +101,19 @@ pub(crate) fn no_route(error: RouteError, troubles: String) -> DbErr {
     DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::NoRoute { error, troubles }))
 }
 
+/// No primary was found in time. Where there is one that could not be connected to, `refusal` says why.
+pub(crate) fn no_primary(
+    error: RouteError,
+    refusal: Option<DbErr>,
+    troubles: impl FnOnce() -> String,
+) -> DbErr {
+    match (error, refusal) {
+        (RouteError::PrimaryUnreachable { .. }, Some(refusal)) => refusal,
+        (error @ RouteError::WriteQueueFull { .. }, _) => no_route(error, String::new()),
+        (error, _) => no_route(error, troubles()),
+    }
+}
+
 pub(crate) fn gone(node: &str) -> DbErr {
     DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::Gone { node: node.to_owned() }))
 }

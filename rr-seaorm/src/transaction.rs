@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rr_core::adapter::{Ledger, Next, Patience};
+use rr_core::adapter::{Ledger, Next, Turn};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::sql::{StatementClass, calls_unknown};
@@ -82,17 +82,19 @@ impl RoutedConnection {
     /// A connection that turns out to be dead is replaced: nothing has happened on it.
     async fn begin_writing(&self, options: TransactionOptions) -> Result<RoutedTransaction, DbErr> {
         let router = self.router();
-        let mut patience = Patience::new(router.config().write_wait);
+        let mut turn = Turn::new(router);
+        let mut refusal = None;
         loop {
-            let error = match router.route(&request(Access::Write)) {
-                Err(error) => error::no_route(error, self.connector().troubles()),
-                Ok(route) => match self.begin_on(route, options).await {
-                    Ok(transaction) => return Ok(transaction),
-                    Err((error, route)) => self.shut_out(error, route)?,
-                },
+            let route = match turn.route(router, &request(Access::Write)).await {
+                Ok(route) => route,
+                Err(none) => return Err(error::no_primary(none, refusal, || self.connector().troubles())),
             };
-            if !patience.pause().await {
-                return Err(error);
+            match self.begin_on(route, options).await {
+                Ok(transaction) => {
+                    turn.connected(router);
+                    return Ok(transaction);
+                }
+                Err((error, route)) => refusal = Some(self.shut_out(error, route, &mut turn)?),
             }
         }
     }

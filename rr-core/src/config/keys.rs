@@ -4,7 +4,7 @@ use super::node::NodeConfig;
 use super::pool::PoolOverrides;
 use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
-use super::{Config, GroupConfig, PrimaryReads};
+use super::{Config, FailoverPolicy, GroupConfig, PrimaryReads};
 
 /// The list of secrets; like URLs it is never written out and read back.
 pub(super) const SESSION_KEYS: [&str; 2] = ["session", "keys"];
@@ -63,8 +63,10 @@ impl Keys {
     pub(super) fn all() -> Self {
         // As a number, not as the word `none`.
         let primary_reads = PrimaryReads { per_second: Some(0), ..PrimaryReads::default() };
-        let full =
-            Config { region: Some(String::new()), tls: full_tls(), primary_reads, ..Config::default() };
+        let failover =
+            FailoverPolicy { state_file: Some(std::path::PathBuf::new()), ..FailoverPolicy::default() };
+        let region = Some(String::new());
+        let full = Config { region, tls: full_tls(), primary_reads, failover, ..Config::default() };
         let mut cluster = listed(&full);
         cluster.retain(|key| key.path[0] != "primary");
         Self { cluster, node: listed(&full_node()), group: listed(&GroupConfig::default()) }

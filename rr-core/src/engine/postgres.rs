@@ -1,6 +1,7 @@
 //! PostgreSQL: what the monitor asks, and what the answers and error codes mean.
 
 use super::{Fault, Log, Observation, UnreadableProbe};
+use crate::outcome::TransactionId;
 use crate::position::{Lsn, Timeline};
 use crate::topology::Role;
 
@@ -105,6 +106,50 @@ pub fn fault_of_sqlstate(code: &str, on_replica: bool) -> Option<Fault> {
         _ if code.starts_with("08") => Some(Fault::Lost),
         _ => None,
     }
+}
+
+/// What a server says about a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Committed,
+    Aborted,
+    InProgress,
+}
+
+/// The answer to [`outcome_sql`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutcomeAnswer {
+    /// `None` when the server does not remember.
+    pub(crate) status: Option<Status>,
+    /// The timeline that it writes on.
+    pub(crate) timeline: Option<Timeline>,
+    /// It may have recovered from a crash since the transaction began.
+    pub(crate) crashed: bool,
+}
+
+/// Asks a primary what became of a transaction.
+///
+/// A server that recovers from a crash forgets its statistics, and notes when; a restart in good order keeps them. That is
+/// the only trace that every role may see, also where the server's main process has survived the crash.
+pub(crate) fn outcome_sql(transaction: &TransactionId) -> String {
+    let TransactionId { number, began, .. } = transaction;
+    format!(
+        "SELECT pg_xact_status('{number}'::xid8)::text, pg_walfile_name(pg_current_wal_lsn()), \
+         (SELECT coalesce(extract(epoch FROM stats_reset) * 1000000 >= {began}, true) FROM pg_stat_bgwriter)::text"
+    )
+}
+
+pub(crate) fn read_outcome(row: &[Option<String>]) -> Result<OutcomeAnswer, UnreadableProbe> {
+    let text = |index: usize| row.get(index).and_then(Option::as_deref);
+    let status = match text(0) {
+        None => None,
+        Some("committed") => Some(Status::Committed),
+        Some("aborted") => Some(Status::Aborted),
+        Some("in progress") => Some(Status::InProgress),
+        Some(_) => return Err(UnreadableProbe { column: "status" }),
+    };
+    let timeline = text(1).and_then(|file| Timeline::from_wal_file_name(file).ok());
+    Ok(OutcomeAnswer { status, timeline, crashed: !matches!(text(2), Some("f" | "false" | "0")) })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::Worker;
 use crate::config::{Config, NodeConfig};
 use crate::connector::Connector;
 use crate::error::NodeError;
+use crate::position::Timeline;
 use crate::topology::{NodeId, Role};
 use crate::world::Event;
 
@@ -14,6 +15,8 @@ pub(crate) enum Command {
     Add(Box<NodeConfig>, oneshot::Sender<Result<NodeId, NodeError>>),
     Drain(String, oneshot::Sender<Result<(), NodeError>>),
     Remove(String, oneshot::Sender<Result<(), NodeError>>),
+    /// A token speaks of this timeline.
+    Heard(Timeline),
 }
 
 impl<C: Connector> Worker<C> {
@@ -28,6 +31,7 @@ impl<C: Connector> Worker<C> {
             Command::Remove(name, reply) => {
                 drop(reply.send(self.remove(&name)));
             }
+            Command::Heard(timeline) => self.take(Event::Heard(timeline)),
         }
     }
 

@@ -217,8 +217,8 @@ impl<C: Routable> RoutedConnection<C> {
     /// The connection to the primary that this handle keeps from now on.
     pub(super) fn pinned(&mut self) -> QueryResult<&mut Pin<C>> {
         if self.pin.is_none() {
-            let mut patience = self.opener.write_patience();
-            let checkout = self.opener.writer(Access::Session, Care::Once, &mut patience)?;
+            let mut turn = self.opener.turn();
+            let checkout = self.opener.writer(Access::Session, Care::Once, &mut turn)?;
             self.keep(checkout);
         }
         match &mut self.pin {

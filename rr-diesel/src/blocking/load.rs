@@ -99,16 +99,16 @@ impl<C: Routable> RoutedConnection<C> {
         let opener = &*opener;
         let mut search = Search::new(opener.router(), known.wish.clone());
         let mut writes = known.way() == Way::Write;
-        let mut patience = opener.write_patience();
+        let mut turn = opener.turn();
         let mut failed = Error::NotFound;
         attached.resize_with(TRIES, || None);
         for place in attached {
             let checkout = match writes {
-                true => opener.writer(Access::Write, Care::Once, &mut patience)?,
+                true => opener.writer(Access::Write, Care::Once, &mut turn)?,
                 false => {
                     let found = opener.reader(&mut search)?;
                     writes = known.may_write_on(&found);
-                    if writes { opener.writer(Access::Write, Care::Once, &mut patience)? } else { found }
+                    if writes { opener.writer(Access::Write, Care::Once, &mut turn)? } else { found }
                 }
             };
             let (role, chosen) = (checkout.role(), checkout.chosen());
@@ -127,7 +127,7 @@ impl<C: Routable> RoutedConnection<C> {
             if writes {
                 note_write(error::is_lost(&error), &opener.ledger);
                 report(route, error::write_outcome(&error));
-                if !opener.is_deposed(chosen, &error, &mut patience) {
+                if !opener.is_deposed(chosen, &error, &mut turn) {
                     return Err(error);
                 }
                 failed = error;

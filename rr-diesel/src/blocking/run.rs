@@ -137,9 +137,9 @@ impl<C: Routable> RoutedConnection<C> {
         place: Place,
         mut work: impl FnMut(&mut C) -> QueryResult<R>,
     ) -> QueryResult<R> {
-        let mut patience = self.opener.write_patience();
+        let mut turn = self.opener.turn();
         loop {
-            let mut checkout = self.opener.writer(Access::Write, Care::Once, &mut patience)?;
+            let mut checkout = self.opener.writer(Access::Write, Care::Once, &mut turn)?;
             let suspect = (place == Place::Yes).then(|| self.opener.ledger.suspect());
             let done = work(checkout.conn());
             settle(suspect, &done, &mut checkout);
@@ -147,7 +147,7 @@ impl<C: Routable> RoutedConnection<C> {
             checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
             drop(checkout);
             match done {
-                Err(error) if self.opener.is_deposed(chosen, &error, &mut patience) => {}
+                Err(error) if self.opener.is_deposed(chosen, &error, &mut turn) => {}
                 done => return done,
             }
         }

@@ -12,7 +12,7 @@ use rr_core::route::{Access, Outcome};
 use super::backend::Routable;
 use super::connection::RoutedConnection;
 use super::node::Care;
-use super::opener::{Checkout, pause};
+use super::opener::Checkout;
 use super::run::settle;
 use crate::error;
 
@@ -104,25 +104,26 @@ pub(super) fn begin<C: Routable>(
 /// Begins a transaction on a connection to the primary, and keeps it. A connection that turns out to be dead is replaced:
 /// nothing has happened on it.
 fn begin_on_primary<C: Routable>(conn: &mut RoutedConnection<C>, sql: Option<&str>) -> QueryResult<()> {
-    let mut patience = conn.opener.write_patience();
+    let mut turn = conn.opener.turn();
     loop {
-        let mut checkout = conn.opener.writer(Access::Write, Care::Replayable, &mut patience)?;
+        let mut checkout = conn.opener.writer(Access::Write, Care::Replayable, &mut turn)?;
         match begin_at(&mut checkout, sql) {
             Ok(()) => {
                 keep(conn, checkout);
                 return Ok(());
             }
             Err(error) if error::is_lost(&error) => {
-                checkout.report(Outcome::Failed(Fault::Lost));
-                if !pause(&mut patience) {
+                if turn.left().is_zero() {
+                    checkout.report(Outcome::Failed(Fault::Lost));
                     return Err(error);
                 }
+                checkout.broke(conn.router(), &mut turn);
             }
             Err(error) => {
                 let chosen = checkout.chosen();
                 checkout.report(error::write_outcome(&error));
                 drop(checkout);
-                if !conn.opener.is_deposed(chosen, &error, &mut patience) {
+                if !conn.opener.is_deposed(chosen, &error, &mut turn) {
                     return Err(error);
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use diesel::QueryResult;
 use diesel::result::Error;
-use rr_core::adapter::{Patience, Suspect, Way};
+use rr_core::adapter::{Suspect, Turn, Way};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, StatementClass, scan};
@@ -42,17 +42,16 @@ impl RoutedPgConnection {
     /// Runs a statement on the primary, once.
     pub(super) async fn write(&self, lowered: Lowered, want: Want) -> QueryResult<Answer> {
         let lowered = Arc::new(lowered);
-        let mut patience = self.write_patience();
+        let mut turn = self.turn();
         let cancelled = self.running.cancelled();
         loop {
-            let checkout = self.writer(Access::Write, &mut patience).await?;
+            let checkout = self.writer(Access::Write, &mut turn).await?;
             let chosen = checkout.chosen();
             let error = match self.try_write(checkout, Arc::clone(&lowered), want).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut patience).await
-            {
+            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut turn).await {
                 return Err(error);
             }
         }
@@ -66,9 +65,9 @@ impl RoutedPgConnection {
         early::answered(work).await
     }
 
-    /// How long writes wait for a primary.
-    pub(crate) fn write_patience(&self) -> Patience {
-        Patience::new(self.router().config().write_wait)
+    /// For a write that looks for a primary.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn::new(self.router())
     }
 
     /// Whether the node refused because it is the primary no more, so that the statement may go to the one that is.
@@ -76,12 +75,12 @@ impl RoutedPgConnection {
         &self,
         (node, epoch): (NodeId, Epoch),
         error: &Error,
-        patience: &mut Patience,
+        turn: &mut Turn,
     ) -> bool {
         if !error::refuses_to_write(error) {
             return false;
         }
-        let deposed = Box::pin(self.router().is_deposed(node, epoch, patience.left())).await;
+        let deposed = Box::pin(self.router().is_deposed(node, epoch, turn.left())).await;
         if deposed {
             tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");
         }
@@ -139,12 +138,12 @@ impl RoutedPgConnection {
         }
         let reads = class == StatementClass::Read && !classified.may_write(sql);
         let place = if reads { Place::No } else { Place::Yes };
-        let mut patience = self.write_patience();
+        let mut turn = self.turn();
         let cancelled = self.running.cancelled();
         loop {
             let checkout = match reads {
-                true => self.on_the_primary(Access::Write, &mut patience).await?,
-                false => self.writer(Access::Write, &mut patience).await?,
+                true => self.on_the_primary(Access::Write, &mut turn).await?,
+                false => self.writer(Access::Write, &mut turn).await?,
             };
             let chosen = checkout.chosen();
             let Err(error) = self.try_batch(&checkout, sql, place).await else {
@@ -152,8 +151,7 @@ impl RoutedPgConnection {
                 return Ok(());
             };
             checkout.finish(error::write_outcome(&error));
-            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut patience).await
-            {
+            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut turn).await {
                 return Err(error);
             }
         }
@@ -176,49 +174,42 @@ impl RoutedPgConnection {
     }
 
     /// A connection to write on.
-    pub(crate) async fn writer(&self, access: Access, patience: &mut Patience) -> QueryResult<Checkout> {
+    pub(crate) async fn writer(&self, access: Access, turn: &mut Turn) -> QueryResult<Checkout> {
         if self.reads_only {
             return Err(error::reads_only());
         }
-        self.on_the_primary(access, patience).await
+        self.on_the_primary(access, turn).await
     }
 
     /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
-    pub(crate) async fn on_the_primary(
-        &self,
-        access: Access,
-        patience: &mut Patience,
-    ) -> QueryResult<Checkout> {
+    pub(crate) async fn on_the_primary(&self, access: Access, turn: &mut Turn) -> QueryResult<Checkout> {
         let router = self.router();
+        let request = if access == Access::Session { Request::session() } else { Request::write() };
+        let mut refusal = None;
         loop {
-            let request = if access == Access::Session { Request::session() } else { Request::write() };
-            let error = match router.route(&request) {
-                Err(none) => {
-                    router.probe_now();
-                    error::no_route(&none, &router.connector().troubles())
-                }
-                Ok(route) => match route.pool().checkout().await {
-                    Ok(mut connection) => {
-                        self.adopt(&mut connection);
-                        return Ok(Checkout::new(connection, route).writing(&self.ledger));
-                    }
-                    Err(refused) => {
-                        let error = error::no_connection(route.name(), &refused);
-                        match refused.fault(route.role()) {
-                            // It would be no different later.
-                            None => return Err(error),
-                            Some(fault @ Fault::Overloaded) => {
-                                route.finish(Outcome::Failed(fault));
-                                return Err(error);
-                            }
-                            Some(fault) => route.finish(Outcome::Failed(fault)),
-                        }
-                        error
-                    }
-                },
+            let route = match turn.route(router, &request).await {
+                Ok(route) => route,
+                Err(none) => return Err(error::no_primary(&none, refusal, || router.connector().troubles())),
             };
-            if !Box::pin(patience.pause()).await {
-                return Err(error);
+            match route.pool().checkout().await {
+                Ok(mut connection) => {
+                    turn.connected(router);
+                    self.adopt(&mut connection);
+                    return Ok(Checkout::new(connection, route).writing(&self.ledger));
+                }
+                Err(refused) => {
+                    let error = error::no_connection(route.name(), &refused);
+                    match refused.fault(route.role()) {
+                        // It would be no different later.
+                        None => return Err(error),
+                        Some(fault @ Fault::Overloaded) => {
+                            route.finish(Outcome::Failed(fault));
+                            return Err(error);
+                        }
+                        Some(fault) => turn.refused(router, route, fault),
+                    }
+                    refusal = Some(error);
+                }
             }
         }
     }

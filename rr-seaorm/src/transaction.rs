@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use rr_core::adapter::{Ledger, Next, Turn};
 use rr_core::engine::Fault;
+use rr_core::outcome::{TransactionId, Unanswered};
+use rr_core::position::{Lsn, PgPosition, Timeline};
+use rr_core::retry::Trouble;
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::sql::{StatementClass, calls_unknown};
-use rr_core::topology::Role;
+use rr_core::topology::{Epoch, NodeId, Role};
 use sea_orm::{
-    AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionError,
-    TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, QueryResult,
+    Statement, TransactionError, TransactionOptions, TransactionTrait,
 };
 
 use crate::connection::{Attempts, Kind, RoutedConnection, request, while_there, within};
@@ -39,6 +42,7 @@ pub struct RoutedTransaction {
 struct Root {
     ledger: Ledger<SeaOrmConnector>,
     node: Arc<str>,
+    chosen: (NodeId, Epoch),
     role: Role,
     limit: Option<Duration>,
     /// It was begun by a handle that refuses to write.
@@ -47,6 +51,8 @@ struct Root {
     route: Mutex<Option<Route<NodePool>>>,
     /// A statement of it has written, as far as can be told.
     wrote: AtomicBool,
+    /// Why its last statement failed.
+    trouble: Mutex<Option<Trouble>>,
     /// It may have been ended by hand, or was lent to code that tells us nothing.
     unsure: AtomicBool,
 }
@@ -124,6 +130,7 @@ impl RoutedConnection {
             Ok(inner) => {
                 route.begin();
                 let root = Root {
+                    chosen: (route.node(), route.epoch()),
                     ledger: self.ledger().bound(),
                     node: Arc::clone(route.name()),
                     role: route.role(),
@@ -131,6 +138,7 @@ impl RoutedConnection {
                     reads_only: self.reads_only(),
                     route: Mutex::new(Some(route)),
                     wrote: AtomicBool::new(false),
+                    trouble: Mutex::new(None),
                     unsure: AtomicBool::new(false),
                 };
                 Ok(RoutedTransaction { inner, root: Arc::new(root), nested: false })
@@ -143,6 +151,7 @@ impl RoutedConnection {
 impl Root {
     /// Notes what a statement will have done when the transaction is committed.
     fn note(&self, kind: Kind, sql: &str) -> Result<(), DbErr> {
+        self.check()?;
         // A replica refuses whatever writes.
         if self.role == Role::Replica && !self.reads_only {
             return Ok(());
@@ -160,9 +169,44 @@ impl Root {
         Ok(())
     }
 
+    /// Refuses to go on with a server that is the primary no more.
+    fn check(&self) -> Result<(), DbErr> {
+        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
+        if route.as_ref().is_some_and(|route| self.ledger.router.is_outdated(route)) {
+            return self.told(Err(error::deposed(&self.node)));
+        }
+        Ok(())
+    }
+
+    /// Remembers why the last statement failed, if that is reason to run the transaction again.
+    fn told<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
+        let trouble = result.as_ref().err().and_then(error::trouble);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        result
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lend(&self) {
         self.wrote.store(true, Ordering::Relaxed);
         self.unsure.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the transaction learn its number, where the configuration asks for it.
+    async fn identify(&self, inner: &DatabaseTransaction) -> Option<TransactionId> {
+        if self.role != Role::Primary || !self.ledger.router.config().failover.resolve_outcomes {
+            return None;
+        }
+        let question = Statement::from_string(inner.get_database_backend(), IDENTIFY);
+        match within(self.limit, &self.node, inner.query_one_raw(question)).await {
+            Ok(row) => read_identity(&row?),
+            Err(error) => {
+                tracing::debug!(target: "rr", %error, "the number of a transaction is not known");
+                None
+            }
+        }
     }
 
     fn finish(&self, outcome: Outcome) {
@@ -175,7 +219,7 @@ impl Root {
 
     /// Runs a statement within the node's limit, and tells what it says about the node.
     async fn watch<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        let result = within(self.limit, &self.node, work).await;
+        let result = self.told(within(self.limit, &self.node, work).await);
         match &result {
             Ok(_) if self.ledger.session().is_some() => self.served(),
             Ok(_) => {}
@@ -215,7 +259,27 @@ impl Drop for Root {
     }
 }
 
+/// Asks a transaction for its number, and where the log ends after what it has written.
+const IDENTIFY: &str = "/*rr*/ SELECT pg_current_xact_id_if_assigned()::text, \
+    pg_walfile_name(pg_current_wal_insert_lsn()), pg_current_wal_insert_lsn()::text, \
+    pg_size_bytes(current_setting('wal_segment_size')), (extract(epoch FROM now()) * 1000000)::int8";
+
+/// The answer; `None` when the transaction has written nothing.
+fn read_identity(row: &QueryResult) -> Option<TransactionId> {
+    let text = |column| row.try_get_by_index::<Option<String>>(column).ok().flatten();
+    let number = |column| row.try_get_by_index::<i64>(column).ok();
+    let timeline = Timeline::from_wal_file_name(&text(1)?).ok()?;
+    let lsn: Lsn = text(2)?.parse().ok()?;
+    let at = PgPosition::new(timeline, lsn.normalised(u64::try_from(number(3)?).ok()?));
+    TransactionId::new(text(0)?.parse().ok()?, at.into(), number(4)?)
+}
+
 impl RoutedTransaction {
+    /// Why its last statement failed, if that is reason to run it again; and the node, and the epoch in which it was chosen.
+    pub(crate) fn trouble(&self) -> (Option<Trouble>, NodeId, Epoch) {
+        (self.root.trouble(), self.root.chosen.0, self.root.chosen.1)
+    }
+
     /// Commits it.
     ///
     /// # Errors
@@ -226,7 +290,15 @@ impl RoutedTransaction {
         if nested {
             return root.watch(inner.commit()).await;
         }
-        let suspect = root.wrote.load(Ordering::Relaxed).then(|| root.ledger.suspect());
+        if let Err(deposed) = root.check() {
+            // What is committed there is lost as soon as it is.
+            drop(within(root.limit, &root.node, inner.rollback()).await);
+            root.finish(Outcome::Answered);
+            return Err(deposed);
+        }
+        let wrote = root.wrote.load(Ordering::Relaxed);
+        let transaction = if wrote { root.identify(&inner).await } else { None };
+        let suspect = wrote.then(|| root.ledger.suspect());
         let committed = within(root.limit, &root.node, inner.commit()).await;
         // Noted before the caller knows, and after the server has answered.
         if let Some(suspect) = suspect {
@@ -239,8 +311,12 @@ impl RoutedTransaction {
             }
             Err(error) => {
                 root.finish(error::outcome(&error, root.role));
-                let unknown = error::is_lost(&error) && root.role == Role::Primary;
-                Err(if unknown { error::outcome_unknown(&root.node, error) } else { error })
+                if !error::is_unanswered(&error) || root.role != Role::Primary {
+                    return Err(error);
+                }
+                let router = &root.ledger.router;
+                let unknown = router.unanswered(&root.node, Unanswered::Commit, transaction);
+                Err(error::not_answered(unknown, error))
             }
         }
     }

@@ -61,7 +61,9 @@ where
     T: Query + QueryFragment<C::Backend> + QueryId + 'query,
     C::Backend: QueryMetadata<T::SqlType>,
 {
-    let Pin { checkout, ledger, hold } = pin;
+    pin.check()?;
+    let Pin { checkout, ledger, hold, trouble } = pin;
+    *trouble = None;
     let (ledger, role) = (&*ledger, checkout.role());
     let wrote = (hold.prepare(&known.classified, &known.sql) == Place::Yes).then_some(ledger);
     match RoutedCursor::attached(LoadConnection::<B>::load(checkout.conn(), source)) {
@@ -69,6 +71,7 @@ where
         Err(error) => {
             note_write(wrote.is_some() && error::is_lost(&error), ledger);
             note_refusal(role, ledger, &error);
+            *trouble = error::trouble(&error);
             Err(error)
         }
     }
@@ -128,7 +131,7 @@ impl<C: Routable> RoutedConnection<C> {
                 note_write(error::is_lost(&error), &opener.ledger);
                 report(route, error::write_outcome(&error));
                 if !opener.is_deposed(chosen, &error, &mut turn) {
-                    return Err(error);
+                    return Err(opener.told(chosen, error));
                 }
                 failed = error;
                 continue;

@@ -6,6 +6,7 @@ use diesel::QueryResult;
 use diesel::result::Error;
 use rr_core::adapter::{Suspect, Turn, Way};
 use rr_core::engine::Fault;
+use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, StatementClass, scan};
 use rr_core::topology::{Epoch, NodeId};
@@ -52,9 +53,19 @@ impl RoutedPgConnection {
                 Err(error) => error,
             };
             if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut turn).await {
-                return Err(error);
+                return Err(self.told(chosen.0, error));
             }
         }
+    }
+
+    /// The error of a write that was sent to this node. Where the connection was lost, nobody knows what became of it.
+    fn told(&self, node: NodeId, error: Error) -> Error {
+        if !error::is_lost(&error) {
+            return error;
+        }
+        let topology = self.router().topology();
+        let name = topology.node(node).map_or_else(|| "?".into(), |node| Arc::clone(&node.name));
+        error::not_answered(&self.router().unanswered(&name, Unanswered::Statement, None), &error)
     }
 
     /// Where it ended is asked behind it, and learned after its caller has the answer.
@@ -92,6 +103,7 @@ impl RoutedPgConnection {
         if self.reads_only && lowered.classified.class == StatementClass::Write {
             return Err(error::reads_only());
         }
+        pin.check()?;
         let place = pin.hold.prepare(&lowered.classified, &lowered.sql);
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
@@ -116,7 +128,7 @@ impl RoutedPgConnection {
             }
             Err(error) => {
                 statement.failed(&error);
-                Err(error)
+                Err(if place == Place::Yes { self.told(pin.checkout.route().node(), error) } else { error })
             }
         }
     }
@@ -134,7 +146,13 @@ impl RoutedPgConnection {
             None => None,
         };
         if let Some(pin) = pin {
-            return self.try_batch(&pin.checkout, sql, pin.hold.prepare(&classified, sql)).await;
+            pin.check()?;
+            let place = pin.hold.prepare(&classified, sql);
+            let ran = self.try_batch(&pin.checkout, sql, place).await;
+            return match place {
+                Place::Yes => ran.map_err(|error| self.told(pin.checkout.route().node(), error)),
+                Place::No => ran,
+            };
         }
         let reads = class == StatementClass::Read && !classified.may_write(sql);
         let place = if reads { Place::No } else { Place::Yes };
@@ -152,7 +170,7 @@ impl RoutedPgConnection {
             };
             checkout.finish(error::write_outcome(&error));
             if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut turn).await {
-                return Err(error);
+                return Err(if reads { error } else { self.told(chosen.0, error) });
             }
         }
     }

@@ -1,7 +1,10 @@
 //! Everything that is no read: on the primary, once.
 
+use std::sync::Arc;
+
 use rr_core::adapter::Turn;
 use rr_core::engine::Fault;
+use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome, Request, Route};
 use rr_core::topology::{Epoch, NodeId, Role};
 use sea_orm::DbErr;
@@ -33,6 +36,7 @@ impl RoutedConnection {
         let suspect = self.ledger.suspect();
         let timing = Timing::start(self.callback(), self.router());
         let limit = checkout.route.pool().statement_timeout();
+        let node = checkout.node();
         let result = within(limit, checkout.route.name(), job.run(&mut checkout.conn)).await;
         // Noted before the caller knows, and after the server has answered: every sample of the primary that is taken from
         // now on includes it.
@@ -45,7 +49,16 @@ impl RoutedConnection {
                 if error::is_lost(error) { checkout.discard(outcome) } else { checkout.finish(outcome) }
             }
         }
-        result
+        result.map_err(
+            |error| if error::is_unanswered(&error) { self.not_answered(node, error) } else { error },
+        )
+    }
+
+    #[cold]
+    fn not_answered(&self, node: NodeId, error: DbErr) -> DbErr {
+        let topology = self.router().topology();
+        let name = topology.node(node).map_or_else(|| "?".into(), |node| Arc::clone(&node.name));
+        error::not_answered(self.router().unanswered(&name, Unanswered::Statement, None), error)
     }
 
     /// Whether the node refused because it is the primary no more, so that the statement may go to the one that is.

@@ -42,3 +42,8 @@ pub use transaction::{AsyncBody, RoutedTransactionManager, TransactionBuilder};
 #[cfg(all(doctest, feature = "blocking"))]
 #[doc = include_str!("../../docs/guide/diesel.md")]
 struct Guide;
+
+/// What the guide says about failovers.
+#[cfg(all(doctest, feature = "blocking"))]
+#[doc = include_str!("../../docs/guide/failover.md")]
+struct FailoverGuide;

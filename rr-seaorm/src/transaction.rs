@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use rr_core::adapter::{Ledger, Next, Turn};
 use rr_core::engine::Fault;
-use rr_core::outcome::{TransactionId, Unanswered};
-use rr_core::position::{Lsn, PgPosition, Timeline};
+use rr_core::outcome::Unanswered;
 use rr_core::retry::Trouble;
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::sql::{StatementClass, calls_unknown};
 use rr_core::topology::{Epoch, NodeId, Role};
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, QueryResult,
-    Statement, TransactionError, TransactionOptions, TransactionTrait,
+    AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionError,
+    TransactionOptions, TransactionTrait,
 };
 
 use crate::connection::{Attempts, Kind, RoutedConnection, request, while_there, within};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 
+mod identity;
 mod traits;
 
 /// A transaction on one node: the primary, or for one that only reads a replica that has everything that its reads must
@@ -194,21 +194,6 @@ impl Root {
         self.unsure.store(true, Ordering::Relaxed);
     }
 
-    /// Has the transaction learn its number, where the configuration asks for it.
-    async fn identify(&self, inner: &DatabaseTransaction) -> Option<TransactionId> {
-        if self.role != Role::Primary || !self.ledger.router.config().failover.resolve_outcomes {
-            return None;
-        }
-        let question = Statement::from_string(inner.get_database_backend(), IDENTIFY);
-        match within(self.limit, &self.node, inner.query_one_raw(question)).await {
-            Ok(row) => read_identity(&row?),
-            Err(error) => {
-                tracing::debug!(target: "rr", %error, "the number of a transaction is not known");
-                None
-            }
-        }
-    }
-
     fn finish(&self, outcome: Outcome) {
         let route = self.route.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(route) = route {
@@ -257,21 +242,6 @@ impl Drop for Root {
             self.ledger.wrote(None);
         }
     }
-}
-
-/// Asks a transaction for its number, and where the log ends after what it has written.
-const IDENTIFY: &str = "/*rr*/ SELECT pg_current_xact_id_if_assigned()::text, \
-    pg_walfile_name(pg_current_wal_insert_lsn()), pg_current_wal_insert_lsn()::text, \
-    pg_size_bytes(current_setting('wal_segment_size')), (extract(epoch FROM now()) * 1000000)::int8";
-
-/// The answer; `None` when the transaction has written nothing.
-fn read_identity(row: &QueryResult) -> Option<TransactionId> {
-    let text = |column| row.try_get_by_index::<Option<String>>(column).ok().flatten();
-    let number = |column| row.try_get_by_index::<i64>(column).ok();
-    let timeline = Timeline::from_wal_file_name(&text(1)?).ok()?;
-    let lsn: Lsn = text(2)?.parse().ok()?;
-    let at = PgPosition::new(timeline, lsn.normalised(u64::try_from(number(3)?).ok()?));
-    TransactionId::new(text(0)?.parse().ok()?, at.into(), number(4)?)
 }
 
 impl RoutedTransaction {

@@ -114,42 +114,39 @@ pub(crate) enum Status {
     Committed,
     Aborted,
     InProgress,
+    /// It may have crashed since the transaction began.
+    Crashed,
+    /// It does not remember.
+    Forgotten,
 }
 
-/// The answer to [`outcome_sql`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutcomeAnswer {
-    /// `None` when the server does not remember.
-    pub(crate) status: Option<Status>,
-    /// The timeline that it writes on.
-    pub(crate) timeline: Option<Timeline>,
-    /// It may have recovered from a crash since the transaction began.
-    pub(crate) crashed: bool,
-}
-
-/// Asks a primary what became of a transaction.
+/// Asks a primary what became of a transaction, and on which timeline it writes. `was_there`: the transaction was begun on
+/// that very server and timeline, so that it matters whether the server has crashed since.
 ///
 /// A server that recovers from a crash forgets its statistics, and notes when; a restart in good order keeps them. That is
 /// the only trace that every role may see, also where the server's main process has survived the crash.
-pub(crate) fn outcome_sql(transaction: &TransactionId) -> String {
+pub(crate) fn outcome_sql(transaction: &TransactionId, was_there: bool) -> String {
     let TransactionId { number, began, .. } = transaction;
+    // A number that was not given away yet is an error to ask for.
     format!(
-        "SELECT pg_xact_status('{number}'::xid8)::text, pg_walfile_name(pg_current_wal_lsn()), \
-         (SELECT coalesce(extract(epoch FROM stats_reset) * 1000000 >= {began}, true) FROM pg_stat_bgwriter)::text"
+        "SELECT CASE WHEN {was_there} AND (SELECT coalesce(extract(epoch FROM stats_reset) * 1000000 >= {began}, true) \
+         FROM pg_stat_bgwriter) THEN 'crashed' ELSE pg_xact_status('{number}'::xid8)::text END, \
+         pg_walfile_name(pg_current_wal_lsn())"
     )
 }
 
-pub(crate) fn read_outcome(row: &[Option<String>]) -> Result<OutcomeAnswer, UnreadableProbe> {
+pub(crate) fn read_outcome(row: &[Option<String>]) -> Result<(Status, Timeline), UnreadableProbe> {
     let text = |index: usize| row.get(index).and_then(Option::as_deref);
     let status = match text(0) {
-        None => None,
-        Some("committed") => Some(Status::Committed),
-        Some("aborted") => Some(Status::Aborted),
-        Some("in progress") => Some(Status::InProgress),
+        None => Status::Forgotten,
+        Some("committed") => Status::Committed,
+        Some("aborted") => Status::Aborted,
+        Some("in progress") => Status::InProgress,
+        Some("crashed") => Status::Crashed,
         Some(_) => return Err(UnreadableProbe { column: "status" }),
     };
     let timeline = text(1).and_then(|file| Timeline::from_wal_file_name(file).ok());
-    Ok(OutcomeAnswer { status, timeline, crashed: !matches!(text(2), Some("f" | "false" | "0")) })
+    Ok((status, timeline.ok_or(UnreadableProbe { column: "wal_file" })?))
 }
 
 #[cfg(test)]

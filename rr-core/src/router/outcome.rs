@@ -69,7 +69,10 @@ impl<C: Connector> Router<C> {
         transaction: &TransactionId,
     ) -> Result<Resolution, Doubt> {
         let shared = &self.inner.shared;
-        let (limits, sql) = (&shared.config.monitor, outcome_sql(transaction));
+        let limits = &shared.config.monitor;
+        // On the same server and timeline, the log may have been cut off and written anew.
+        let was_there = &**route.name() == node && now.head().0 == transaction.at.head().0;
+        let sql = outcome_sql(transaction, was_there);
         let nobody = |error: &dyn std::fmt::Display| Doubt::NoPrimary(error.to_string());
         let asking = async {
             let mut control =
@@ -78,21 +81,17 @@ impl<C: Connector> Router<C> {
         };
         let asked = tokio::time::timeout(limits.connect_timeout + limits.timeout, asking).await;
         let row = asked.map_err(|_| nobody(&"it did not answer in time"))??;
-        let answer = read_outcome(&row).map_err(|error| nobody(&error))?;
+        let (status, timeline) = read_outcome(&row).map_err(|error| nobody(&error))?;
         // Judged by the history of one timeline, and answered on it.
-        if answer.timeline != Some(now.head().0) {
+        if timeline != now.head().0 {
             return Err(nobody(&"it has just changed"));
         }
-        // On the same server and timeline, the log may have been cut off and written anew.
-        let is_same = &**route.name() == node && now.head().0 == transaction.at.head().0;
-        if is_same && answer.crashed {
-            return Err(Doubt::Crashed);
-        }
-        match answer.status {
-            Some(Status::Committed) => Ok(Resolution::Committed),
-            Some(Status::Aborted) => Ok(Resolution::Aborted),
-            Some(Status::InProgress) => Ok(Resolution::InProgress),
-            None => Err(Doubt::Forgotten),
+        match status {
+            Status::Committed => Ok(Resolution::Committed),
+            Status::Aborted => Ok(Resolution::Aborted),
+            Status::InProgress => Ok(Resolution::InProgress),
+            Status::Crashed => Err(Doubt::Crashed),
+            Status::Forgotten => Err(Doubt::Forgotten),
         }
     }
 }

@@ -211,7 +211,7 @@ async fn a_transaction_is_run_again_when_nothing_of_it_can_have_happened() -> Re
     let own = retry::transaction(&db, policy, async |transaction, attempt| {
         assert!(attempt.is_first());
         insert(transaction, "own").await?;
-        Err::<(), _>("an error of the application's own")
+        Err::<(), _>(DbErr::Custom("an error of the application's own".to_owned()))
     });
     assert!(own.await.is_err());
 

@@ -49,7 +49,7 @@ fn an_old_primary_that_answers_alone_is_not_believed() {
 fn the_past_that_was_remembered_needs_no_witness() {
     let mut scene = remembering(memory(OURS));
     // After a crash the server does not know any more where its timeline began.
-    scene.primary(B, 2, 600);
+    scene.silent(A, 1).primary(B, 2, 600);
     assert_eq!(scene.node(B).applied, position("1:0/BE,2:0/258"));
     scene.replica(C, 1, 150);
     assert_eq!(scene.node(C).applied, position("1:0/96"));

@@ -158,6 +158,12 @@ impl Writers {
         Ok(Ticket { writers: Arc::clone(self), place, word: Some(word) })
     }
 
+    /// Whether there is a primary that could not be connected to, and has not answered since.
+    pub(crate) fn is_refused(&self) -> bool {
+        let state = self.state();
+        matches!(state.seen, Seen::Primary { .. }) && !state.is_open()
+    }
+
     /// The primary of this epoch could not be connected to.
     pub(crate) fn refused(&self, node: NodeId, epoch: Epoch, now: Moment) {
         let mut state = self.state();

@@ -25,7 +25,6 @@ use diesel::result::Error;
 use diesel_async::TransactionManager;
 pub use rr_core::retry::{Attempt, Policy};
 use rr_core::retry::{Attempts, Fate, Trouble};
-use rr_core::topology::{Epoch, NodeId};
 
 use crate::connection::RoutedPgConnection;
 use crate::error;
@@ -72,9 +71,10 @@ where
     let mut attempts = Attempts::new(&router, policy);
     loop {
         RoutedTransactionManager::begin_transaction(conn).await?;
-        let error = match body.clone()(&mut *conn, attempts.attempt()).await {
+        let ran = body.clone()(&mut *conn, attempts.attempt()).await;
+        let chosen = conn.pin_mut().get().map(|pin| pin.checkout.chosen());
+        let (trouble, error) = match ran {
             Ok(value) => {
-                let chosen = chosen(conn);
                 let Err(error) = RoutedTransactionManager::commit_transaction(conn).await else {
                     return Ok(value);
                 };
@@ -85,16 +85,14 @@ where
                         _ => return Err(error.into()),
                     }
                 }
-                (error::trouble(&error), chosen, error.into())
+                (error::trouble(&error), error.into())
             }
             Err(error) => {
-                let (trouble, chosen) = (trouble(conn), chosen(conn));
+                let trouble = trouble(conn);
                 let lost = RoutedTransactionManager::rollback_transaction(conn).await;
-                let lost = lost.is_err_and(|error| error::is_lost(&error)).then_some(Trouble::Lost);
-                (trouble.or(lost), chosen, error)
+                (trouble.or_else(|| lost.err().and_then(|error| error::trouble(&error))), error)
             }
         };
-        let (trouble, chosen, error) = error;
         if let (Some(Trouble::Demoted), Some((node, epoch))) = (trouble, chosen)
             && !router.is_deposed(node, epoch, router.config().write_wait).await
         {
@@ -107,11 +105,8 @@ where
     }
 }
 
+/// Why the transaction that is open has failed, if that is reason to run it again.
 fn trouble(conn: &mut RoutedPgConnection) -> Option<Trouble> {
     let pin = conn.pin_mut().get()?;
     if pin.check().is_err() { Some(Trouble::Demoted) } else { pin.checkout.connection().work.trouble() }
-}
-
-fn chosen(conn: &mut RoutedPgConnection) -> Option<(NodeId, Epoch)> {
-    conn.pin_mut().get().map(|pin| pin.checkout.chosen())
 }

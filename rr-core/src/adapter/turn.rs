@@ -135,7 +135,8 @@ impl Turn {
         request: &Request<'_>,
     ) -> Result<Route<C::Pool>, RouteError> {
         let route = router.route(request)?;
-        if !self.was_refused {
+        // What others have just found out it need not find out by itself.
+        if !self.was_refused && !router.writers().is_refused() {
             return Ok(route);
         }
         Err(RouteError::PrimaryUnreachable { node: route.name().clone(), waited: self.limit })

@@ -157,7 +157,6 @@ impl<C: Connector> Router<C> {
         let shared = &self.inner.shared;
         let topology = self.topology();
         let claims = self.inner.keys.open(token, topology.system(), now)?;
-        self.learn_of(&claims, &topology, now);
         let asked_at = self.now();
         for position in claims.wrote.iter().chain(&claims.saw) {
             let ahead = matches!(standing(&topology, position, asked_at), Standing::Ahead);
@@ -167,9 +166,11 @@ impl<C: Connector> Router<C> {
                 Standing::Impossible => Some(Err(TokenError::Future)),
             };
             if ahead && let Some(Err(refused)) = self.look(shared.config.causal_wait, None, look).await {
+                self.learn_of(&claims, now);
                 return Err(refused);
             }
         }
+        self.learn_of(&claims, now);
         let session = Session::new();
         if let Some(position) = &claims.wrote {
             session.wrote(position);
@@ -193,12 +194,14 @@ impl<C: Connector> Router<C> {
 
     /// A token of a timeline that is newer than the primary's tells of a failover that was not seen here. Only one that was
     /// issued a moment ago does: an old one may be from before the database was restored to an older state.
-    fn learn_of(&self, claims: &Claims, topology: &Topology, now: Wall) {
+    fn learn_of(&self, claims: &Claims, now: Wall) {
         let timeline = |position: &Position| match position {
             Position::Postgres(position) => Some(position.head().0),
             _ => None,
         };
         let Some(named) = claims.wrote.iter().chain(&claims.saw).filter_map(timeline).max() else { return };
+        // Everybody was asked before: a promotion that can be seen from here has been seen.
+        let topology = self.topology();
         let known = topology.primary().ok().and_then(|primary| timeline(primary.applied.as_ref()?));
         if known.is_none_or(|known| named > known) && now.since(claims.issued_at) <= RECENT {
             // When nobody takes it the monitor is busy, and the next token will tell.

@@ -228,11 +228,12 @@ impl SimpleAsyncConnection for Connection {
         };
         self.forget();
         // Before it is prepared on this connection it would be overtaken by the commit.
-        if identify && !self.identifies.swap(true, Ordering::Relaxed) {
+        let is_prepared = identify && self.identifies.swap(true, Ordering::Relaxed);
+        if identify && !is_prepared {
             capture::transaction(self).await;
         }
         let identifying = async {
-            if identify && self.learned().is_none() {
+            if is_prepared {
                 capture::transaction(self).await;
             }
         };

@@ -50,7 +50,9 @@ impl<C: Connector> Router<C> {
             let is_new = primary.sampled_at.is_some_and(|at| at >= asked_at);
             is_new.then(|| (primary.id, now.clone()))
         };
-        let looked = self.look(turn.left(), None, history).await;
+        // Without any patience for writes there is enough for one look.
+        let patience = turn.left().max(self.config().monitor.timeout);
+        let looked = self.look(patience, None, history).await;
         let (id, now) = looked.ok_or_else(|| nobody(&"it does not answer"))?;
         if id != route.node() {
             return Err(nobody(&"it has just changed"));

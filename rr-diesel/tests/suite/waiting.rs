@@ -37,7 +37,7 @@ async fn a_storm_of_writes_waits_for_the_new_primary_and_fits_into_its_pool() ->
     old.kill9().await?;
     let write = async |number: usize| {
         let mut handle = pool.handle();
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             return insert(&mut handle, "storm").await;
         }
         handle.transaction(async |conn| insert(conn, "storm").await).await

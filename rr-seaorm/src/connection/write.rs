@@ -111,6 +111,11 @@ impl RoutedConnection {
                 route.finish(Outcome::Failed(fault));
                 Err(error)
             }
+            // An idle connection was dead.
+            Some(fault @ Fault::Lost) => {
+                turn.broke(self.router(), route, fault);
+                Ok(error)
+            }
             Some(fault) => {
                 turn.refused(self.router(), route, fault);
                 Ok(error)

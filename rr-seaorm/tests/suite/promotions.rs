@@ -47,7 +47,7 @@ async fn a_storm_of_writes_waits_for_the_new_primary() -> Result {
     let db = started(&cluster).await?;
     old.kill9().await?;
     let write = async |number: usize| {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             return insert(&db, "storm").await;
         }
         let transaction = db.begin().await?;

@@ -40,7 +40,7 @@ async fn a_storm_of_writes_waits_for_the_new_primary() -> Result {
     cluster.primary().kill9().await?;
     let write = |number: usize, pool: &RoutedPool| {
         let mut handle = pool.handle();
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             return insert(&mut handle, "storm");
         }
         handle.transaction(|conn| insert(conn, "storm"))

@@ -11,6 +11,7 @@ mod ledger;
 mod patience;
 mod search;
 mod suspect;
+mod turn;
 mod wish;
 
 pub use classes::Classes;
@@ -18,4 +19,5 @@ pub use ledger::Ledger;
 pub use patience::Patience;
 pub use search::{Next, Search};
 pub use suspect::{Ended, Suspect, Unplaced};
+pub use turn::Turn;
 pub use wish::{Place, Way, Wish};

@@ -115,6 +115,8 @@ pub struct Config {
     /// How long a write waits for a primary while there is none; 0 fails at once. Default: 5 s.
     #[serde(with = "duration::plain")]
     pub write_wait: Duration,
+    /// Writes that wait for a primary at most; one more fails at once. Default: 1000.
+    pub write_queue: u32,
     /// How long the start waits for a first look at the cluster. Default: 2 s.
     #[serde(with = "duration::plain")]
     pub startup_wait: Duration,
@@ -166,6 +168,7 @@ impl Default for Config {
             lost_writes: LostWrites::default(),
             read_after_write_window: Duration::from_secs(5),
             write_wait: Duration::from_secs(5),
+            write_queue: 1000,
             startup_wait: Duration::from_secs(2),
             primary_reads: PrimaryReads::default(),
             retries: Retries::default(),

@@ -1,8 +1,12 @@
 //! What can go wrong when a router is started or its nodes are changed.
 
+use std::path::PathBuf;
+
 use crate::config::{ConfigError, ConfigErrors, FailoverMode};
 use crate::engine::Engine;
 use crate::notify::SettingsError;
+pub use crate::outcome::OutcomeUnknown;
+use crate::world::UnreadableMemory;
 
 /// A router cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,14 @@ pub enum StartError {
     /// A notifier cannot be made from its settings.
     #[error(transparent)]
     Notify(#[from] SettingsError),
+    /// What was kept of an earlier process cannot be used.
+    #[error("failover.state_file: {}: {source}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: StateError,
+    },
     /// A pool cannot be made from the settings of a node.
     #[error("`{node}`: its pool cannot be made from these settings")]
     Pool {
@@ -32,6 +44,21 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What was kept of an earlier process cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// It cannot be read.
+    #[error("cannot be read ({0}); check the path and its permissions")]
+    Unreadable(#[source] std::io::Error),
+    /// There is no folder to keep it in.
+    #[error("its folder is not there; create it, or name another file")]
+    NoFolder,
+    /// It is not what was written.
+    #[error("{0}; remove it if no failover has happened that this process must know of, else restore it")]
+    Malformed(#[from] UnreadableMemory),
 }
 
 /// The nodes cannot be changed as asked.

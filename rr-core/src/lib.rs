@@ -22,6 +22,7 @@
 //! | what a read must see | [`Consistency`], [`Session`], [`Requirement`], [`Position`], [`scope`], [`token`] |
 //! | who may serve, and who does | [`select`], [`balance`] |
 //! | what is known, and how it came to be known | [`topology`], [`world`], [`health`], [`lag`], [`failover`] |
+//! | writes that wait, are not answered, or are run again | [`adapter::Turn`], [`outcome`], [`retry`] |
 //! | SQL text | [`sql`], [`engine`] |
 //! | plugging in a driver | [`Connector`] |
 //! | telling people | [`notify`] |
@@ -133,8 +134,10 @@ mod metrics;
 mod metrics;
 mod monitor;
 pub mod notify;
+pub mod outcome;
 pub mod position;
 pub mod requirement;
+pub mod retry;
 pub mod route;
 pub mod router;
 pub mod scope;
@@ -150,10 +153,12 @@ pub mod trail;
 #[cfg(feature = "axum")]
 pub mod web;
 pub mod world;
+mod writers;
 
 pub use config::Config;
 pub use connector::Connector;
 pub use consistency::Consistency;
+pub use outcome::OutcomeUnknown;
 pub use position::Position;
 pub use requirement::Requirement;
 pub use route::{Access, Outcome, Request, Route, RouteError, RouteReason};

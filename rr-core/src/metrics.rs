@@ -14,7 +14,7 @@ use crate::connector::Connector;
 use crate::monitor::Shared;
 use crate::route::RouteReason;
 use crate::snapshot::{Member, Snapshot};
-use crate::tally::Step;
+use crate::tally::{Step, WriteStep};
 use crate::topology::Node;
 use crate::world::Notice;
 
@@ -76,6 +76,7 @@ impl Metrics {
     pub(crate) fn observe<C: Connector>(&self, shared: &Arc<Shared<C>>) {
         self.count_routes(shared);
         self.count_steps(shared);
+        self.count_writes(shared);
         self.gauge(shared, "rr.in_flight", "{statement}", "Statements in flight", |_, member| {
             Some(f64::from(member.in_flight))
         });
@@ -151,6 +152,36 @@ impl Metrics {
                 let Some(shared) = weak.upgrade() else { return };
                 for (outcome, count) in shared.tally.tokens().filter(|(_, count)| *count > 0) {
                     observer.observe(count, &[KeyValue::new("rr.outcome", outcome)]);
+                }
+            })
+            .build();
+    }
+
+    fn count_writes<C: Connector>(&self, shared: &Arc<Shared<C>>) {
+        let weak = Arc::downgrade(shared);
+        let _ = self
+            .meter
+            .u64_observable_counter("rr.writes")
+            .with_unit("{write}")
+            .with_description(
+                "Writes that found no primary to connect to or were not answered, by what came of it",
+            )
+            .with_callback(move |observer| {
+                let Some(shared) = weak.upgrade() else { return };
+                for step in WriteStep::ALL {
+                    observer.observe(shared.tally.writes(step), &[KeyValue::new("rr.step", step.as_str())]);
+                }
+            })
+            .build();
+        let weak = Arc::downgrade(shared);
+        let _ = self
+            .meter
+            .u64_observable_gauge("rr.writes.waiting")
+            .with_unit("{write}")
+            .with_description("Writes that wait for a primary")
+            .with_callback(move |observer| {
+                if let Some(shared) = weak.upgrade() {
+                    observer.observe(u64::try_from(shared.writers.waiting()).unwrap_or(u64::MAX), &[]);
                 }
             })
             .build();

@@ -34,15 +34,18 @@ use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NodeId, Role, Topology};
 use crate::trail::Trail;
 use crate::world::{Effect, Event, NodeSpec, Notice, World};
+use crate::writers::Writers;
 
 mod circle;
 mod command;
 mod discover;
+mod keeper;
 mod probe;
 mod report;
 
 pub(crate) use circle::Circle;
 pub(crate) use command::Command;
+use keeper::Keeper;
 
 /// Time goes by for the world at this pace: ejections end, weights grow, staleness rings alarms.
 const TICK: Duration = Duration::from_millis(100);
@@ -72,6 +75,8 @@ pub(crate) struct Shared<C: Connector> {
     /// Those of other routers of the same database.
     pub(crate) circle: Arc<Circle>,
     pub(crate) metrics: Metrics,
+    /// Those that wait for a primary.
+    pub(crate) writers: Arc<Writers>,
 }
 
 impl<C: Connector> Shared<C> {
@@ -115,6 +120,7 @@ pub(crate) struct Worker<C: Connector> {
     stop: watch::Receiver<()>,
     /// Becomes true when enough is known of every configured node.
     looked: watch::Sender<bool>,
+    keeper: Keeper,
 }
 
 /// A node that the worker watches.
@@ -152,7 +158,10 @@ pub(crate) struct Ends {
 /// Runs the worker and tells when it ends as it should not. Nobody else would: routing goes on with what was known, the
 /// replicas' data grows old by our own clock, and the reads move to the primary.
 pub(crate) async fn outlive<C: Connector>(worker: Worker<C>) {
-    if let Err(error) = tokio::spawn(worker.run()).await
+    let writers = Arc::clone(&worker.shared.writers);
+    let ended = tokio::spawn(worker.run()).await;
+    writers.close();
+    if let Err(error) = ended
         && error.is_panic()
     {
         tracing::error!(target: "rr", "the monitor panicked: nodes are no longer watched; restart the process");
@@ -173,7 +182,11 @@ impl<C: Connector> Worker<C> {
         let (looked, looked_receiver) = watch::channel(false);
         let clock = Clock::of_process();
         let own = Session::new();
-        let world = World::new(config.clone());
+        let mut world = World::new(config.clone());
+        let (keeper, memory) = Keeper::open(config.failover.state_file.as_deref())?;
+        if let Some(memory) = memory {
+            world = world.remembering(memory);
+        }
         let topology = Arc::new(world.topology(clock.now()));
         let shared = Arc::new(Shared {
             connector,
@@ -188,6 +201,7 @@ impl<C: Connector> Worker<C> {
             circle: Circle::join(&config.primary.url, &own),
             own,
             metrics: Metrics::new(),
+            writers: Arc::new(Writers::new(config.write_queue)),
             config,
         });
         shared.metrics.observe(&shared);
@@ -205,6 +219,7 @@ impl<C: Connector> Worker<C> {
             commands,
             stop,
             looked,
+            keeper,
         };
         for (index, node) in shared.config.nodes().enumerate() {
             let expected = if index == 0 { Role::Primary } else { Role::Replica };
@@ -238,6 +253,7 @@ impl<C: Connector> Worker<C> {
         self.seekers.shutdown().await;
         self.probes.shutdown().await;
         self.couriers.close().await;
+        self.keeper.end().await;
     }
 
     /// Applies an event and whatever else is waiting, and publishes once.
@@ -261,6 +277,7 @@ impl<C: Connector> Worker<C> {
                 Effect::Publish(published) => topology = Some(published),
                 Effect::ProbeAll => self.nodes.iter().for_each(|node| node.common.poke.notify_one()),
                 Effect::Report(notice) => self.report(notice),
+                Effect::Remember(memory) => self.keeper.keep(memory),
                 // Refused at start: only `follow` is available, and it promotes nobody.
                 Effect::Promote(_) => {}
             }
@@ -304,6 +321,8 @@ impl<C: Connector> Worker<C> {
         }
         self.shared.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&topology), members)));
         self.shared.published.send_modify(|count| *count += 1);
+        let most = |id| self.nodes.iter().find(|node| node.common.id == id).map_or(1, |node| node.member.max);
+        self.shared.writers.look(&topology, most);
         self.tell_when_ready(&topology);
     }
 
@@ -330,7 +349,7 @@ impl<C: Connector> Worker<C> {
     ) -> Result<Arc<Member<C::Pool>>, C::Error> {
         let target = self.target(config, role, epoch);
         let pool = self.shared.connector.pool(&target)?;
-        Ok(Arc::new(Member { common: Arc::clone(common), role, epoch, max: target.pool.max, pool }))
+        Ok(Arc::new(Member { common: Arc::clone(common), role, epoch, max: target.pool.max, pool, target }))
     }
 
     fn probe(&mut self, config: &NodeConfig, common: &Arc<Common>) -> Id {

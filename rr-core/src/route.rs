@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::ReadPreference;
+use crate::connector::Target;
 use crate::consistency::Consistency;
 use crate::engine::Fault;
 use crate::requirement::Requirement;
@@ -212,6 +214,25 @@ pub enum RouteError {
         /// Why there is no primary.
         why: NoPrimary,
     },
+    /// As many writes wait for a primary as may.
+    #[error(
+        "{limit} writes wait for a primary already (`write_queue`), and this one was refused at once; \
+         check the primary, and shed load until it is back"
+    )]
+    WriteQueueFull {
+        /// How many may wait.
+        limit: u32,
+    },
+    /// There is a primary that cannot be connected to.
+    #[error(
+        "`{node}` is the primary and could not be connected to within {waited:?} (`write_wait`); check the server"
+    )]
+    PrimaryUnreachable {
+        /// The primary.
+        node: Arc<str>,
+        /// How long it was tried.
+        waited: Duration,
+    },
     /// No node may serve.
     #[error("epoch {epoch}: no node may serve this read: {}", list(.rejected))]
     NoEligibleNode {
@@ -302,6 +323,11 @@ impl<P> Route<P> {
     #[must_use]
     pub fn pool(&self) -> &P {
         &self.member.pool
+    }
+
+    /// What the pool was opened for.
+    pub(crate) fn target(&self) -> &Target {
+        &self.member.target
     }
 
     /// The node.

@@ -31,10 +31,12 @@ mod health;
 mod jobs;
 mod nodes;
 mod otherwise;
+mod outcome;
 mod sessions;
 mod tokens;
 mod waiting;
 mod watching;
+mod writes;
 
 pub use builder::Builder;
 pub use explain::{Explanation, Verdict};

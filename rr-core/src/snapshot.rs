@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::NodeConfig;
+use crate::connector::Target;
 use crate::engine::Fault;
 use crate::load::Load;
 use crate::position::Position;
@@ -44,6 +45,8 @@ pub(crate) struct Member<P> {
     /// Connections of the pool at most.
     pub(crate) max: u32,
     pub(crate) pool: P,
+    /// What it was opened for.
+    pub(crate) target: Target,
 }
 
 /// What a node keeps when its pool is replaced.

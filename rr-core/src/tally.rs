@@ -1,4 +1,5 @@
-//! What is counted beside routes: the steps of reads that must see something, and what became of tokens.
+//! What is counted beside routes: the steps of reads that must see something and of writes that wait, and what became of
+//! tokens.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,12 +52,47 @@ impl Step {
     }
 }
 
+/// A step of a write that found no primary to connect to, or was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriteStep {
+    /// It began to wait for a primary.
+    Waited,
+    /// It was let go on, and has a connection.
+    Served,
+    /// There was none in time.
+    GaveUp,
+    /// Too many waited already (`write_queue`).
+    Refused,
+    /// Its connection was lost before the server answered.
+    OutcomeUnknown,
+}
+
+impl WriteStep {
+    /// Every step.
+    pub const ALL: [Self; 5] =
+        [Self::Waited, Self::Served, Self::GaveUp, Self::Refused, Self::OutcomeUnknown];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waited => "waited",
+            Self::Served => "served",
+            Self::GaveUp => "gave_up",
+            Self::Refused => "refused",
+            Self::OutcomeUnknown => "outcome_unknown",
+        }
+    }
+}
+
 /// Outcomes of tokens: issued, resumed, and each kind of refusal.
 const TOKENS: usize = 2 + TokenError::COUNT;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     steps: [AtomicU64; Step::ALL.len()],
+    writes: [AtomicU64; WriteStep::ALL.len()],
     tokens: [AtomicU64; TOKENS],
 }
 
@@ -67,6 +103,14 @@ impl Tally {
 
     pub(crate) fn get(&self, step: Step) -> u64 {
         self.steps[step as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_write(&self, step: WriteStep) {
+        self.writes[step as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn writes(&self, step: WriteStep) -> u64 {
+        self.writes[step as usize].load(Ordering::Relaxed)
     }
 
     pub(crate) fn issued(&self) {

@@ -27,8 +27,10 @@ pub const MAX_NODES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoPrimary {
-    /// No node has said that it takes writes.
-    #[error("no node takes writes; check that the primary is up and reachable")]
+    /// No node takes writes, or only nodes that must not be written to.
+    #[error(
+        "no node that may be written to takes writes; check that the primary is up and reachable, and why nodes are quarantined"
+    )]
     NotFound,
     /// Two nodes take writes on the same history.
     #[error("`{first}` and `{second}` both take writes (split brain); stop one of them")]

@@ -22,6 +22,7 @@ use crate::time::Moment;
 use crate::topology::{Epoch, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
 
 mod identity;
+mod memory;
 mod node;
 mod notice;
 mod primary;
@@ -29,10 +30,12 @@ mod rules;
 mod timelines;
 mod twins;
 
+pub use memory::{Memory, UnreadableMemory};
 pub use node::NodeSpec;
 pub use notice::{Notice, Severity, Subject, Turn};
 
 use identity::Identity;
+use memory::Recall;
 use node::NodeState;
 use rules::rules;
 use timelines::History;
@@ -72,6 +75,8 @@ pub enum Event {
         /// How many there were without a success in between.
         run: u32,
     },
+    /// A token that we signed speaks of this timeline: another process has seen a primary on it.
+    Heard(Timeline),
     /// Time went by.
     Tick,
 }
@@ -88,6 +93,8 @@ pub enum Effect {
     Promote(NodeId),
     /// People want to know this.
     Report(Notice),
+    /// This is to be known again after a restart.
+    Remember(Memory),
 }
 
 /// All that is known about the nodes, and the rules that apply to them.
@@ -109,6 +116,7 @@ pub struct World {
     last_failover: Option<Moment>,
     decision: Decision,
     panicking: bool,
+    recall: Recall,
 }
 
 impl World {
@@ -128,6 +136,7 @@ impl World {
             last_failover: None,
             decision: Decision::Stay,
             panicking: false,
+            recall: Recall::default(),
             config,
         }
     }
@@ -154,6 +163,7 @@ impl World {
                 self.signal(node, Signal::ProbeFailed, now, &mut effects);
             }
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
+            Event::Heard(timeline) => self.heard(timeline, &mut effects),
             Event::Tick => {
                 let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
                 ids.into_iter().for_each(|id| self.signal(id, Signal::Tick, now, &mut effects));
@@ -161,6 +171,7 @@ impl World {
         }
         self.settle_primary(now, &mut effects);
         self.consider_failover(now, &mut effects);
+        self.memorise(&mut effects);
         self.ring_lag_alerts(now, &mut effects);
         let topology = self.topology(now);
         if topology.panicking() != self.panicking {
@@ -271,6 +282,15 @@ impl World {
             self.nodes[index].remember_descent();
         }
         self.place(index, now, effects);
+    }
+
+    /// Whoever issued the token knew its cluster as well as we do, so that is as good as having seen it.
+    fn heard(&mut self, timeline: Timeline, effects: &mut Vec<Effect>) {
+        if self.identity.is_some() && self.history.highest() < Some(timeline) {
+            self.history.reached(timeline);
+            effects.push(Effect::Report(Notice::TimelineHeard { timeline }));
+            effects.push(Effect::ProbeAll);
+        }
     }
 
     /// What answers next under this name may be another server, or have other data: what it was as a replica tells

@@ -37,6 +37,7 @@ mod login;
 mod node;
 mod opener;
 mod pool;
+pub mod retry;
 mod run;
 mod runtime;
 mod traits;

@@ -14,6 +14,7 @@ use diesel::row::{Field, Row};
 use diesel::sql_types::Untyped;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::StreamExt;
+use rr_core::outcome::TransactionId;
 use rr_core::position::{Lsn, PgPosition, Position, Timeline};
 
 use crate::connector::Connection;
@@ -45,6 +46,58 @@ impl<const FIRST: bool> QueryId for Ask<FIRST> {
     type QueryId = Self;
 }
 
+/// Asks a transaction for its number, and where the log ends after what it has written.
+pub(crate) struct AskTransaction;
+
+impl QueryFragment<Pg> for AskTransaction {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        Ask::<true>.walk_ast(out.reborrow())?;
+        out.push_sql(", pg_current_xact_id_if_assigned(), (extract(epoch FROM now()) * 1000000)::int8");
+        Ok(())
+    }
+}
+
+impl Query for AskTransaction {
+    type SqlType = Untyped;
+}
+
+impl QueryId for AskTransaction {
+    type QueryId = Self;
+}
+
+/// Has the transaction that is open on a connection learn its number.
+pub(crate) async fn transaction(connection: &Connection) {
+    let asked = async {
+        let mut rows = (&mut &connection.conn).load(AskTransaction).await?;
+        rows.next().await.transpose()
+    };
+    let answer = match asked.await {
+        Ok(Some(row)) => read_transaction(&row, &connection.node.segment),
+        Ok(None) => None,
+        Err(error) => {
+            tracing::debug!(target: "rr", %error, "the number of a transaction is not known");
+            None
+        }
+    };
+    connection.learn(answer);
+}
+
+/// The answer; `None` when the transaction has written nothing.
+pub(crate) fn read_transaction<'a>(row: &impl Row<'a, Pg>, segment: &AtomicU64) -> Option<TransactionId> {
+    let number: u64 = number(row, 3)?;
+    let began = number_of(row, 4).map(i64::from_be_bytes)?;
+    TransactionId::new(number, read(row, &OnceLock::new(), segment)?, began)
+}
+
+fn number_of<'a>(row: &impl Row<'a, Pg>, column: usize) -> Option<[u8; 8]> {
+    let field = row.get(column)?;
+    field.value()?.as_bytes().try_into().ok()
+}
+
+fn number<'a>(row: &impl Row<'a, Pg>, column: usize) -> Option<u64> {
+    number_of(row, column).map(u64::from_be_bytes)
+}
+
 /// Where the log ends now. `None` when that cannot be told: the write is then placed by the next sample.
 ///
 /// Everything whose first poll came before this one's is included.
@@ -74,22 +127,17 @@ pub(crate) fn read<'a>(
     timeline: &OnceLock<Timeline>,
     segment: &AtomicU64,
 ) -> Option<Position> {
-    let number = |column: usize| {
-        let field = row.get(column)?;
-        let bytes: [u8; 8] = field.value()?.as_bytes().try_into().ok()?;
-        Some(u64::from_be_bytes(bytes))
-    };
     let timeline = match timeline.get() {
         Some(timeline) => *timeline,
         None => {
             let file = row.get(1)?;
             let file = file.value()?;
             let found = Timeline::from_wal_file_name(std::str::from_utf8(file.as_bytes()).ok()?).ok()?;
-            segment.store(number(2)?, Ordering::Relaxed);
+            segment.store(number(row, 2)?, Ordering::Relaxed);
             *timeline.get_or_init(|| found)
         }
     };
-    let lsn = Lsn::from_u64(number(0)?).normalised(segment.load(Ordering::Relaxed));
+    let lsn = Lsn::from_u64(number(row, 0)?).normalised(segment.load(Ordering::Relaxed));
     Some(Position::Postgres(PgPosition::new(timeline, lsn)))
 }
 

@@ -4,15 +4,17 @@
 //! that was given up half-way is not given back: the server is asked to stop, and the connection is closed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::result::Error;
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::Either;
-use rr_core::adapter::Ledger;
+use rr_core::Router;
+use rr_core::adapter::{Ledger, Turn};
 use rr_core::engine::Fault;
+use rr_core::retry::Trouble;
 use rr_core::route::{Outcome, Route};
 use rr_core::topology::{Epoch, NodeId, Role};
 
@@ -39,9 +41,30 @@ pub(crate) struct Work {
     ended: AtomicU64,
     /// The server refused to write.
     refused: AtomicBool,
+    /// The error of the last statement that ended, as a [`Trouble`] and 0 for none that matters.
+    trouble: AtomicU8,
 }
 
 impl Work {
+    fn note_trouble(&self, trouble: Option<Trouble>) {
+        let number = trouble.map_or(0, |trouble| match trouble {
+            Trouble::Lost => 1,
+            Trouble::Demoted => 2,
+            _ => 3,
+        });
+        self.trouble.store(number, Ordering::Relaxed);
+    }
+
+    /// Why the last statement failed, if that is reason to run its transaction again.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        match self.trouble.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Trouble::Lost),
+            2 => Some(Trouble::Demoted),
+            _ => Some(Trouble::Conflict),
+        }
+    }
+
     /// Whether the server may still be at work.
     fn is_under_way(&self) -> bool {
         self.ended.load(Ordering::Relaxed) < self.begun.load(Ordering::Relaxed)
@@ -58,18 +81,29 @@ pub(crate) struct Statement {
 impl Statement {
     /// The server has answered to the end.
     pub(crate) fn done(&self) {
+        self.work.note_trouble(None);
+        self.ended();
+    }
+
+    /// Nothing more is to be heard of it, however it ended.
+    pub(crate) fn given_up(&self) {
+        self.ended();
+    }
+
+    fn ended(&self) {
         self.work.ended.fetch_max(self.number, Ordering::Relaxed);
     }
 
     /// The server has answered with this error, or was lost.
     pub(crate) fn failed(&self, error: &Error) {
+        self.work.note_trouble(error::trouble(error));
         if error::is_lost(error) {
             return;
         }
         if error::refuses_to_write(error) {
             self.work.refused.store(true, Ordering::Relaxed);
         }
-        self.done();
+        self.ended();
     }
 }
 
@@ -133,6 +167,13 @@ impl Checkout {
         // Told at the end of a transaction: the primary may be none any more.
         let was_deposed = refused && outcome == Outcome::Answered && route.role() == Role::Primary;
         route.finish(if was_deposed { Outcome::Failed(Fault::ReadOnly) } else { outcome });
+    }
+
+    /// Gives up a connection that was dead before anything happened on it.
+    pub(crate) fn broke(mut self, router: &Router<DieselConnector>, turn: &mut Turn) {
+        if let Some(route) = self.route.take() {
+            turn.broke(router, route, Fault::Lost);
+        }
     }
 
     /// Runs something on the connection within the node's limit.

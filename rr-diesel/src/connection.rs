@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 
 use crate::checkout::Checkout;
 use crate::connector::{DieselConnector, PooledConnection};
+use crate::error;
 use crate::hold::Hold;
 use crate::instrument::Shared;
 use crate::lower::{Lowered, lower};
@@ -68,6 +69,12 @@ impl Pin {
     fn new(checkout: Checkout, ledger: Ledger<DieselConnector>) -> Self {
         let hold = Hold::of(checkout.route().role());
         Self { checkout, ledger, hold }
+    }
+
+    /// Refuses to go on with a server that is the primary no more.
+    pub(crate) fn check(&self) -> QueryResult<()> {
+        let route = self.checkout.route();
+        if self.ledger.router.is_outdated(route) { Err(error::deposed(route.name())) } else { Ok(()) }
     }
 
     pub(crate) fn stays(&self) -> bool {
@@ -287,7 +294,7 @@ impl RoutedPgConnection {
     /// The connection to the primary that this handle keeps from now on.
     async fn pinned(&self) -> QueryResult<&Pin> {
         let pin = async || {
-            let checkout = self.writer(Access::Session, &mut self.write_patience()).await?;
+            let checkout = self.writer(Access::Session, &mut self.turn()).await?;
             Ok(Pin::new(checkout, self.ledger.bound()))
         };
         self.pin.get_or_try_init(pin).await

@@ -1,8 +1,10 @@
 //! Errors of routing as Diesel's errors, and what Diesel's errors say about a node.
 
-use diesel::result::{DatabaseErrorKind, Error};
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
+use rr_core::OutcomeUnknown;
 use rr_core::adapter::Ended;
 use rr_core::engine::Fault;
+use rr_core::retry::Trouble;
 use rr_core::route::{Outcome, RouteError};
 
 use crate::connector::ConnectError;
@@ -21,6 +23,19 @@ pub(crate) fn no_route(error: &RouteError, troubles: &str) -> Error {
     }
 }
 
+/// No primary was found in time. Where there is one that could not be connected to, `refusal` says why.
+pub(crate) fn no_primary(
+    error: &RouteError,
+    refusal: Option<Error>,
+    troubles: impl FnOnce() -> String,
+) -> Error {
+    match (error, refusal) {
+        (RouteError::PrimaryUnreachable { .. }, Some(refusal)) => refusal,
+        (RouteError::WriteQueueFull { .. }, _) => no_route(error, ""),
+        _ => no_route(error, &troubles()),
+    }
+}
+
 pub(crate) fn no_connection(node: &str, error: &ConnectError) -> Error {
     unreachable(format!("`{node}`: {error}"))
 }
@@ -29,6 +44,103 @@ pub(crate) fn too_slow(node: &str, limit: std::time::Duration) -> Error {
     unreachable(format!(
         "`{node}` did not answer within {limit:?} (`statement_timeout`); the statement was given up"
     ))
+}
+
+/// A handle keeps a connection to a server that is the primary no more. Nothing was sent.
+pub(crate) fn deposed(node: &str) -> Error {
+    let text = format!(
+        "`{node}` is the primary no more, and nothing was sent to it: run the transaction again, or give up what the \
+         handle keeps there (`reset_session`)"
+    );
+    Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, Box::new(text))
+}
+
+/// A write was sent and not answered.
+struct NotAnswered {
+    message: String,
+    /// All of it, for [`outcome_unknown`]: these errors have no room for a type.
+    details: String,
+}
+
+impl DatabaseErrorInformation for NotAnswered {
+    fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn details(&self) -> Option<&str> {
+        Some(&self.details)
+    }
+
+    fn hint(&self) -> Option<&str> {
+        Some("`rr_diesel::outcome_unknown` recognises this error")
+    }
+
+    fn table_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn column_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn constraint_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn statement_position(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// As the error of a lost connection, which it is as well.
+pub(crate) fn not_answered(unknown: &OutcomeUnknown, error: &Error) -> Error {
+    let information = NotAnswered { message: format!("{unknown} ({error})"), details: unknown.to_text() };
+    Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(information))
+}
+
+/// What an error says of a write that was sent and not answered; `None` for every other error.
+///
+/// ```
+/// use diesel::result::Error;
+///
+/// fn must_be_checked(error: &Error) -> bool {
+///     rr_diesel::outcome_unknown(error).is_some()
+/// }
+/// # assert!(!must_be_checked(&Error::NotFound));
+/// ```
+#[must_use]
+pub fn outcome_unknown(error: &Error) -> Option<OutcomeUnknown> {
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, information) => {
+            information.details()?.parse().ok()
+        }
+        _ => None,
+    }
+}
+
+/// Whether the connection was gone when a transaction was to be committed.
+pub(crate) fn is_lost_at_commit(error: &Error) -> bool {
+    match error {
+        Error::RollbackErrorOnCommit { commit_error, .. } => is_lost(commit_error),
+        error => is_lost(error),
+    }
+}
+
+/// Why a transaction that met this error may be run again.
+pub(crate) fn trouble(error: &Error) -> Option<Trouble> {
+    match error {
+        error if is_lost(error) => Some(Trouble::Lost),
+        error if refuses_to_write(error) => Some(Trouble::Demoted),
+        Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Some(Trouble::Conflict),
+        // SQLSTATE cannot be seen.
+        Error::DatabaseError(DatabaseErrorKind::Unknown, information)
+            if information.message() == "deadlock detected" =>
+        {
+            Some(Trouble::Conflict)
+        }
+        Error::RollbackErrorOnCommit { commit_error, .. } => trouble(commit_error),
+        _ => None,
+    }
 }
 
 /// A handle that only reads was asked to write.

@@ -24,6 +24,7 @@ mod hold;
 mod instrument;
 mod lower;
 mod pool;
+pub mod retry;
 mod run;
 mod stream;
 mod transaction;
@@ -31,6 +32,7 @@ mod verdict;
 
 pub use connection::{OnPrimary, RoutedCancelToken, RoutedPgConnection};
 pub use connector::{ConnectError, Control, DieselConnector, NodePool};
+pub use error::outcome_unknown;
 pub use hint::{Hinted, RouteHints};
 pub use pool::{PoolError, RoutedPool};
 pub use stream::RoutedStream;
@@ -40,3 +42,8 @@ pub use transaction::{AsyncBody, RoutedTransactionManager, TransactionBuilder};
 #[cfg(all(doctest, feature = "blocking"))]
 #[doc = include_str!("../../docs/guide/diesel.md")]
 struct Guide;
+
+/// What the guide says about failovers.
+#[cfg(all(doctest, feature = "blocking"))]
+#[doc = include_str!("../../docs/guide/failover.md")]
+struct FailoverGuide;

@@ -47,7 +47,7 @@ impl RoutedStream {
                 // The caller decides what the error says about the node.
                 self.rows = None;
                 self.statement.failed(&error);
-                self.statement.done();
+                self.statement.given_up();
                 return Err(error);
             }
         }
@@ -73,7 +73,7 @@ impl RoutedStream {
     fn fail(&mut self, error: &diesel::result::Error) {
         self.rows = None;
         self.statement.failed(error);
-        self.statement.done();
+        self.statement.given_up();
         if let Some(checkout) = self.checkout.take() {
             if error::is_lost(error) {
                 checkout.discard();

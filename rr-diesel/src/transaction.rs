@@ -14,8 +14,9 @@ use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection,
     TransactionManager,
 };
-use futures_util::future::join;
+use futures_util::future::join3;
 use rr_core::engine::Fault;
+use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome};
 use tokio::sync::OnceCell;
 
@@ -62,6 +63,11 @@ impl TransactionManager<RoutedPgConnection> for RoutedTransactionManager {
     async fn commit_transaction(conn: &mut RoutedPgConnection) -> QueryResult<()> {
         let is_last = conn.depth() == 1;
         let wrote = |pin: &Pin| is_last && pin.hold.wrote.load(Ordering::Relaxed);
+        if is_last && let Some(Err(deposed)) = conn.pin_mut().get().map(Pin::check) {
+            // What is committed there is lost as soon as it is.
+            drop(Self::rollback_transaction(conn).await);
+            return Err(deposed);
+        }
         let committed = match conn.pin_mut().get() {
             Some(pin) if wrote(pin) => commit_and_place(conn).await,
             _ => on_pin(conn, AnsiTransactionManager::commit_transaction).await,
@@ -126,14 +132,24 @@ async fn on<T>(
 /// the connection.
 async fn commit_and_place(conn: &mut RoutedPgConnection) -> QueryResult<()> {
     let suspect = conn.ledger().suspect();
+    let router = conn.router().clone();
+    let identify = router.config().failover.resolve_outcomes;
     let mut pin = conn.pin_mut().take().ok_or(Error::NotInTransaction)?;
     let stays = pin.stays();
     let work = |handover| async move {
         let handover = (!stays).then_some(handover);
-        pin.checkout.connection_mut().commit = Some(Commit { suspect, handover });
+        pin.checkout.connection_mut().commit = Some(Commit { suspect, handover, identify });
         let committed = on(&mut pin.checkout, AnsiTransactionManager::commit_transaction).await;
         // The manager may have found out before that there is nothing to commit; nobody has been told anything then.
         let unsent = pin.checkout.connection_mut().commit.take();
+        let committed = committed.map_err(|error| {
+            if unsent.is_some() || !error::is_lost_at_commit(&error) {
+                return error;
+            }
+            let name = pin.checkout.route().name();
+            let transaction = pin.checkout.connection().learned();
+            error::not_answered(&router.unanswered(name, Unanswered::Commit, transaction), &error)
+        });
         let is_told = !stays && committed.is_ok() && unsent.is_none();
         if let Some(unsent) = unsent {
             unsent.suspect.settle(error::ended(committed.as_ref().err()), None);
@@ -160,9 +176,9 @@ fn note_depth(conn: &mut RoutedPgConnection) {
 /// Begins a transaction on a connection to the primary, and keeps it. A connection that turns out to be dead is replaced:
 /// nothing has happened on it.
 async fn begin_on_primary(conn: &mut RoutedPgConnection, sql: Option<&str>) -> QueryResult<()> {
-    let mut patience = conn.write_patience();
+    let mut turn = conn.turn();
     loop {
-        let mut checkout = conn.on_the_primary(Access::Write, &mut patience).await?;
+        let mut checkout = conn.on_the_primary(Access::Write, &mut turn).await?;
         let chosen = checkout.chosen();
         match begin(&mut checkout, sql).await {
             Ok(()) => {
@@ -172,14 +188,15 @@ async fn begin_on_primary(conn: &mut RoutedPgConnection, sql: Option<&str>) -> Q
             }
             Err(error) if error::is_lost(&error) => {
                 checkout.discard();
-                checkout.finish(Outcome::Failed(Fault::Lost));
-                if !patience.pause().await {
+                if turn.left().is_zero() {
+                    checkout.finish(Outcome::Failed(Fault::Lost));
                     return Err(error);
                 }
+                checkout.broke(conn.router(), &mut turn);
             }
             Err(error) => {
                 checkout.finish(error::write_outcome(&error));
-                if !conn.is_deposed(chosen, &error, &mut patience).await {
+                if !conn.is_deposed(chosen, &error, &mut turn).await {
                     return Err(error);
                 }
             }
@@ -206,7 +223,20 @@ impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let mut conn = &self.conn;
         let commit = if query == "COMMIT" { self.commit.take() } else { None };
-        let Some(Commit { suspect, handover }) = commit else { return conn.batch_execute(query).await };
+        let Some(Commit { suspect, handover, identify }) = commit else {
+            return conn.batch_execute(query).await;
+        };
+        self.forget();
+        // Before it is prepared on this connection it would be overtaken by the commit.
+        let is_prepared = identify && self.identifies.swap(true, Ordering::Relaxed);
+        if identify && !is_prepared {
+            capture::transaction(self).await;
+        }
+        let identifying = async {
+            if is_prepared {
+                capture::transaction(self).await;
+            }
+        };
         let committing = async {
             let committed = conn.batch_execute(query).await;
             match &committed {
@@ -223,7 +253,8 @@ impl SimpleAsyncConnection for Connection {
                 }
             }
         };
-        let ((committed, unplaced), position) = join(committing, capture::position(self)).await;
+        let asking = capture::position(self);
+        let ((), (committed, unplaced), position) = join3(identifying, committing, asking).await;
         if let Some(unplaced) = unplaced {
             unplaced.placed(position.as_ref());
         }

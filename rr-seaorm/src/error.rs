@@ -6,8 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rr_core::OutcomeUnknown;
 use rr_core::adapter::Ended;
 use rr_core::engine::{Fault, postgres};
+use rr_core::retry::Trouble;
 use rr_core::route::{Outcome, RouteError};
 use rr_core::topology::Role;
 use sea_orm::sqlx;
@@ -53,14 +55,17 @@ pub enum RoutingError {
     /// A handle that [only reads](crate::RoutedConnection::read_only) was asked to write. Nothing was sent.
     #[error("this handle only reads, and the statement writes or may write; use one that is not `read_only`")]
     ReadOnly,
-    /// The connection was lost while a transaction was being committed.
-    #[error(
-        "the connection to `{node}` was lost during COMMIT: the transaction may have been committed or not; \
-         check before it is done again ({error})"
-    )]
-    OutcomeUnknown {
+    /// A transaction was begun on a server that is the primary no more. Nothing was sent.
+    #[error("`{node}` is the primary no more, and nothing was sent to it: run the transaction again")]
+    Deposed {
         /// The node.
         node: String,
+    },
+    /// A write was sent, and its connection was lost before the server answered.
+    #[error("{unknown} ({error})")]
+    OutcomeUnknown {
+        /// What is known of it, for [`Router::resolve`](rr_core::Router::resolve).
+        unknown: OutcomeUnknown,
         /// The driver's error.
         #[source]
         error: DbErr,
@@ -78,7 +83,7 @@ fn reasons(troubles: &str) -> String {
 /// use rr_seaorm::{RoutingError, routing_error};
 ///
 /// fn must_be_checked(error: &DbErr) -> bool {
-///     matches!(routing_error(error), Some(RoutingError::OutcomeUnknown { .. }))
+///     matches!(routing_error(error), Some(RoutingError::OutcomeUnknown { .. })) // or outcome_unknown(error)
 /// }
 /// # assert!(!must_be_checked(&DbErr::RecordNotInserted));
 /// ```
@@ -101,6 +106,19 @@ pub(crate) fn no_route(error: RouteError, troubles: String) -> DbErr {
     DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::NoRoute { error, troubles }))
 }
 
+/// No primary was found in time. Where there is one that could not be connected to, `refusal` says why.
+pub(crate) fn no_primary(
+    error: RouteError,
+    refusal: Option<DbErr>,
+    troubles: impl FnOnce() -> String,
+) -> DbErr {
+    match (error, refusal) {
+        (RouteError::PrimaryUnreachable { .. }, Some(refusal)) => refusal,
+        (error @ RouteError::WriteQueueFull { .. }, _) => no_route(error, String::new()),
+        (error, _) => no_route(error, troubles()),
+    }
+}
+
 pub(crate) fn gone(node: &str) -> DbErr {
     DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::Gone { node: node.to_owned() }))
 }
@@ -117,11 +135,39 @@ pub(crate) fn reads_only() -> DbErr {
     DbErr::Exec(io(io::ErrorKind::PermissionDenied, RoutingError::ReadOnly))
 }
 
-pub(crate) fn outcome_unknown(node: &str, error: DbErr) -> DbErr {
-    DbErr::Query(io(
-        io::ErrorKind::ConnectionAborted,
-        RoutingError::OutcomeUnknown { node: node.to_owned(), error },
-    ))
+pub(crate) fn deposed(node: &str) -> DbErr {
+    DbErr::Exec(io(io::ErrorKind::PermissionDenied, RoutingError::Deposed { node: node.to_owned() }))
+}
+
+pub(crate) fn not_answered(unknown: OutcomeUnknown, error: DbErr) -> DbErr {
+    DbErr::Query(io(io::ErrorKind::ConnectionAborted, RoutingError::OutcomeUnknown { unknown, error }))
+}
+
+/// What an error says of a write that was sent and not answered; `None` for every other error.
+#[must_use]
+pub fn outcome_unknown(error: &DbErr) -> Option<&OutcomeUnknown> {
+    match routing_error(error) {
+        Some(RoutingError::OutcomeUnknown { unknown, .. }) => Some(unknown),
+        _ => None,
+    }
+}
+
+/// Why a transaction that met this error may be run again.
+pub(crate) fn trouble(error: &DbErr) -> Option<Trouble> {
+    if matches!(routing_error(error), Some(RoutingError::Deposed { .. })) {
+        return Some(Trouble::Demoted);
+    }
+    if let DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) = error
+        && let sqlx::Error::Database(error) = &**error
+        && error.code().is_some_and(|code| matches!(&*code, "40001" | "40P01"))
+    {
+        return Some(Trouble::Conflict);
+    }
+    match fault(error, Role::Primary)? {
+        Fault::ReadOnly => Some(Trouble::Demoted),
+        Fault::Lost | Fault::ShuttingDown | Fault::Timeout => Some(Trouble::Lost),
+        _ => None,
+    }
 }
 
 /// The settings cannot be used. SeaORM's errors have no source: the causes are told with the error.
@@ -173,7 +219,14 @@ pub(crate) fn acquire(error: sqlx::Error) -> DbErr {
 pub fn fault(error: &DbErr, role: Role) -> Option<Fault> {
     match error {
         // Said by the handle.
-        error if matches!(routing_error(error), Some(RoutingError::ReadOnly)) => None,
+        error
+            if matches!(
+                routing_error(error),
+                Some(RoutingError::ReadOnly | RoutingError::Deposed { .. })
+            ) =>
+        {
+            None
+        }
         // Its connections are all in use. Whether it can be connected to at all is the monitor's to find out.
         DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Some(Fault::Overloaded),
         DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Some(Fault::Lost),
@@ -235,6 +288,18 @@ pub(crate) fn is_lost(error: &DbErr) -> bool {
         sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::TypeNotFound { .. } => true,
         _ => false,
     }
+}
+
+/// Whether nobody knows what became of a write that met this error. What was read could not be understood, was done.
+pub(crate) fn is_unanswered(error: &DbErr) -> bool {
+    let undecoded = match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => matches!(
+            **error,
+            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::TypeNotFound { .. }
+        ),
+        _ => false,
+    };
+    is_lost(error) && !undecoded && !matches!(routing_error(error), Some(RoutingError::Deposed { .. }))
 }
 
 /// Whether a statement was given up because it took too long.

@@ -29,6 +29,7 @@ pub mod extract;
 mod hint;
 mod job;
 mod metric;
+pub mod retry;
 #[cfg(feature = "schema-sync")]
 mod schema;
 mod stream;
@@ -36,7 +37,7 @@ mod transaction;
 
 pub use connection::RoutedConnection;
 pub use connector::{ConnectorError, NodePool, SeaOrmConnector};
-pub use error::{RoutingError, fault, routing_error};
+pub use error::{RoutingError, fault, outcome_unknown, routing_error};
 pub use hint::RouteHints;
 pub use stream::RoutedStream;
 pub use transaction::RoutedTransaction;

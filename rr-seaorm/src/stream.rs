@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Stream, StreamExt};
-use rr_core::adapter::{Ledger, Way, Wish};
+use rr_core::adapter::{Ledger, Turn, Way, Wish};
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::time::Moment;
 use rr_core::topology::Role;
@@ -94,7 +94,7 @@ impl RoutedConnection {
 
     async fn write_rows(&self, access: Access, statement: Statement) -> Result<RoutedStream, DbErr> {
         self.check_writes()?;
-        let Checkout { conn, route } = self.writer(access).await?;
+        let Checkout { conn, route } = self.writer(access, &mut Turn::new(self.router())).await?;
         let report = self.report(statement.clone());
         let (rows, _) = open(conn, statement, false);
         let mut stream = RoutedStream::new(rows, route);

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rr_core::adapter::{Ledger, Next, Patience};
+use rr_core::adapter::{Ledger, Next, Turn};
 use rr_core::engine::Fault;
+use rr_core::outcome::Unanswered;
+use rr_core::retry::Trouble;
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::sql::{StatementClass, calls_unknown};
-use rr_core::topology::Role;
+use rr_core::topology::{Epoch, NodeId, Role};
 use sea_orm::{
     AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionError,
     TransactionOptions, TransactionTrait,
@@ -21,6 +23,7 @@ use crate::connection::{Attempts, Kind, RoutedConnection, request, while_there, 
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 
+mod identity;
 mod traits;
 
 /// A transaction on one node: the primary, or for one that only reads a replica that has everything that its reads must
@@ -39,6 +42,7 @@ pub struct RoutedTransaction {
 struct Root {
     ledger: Ledger<SeaOrmConnector>,
     node: Arc<str>,
+    chosen: (NodeId, Epoch),
     role: Role,
     limit: Option<Duration>,
     /// It was begun by a handle that refuses to write.
@@ -47,6 +51,8 @@ struct Root {
     route: Mutex<Option<Route<NodePool>>>,
     /// A statement of it has written, as far as can be told.
     wrote: AtomicBool,
+    /// Why its last statement failed.
+    trouble: Mutex<Option<Trouble>>,
     /// It may have been ended by hand, or was lent to code that tells us nothing.
     unsure: AtomicBool,
 }
@@ -82,17 +88,19 @@ impl RoutedConnection {
     /// A connection that turns out to be dead is replaced: nothing has happened on it.
     async fn begin_writing(&self, options: TransactionOptions) -> Result<RoutedTransaction, DbErr> {
         let router = self.router();
-        let mut patience = Patience::new(router.config().write_wait);
+        let mut turn = Turn::new(router);
+        let mut refusal = None;
         loop {
-            let error = match router.route(&request(Access::Write)) {
-                Err(error) => error::no_route(error, self.connector().troubles()),
-                Ok(route) => match self.begin_on(route, options).await {
-                    Ok(transaction) => return Ok(transaction),
-                    Err((error, route)) => self.shut_out(error, route)?,
-                },
+            let route = match turn.route(router, &request(Access::Write)).await {
+                Ok(route) => route,
+                Err(none) => return Err(error::no_primary(none, refusal, || self.connector().troubles())),
             };
-            if !patience.pause().await {
-                return Err(error);
+            match self.begin_on(route, options).await {
+                Ok(transaction) => {
+                    turn.connected(router);
+                    return Ok(transaction);
+                }
+                Err((error, route)) => refusal = Some(self.shut_out(error, route, &mut turn)?),
             }
         }
     }
@@ -122,6 +130,7 @@ impl RoutedConnection {
             Ok(inner) => {
                 route.begin();
                 let root = Root {
+                    chosen: (route.node(), route.epoch()),
                     ledger: self.ledger().bound(),
                     node: Arc::clone(route.name()),
                     role: route.role(),
@@ -129,6 +138,7 @@ impl RoutedConnection {
                     reads_only: self.reads_only(),
                     route: Mutex::new(Some(route)),
                     wrote: AtomicBool::new(false),
+                    trouble: Mutex::new(None),
                     unsure: AtomicBool::new(false),
                 };
                 Ok(RoutedTransaction { inner, root: Arc::new(root), nested: false })
@@ -141,6 +151,7 @@ impl RoutedConnection {
 impl Root {
     /// Notes what a statement will have done when the transaction is committed.
     fn note(&self, kind: Kind, sql: &str) -> Result<(), DbErr> {
+        self.check()?;
         // A replica refuses whatever writes.
         if self.role == Role::Replica && !self.reads_only {
             return Ok(());
@@ -158,6 +169,26 @@ impl Root {
         Ok(())
     }
 
+    /// Refuses to go on with a server that is the primary no more.
+    fn check(&self) -> Result<(), DbErr> {
+        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
+        if route.as_ref().is_some_and(|route| self.ledger.router.is_outdated(route)) {
+            return self.told(Err(error::deposed(&self.node)));
+        }
+        Ok(())
+    }
+
+    /// Remembers why the last statement failed, if that is reason to run the transaction again.
+    fn told<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
+        let trouble = result.as_ref().err().and_then(error::trouble);
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        result
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lend(&self) {
         self.wrote.store(true, Ordering::Relaxed);
         self.unsure.store(true, Ordering::Relaxed);
@@ -173,7 +204,7 @@ impl Root {
 
     /// Runs a statement within the node's limit, and tells what it says about the node.
     async fn watch<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        let result = within(self.limit, &self.node, work).await;
+        let result = self.told(within(self.limit, &self.node, work).await);
         match &result {
             Ok(_) if self.ledger.session().is_some() => self.served(),
             Ok(_) => {}
@@ -214,6 +245,11 @@ impl Drop for Root {
 }
 
 impl RoutedTransaction {
+    /// Why its last statement failed, if that is reason to run it again; and the node, and the epoch in which it was chosen.
+    pub(crate) fn trouble(&self) -> (Option<Trouble>, NodeId, Epoch) {
+        (self.root.trouble(), self.root.chosen.0, self.root.chosen.1)
+    }
+
     /// Commits it.
     ///
     /// # Errors
@@ -224,7 +260,15 @@ impl RoutedTransaction {
         if nested {
             return root.watch(inner.commit()).await;
         }
-        let suspect = root.wrote.load(Ordering::Relaxed).then(|| root.ledger.suspect());
+        if let Err(deposed) = root.check() {
+            // What is committed there is lost as soon as it is.
+            drop(within(root.limit, &root.node, inner.rollback()).await);
+            root.finish(Outcome::Answered);
+            return Err(deposed);
+        }
+        let wrote = root.wrote.load(Ordering::Relaxed);
+        let transaction = if wrote { root.identify(&inner).await } else { None };
+        let suspect = wrote.then(|| root.ledger.suspect());
         let committed = within(root.limit, &root.node, inner.commit()).await;
         // Noted before the caller knows, and after the server has answered.
         if let Some(suspect) = suspect {
@@ -237,8 +281,12 @@ impl RoutedTransaction {
             }
             Err(error) => {
                 root.finish(error::outcome(&error, root.role));
-                let unknown = error::is_lost(&error) && root.role == Role::Primary;
-                Err(if unknown { error::outcome_unknown(&root.node, error) } else { error })
+                if !error::is_unanswered(&error) || root.role != Role::Primary {
+                    return Err(error);
+                }
+                let router = &root.ledger.router;
+                let unknown = router.unanswered(&root.node, Unanswered::Commit, transaction);
+                Err(error::not_answered(unknown, error))
             }
         }
     }

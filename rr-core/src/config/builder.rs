@@ -139,6 +139,12 @@ impl ConfigBuilder {
         self
     }
 
+    /// Sets how many writes may wait for a primary.
+    pub const fn write_queue(mut self, writes: u32) -> Self {
+        self.config.write_queue = writes;
+        self
+    }
+
     /// Sets the rules of a group.
     pub fn group(mut self, name: impl Into<String>, rules: GroupConfig) -> Self {
         self.config.groups.insert(name.into(), rules);

@@ -5,7 +5,7 @@ use super::pool::PoolOverrides;
 use super::secret::Secret;
 use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
-use super::{Config, DiscoveryConfig, GroupConfig, NotifyConfig, NotifyKind, PrimaryReads, WebhookFormat};
+use super::{Config, DiscoveryConfig, FailoverPolicy, GroupConfig, NotifyConfig, NotifyKind, PrimaryReads, WebhookFormat};
 
 /// The list of secrets; like URLs it is never written out and read back.
 pub(super) const SESSION_KEYS: [&str; 2] = ["session", "keys"];
@@ -70,6 +70,8 @@ impl Keys {
     pub(super) fn all() -> Self {
         // As a number, not as the word `none`.
         let primary_reads = PrimaryReads { per_second: Some(0), ..PrimaryReads::default() };
+        let failover =
+            FailoverPolicy { state_file: Some(std::path::PathBuf::new()), ..FailoverPolicy::default() };
         let text = Some(String::new());
         let discovery = DiscoveryConfig {
             port: Some(0),
@@ -83,6 +85,7 @@ impl Keys {
             primary_reads,
             cluster_name: text,
             discovery,
+            failover,
             ..Config::default()
         };
         let mut cluster = listed(&full);

@@ -176,6 +176,8 @@ impl Check {
         let never = "never allows a read; use 1 or more, or read_preference = \"replica\"";
         self.not_zero("primary_reads.per_second".to_owned(), budget.per_second == Some(0), never);
         self.not_zero("primary_reads.burst".to_owned(), budget.burst == 0, never);
+        let none = "refuses every write that would wait; use 1 or more, or write_wait = \"0s\"";
+        self.not_zero("write_queue".to_owned(), config.write_queue == 0, none);
         let retries = &config.retries;
         let never = "never allows a retry; use 1 or more, or retries.within = \"0s\"";
         self.not_zero("retries.per_second".to_owned(), retries.per_second == Some(0), never);

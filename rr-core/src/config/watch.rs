@@ -1,6 +1,7 @@
 //! Watching the cluster and acting on what is seen: probes, health, lag alerts, failover.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -131,7 +132,8 @@ pub enum FailoverMode {
     Automatic,
 }
 
-/// When and how a replica is promoted. All but `mode` matter only when the mode is not `follow`.
+/// When and how a replica is promoted, and what is remembered of promotions. What says nothing else matters only when the
+/// mode is not `follow`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -157,6 +159,12 @@ pub struct FailoverPolicy {
     pub cooldown: Duration,
     /// Whether to report what would be done and do nothing. Default: false.
     pub dry_run: bool,
+    /// The file that remembers the highest timeline over restarts, whatever the mode. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_file: Option<PathBuf>,
+    /// Whether transactions learn their number before they are committed, so that one whose COMMIT is not answered can be
+    /// asked for afterwards, whatever the mode. Default: false.
+    pub resolve_outcomes: bool,
 }
 
 impl Default for FailoverPolicy {
@@ -170,6 +178,8 @@ impl Default for FailoverPolicy {
             timeout: Duration::from_secs(30),
             cooldown: Duration::from_secs(60),
             dry_run: false,
+            state_file: None,
+            resolve_outcomes: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL: what the monitor asks, and what the answers and error codes mean.
 
 use super::{Fault, Log, Observation, UnreadableProbe};
+use crate::outcome::TransactionId;
 use crate::position::{Lsn, Timeline};
 use crate::topology::Role;
 
@@ -112,6 +113,47 @@ pub fn fault_of_sqlstate(code: &str, on_replica: bool) -> Option<Fault> {
         _ if code.starts_with("08") => Some(Fault::Lost),
         _ => None,
     }
+}
+
+/// What a server says about a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Committed,
+    Aborted,
+    InProgress,
+    /// It may have crashed since the transaction began.
+    Crashed,
+    /// It does not remember.
+    Forgotten,
+}
+
+/// Asks a primary what became of a transaction, and on which timeline it writes. `was_there`: the transaction was begun on
+/// that very server and timeline, so that it matters whether the server has crashed since.
+///
+/// A server that recovers from a crash forgets its statistics, and notes when; a restart in good order keeps them. That is
+/// the only trace that every role may see, also where the server's main process has survived the crash.
+pub(crate) fn outcome_sql(transaction: &TransactionId, was_there: bool) -> String {
+    let TransactionId { number, began, .. } = transaction;
+    // A number that was not given away yet is an error to ask for.
+    format!(
+        "SELECT CASE WHEN {was_there} AND (SELECT coalesce(extract(epoch FROM stats_reset) * 1000000 >= {began}, true) \
+         FROM pg_stat_bgwriter) THEN 'crashed' ELSE pg_xact_status('{number}'::xid8)::text END, \
+         pg_walfile_name(pg_current_wal_lsn())"
+    )
+}
+
+pub(crate) fn read_outcome(row: &[Option<String>]) -> Result<(Status, Timeline), UnreadableProbe> {
+    let text = |index: usize| row.get(index).and_then(Option::as_deref);
+    let status = match text(0) {
+        None => Status::Forgotten,
+        Some("committed") => Status::Committed,
+        Some("aborted") => Status::Aborted,
+        Some("in progress") => Status::InProgress,
+        Some("crashed") => Status::Crashed,
+        Some(_) => return Err(UnreadableProbe { column: "status" }),
+    };
+    let timeline = text(1).and_then(|file| Timeline::from_wal_file_name(file).ok());
+    Ok((status, timeline.ok_or(UnreadableProbe { column: "wal_file" })?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::Worker;
 use crate::config::{Config, NodeConfig};
 use crate::connector::Connector;
 use crate::error::NodeError;
+use crate::position::Timeline;
 use crate::topology::{NodeId, Role};
 use crate::world::{Event, NodeSpec, Notice};
 
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     /// Other labels for a node that stays where it is.
     Relabel(Box<NodeConfig>),
     Tell(Notice),
+    /// A token speaks of this timeline.
+    Heard(Timeline),
 }
 
 impl<C: Connector> Worker<C> {
@@ -33,6 +36,7 @@ impl<C: Connector> Worker<C> {
             }
             Command::Relabel(node) => self.relabel(*node),
             Command::Tell(notice) => self.report(notice),
+            Command::Heard(timeline) => self.take(Event::Heard(timeline)),
         }
     }
 

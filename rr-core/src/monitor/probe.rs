@@ -23,6 +23,9 @@ const EAGER_PROBES: u32 = 16;
 /// ... and then at this pace.
 const WAITING_PAUSE: Duration = Duration::from_millis(1);
 
+/// While writes wait for a primary every node is looked at at this pace.
+const WRITES_PAUSE: Duration = Duration::from_millis(10);
+
 pub(super) struct Probe<C: Connector> {
     shared: Arc<Shared<C>>,
     target: Target,
@@ -146,7 +149,10 @@ impl<C: Connector> Probe<C> {
         self.stood = 0;
         let limits = &self.shared.config.monitor;
         let spread = limits.jitter.saturating_mul(2);
-        let pause = limits.interval.saturating_sub(limits.jitter) + spread.mul_f64(fastrand::f64());
+        let mut pause = limits.interval.saturating_sub(limits.jitter) + spread.mul_f64(fastrand::f64());
+        if self.shared.writers.waiting() > 0 {
+            pause = pause.min(WRITES_PAUSE);
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.common.poke.notified() => {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Router;
 use crate::connector::Connector;
-use crate::topology::{Epoch, NodeId};
+use crate::route::Route;
+use crate::topology::{Epoch, NodeId, Role};
 
 impl<C: Connector> Router<C> {
     /// Whether this node, which was chosen as the primary in `epoch` and then refused to write, has been deposed. Nothing
@@ -34,5 +35,22 @@ impl<C: Connector> Router<C> {
             }
         };
         tokio::time::timeout(within, asking).await.unwrap_or(false)
+    }
+
+    /// Whether this node was chosen as the primary and is known to be it no more: for connections that are kept over several
+    /// statements. What is written there may be lost, and what is read there may never have happened.
+    pub fn is_outdated(&self, route: &Route<C::Pool>) -> bool {
+        if route.role() != Role::Primary {
+            return false;
+        }
+        let snapshot = self.inner.shared.snapshot.load();
+        let topology = &snapshot.topology;
+        match topology.primary() {
+            Ok(primary) => primary.id != route.node(),
+            // That there is none for the moment need not be about this node.
+            Err(_) => topology
+                .node(route.node())
+                .is_none_or(|node| node.role == Role::Replica || node.quarantine.is_some()),
+        }
     }
 }

@@ -6,12 +6,16 @@ use super::Router;
 use super::waiting::Waiting;
 use crate::config::LostWrites;
 use crate::connector::Connector;
+use crate::monitor::Command;
 use crate::position::Position;
 use crate::session::Session;
 use crate::tally::Step;
 use crate::time::{Moment, Wall};
 use crate::token::{Claims, LostWrite, Token, TokenError};
 use crate::topology::{HealthState, NodeId, Topology};
+
+/// A token is evidence of a failover for so long.
+const RECENT: Duration = Duration::from_secs(300);
 
 /// A session as a token, and whether it says exactly what the session wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,9 +166,11 @@ impl<C: Connector> Router<C> {
                 Standing::Impossible => Some(Err(TokenError::Future)),
             };
             if ahead && let Some(Err(refused)) = self.look(shared.config.causal_wait, None, look).await {
+                self.learn_of(&claims, now);
                 return Err(refused);
             }
         }
+        self.learn_of(&claims, now);
         let session = Session::new();
         if let Some(position) = &claims.wrote {
             session.wrote(position);
@@ -186,6 +192,23 @@ impl<C: Connector> Router<C> {
         Ok((session, lost))
     }
 
+    /// A token of a timeline that is newer than the primary's tells of a failover that was not seen here. Only one that was
+    /// issued a moment ago does: an old one may be from before the database was restored to an older state.
+    fn learn_of(&self, claims: &Claims, now: Wall) {
+        let timeline = |position: &Position| match position {
+            Position::Postgres(position) => Some(position.head().0),
+            _ => None,
+        };
+        let Some(named) = claims.wrote.iter().chain(&claims.saw).filter_map(timeline).max() else { return };
+        // Everybody was asked before: a promotion that can be seen from here has been seen.
+        let topology = self.topology();
+        let known = topology.primary().ok().and_then(|primary| timeline(primary.applied.as_ref()?));
+        if known.is_none_or(|known| named > known) && now.since(claims.issued_at) <= RECENT {
+            // When nobody takes it the monitor is busy, and the next token will tell.
+            drop(self.inner.commands.try_send(Command::Heard(named)));
+        }
+    }
+
     /// Leaves of a session what a failover has kept, and says which write it has not.
     fn strike_losses(&self, session: &Session) -> Option<LostWrite> {
         let snapshot = self.inner.shared.snapshot.load();
@@ -197,7 +220,7 @@ impl<C: Connector> Router<C> {
     }
 
     /// Has a node (or else the primary, and everybody once) asked, until the topology has an answer or `patience` is over.
-    async fn look<T>(
+    pub(super) async fn look<T>(
         &self,
         patience: Duration,
         node: Option<NodeId>,

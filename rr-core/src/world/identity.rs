@@ -69,6 +69,10 @@ impl World {
         let unseen = self.nodes.iter().find(|n| n.spec.expected == Role::Primary && n.seen.is_none())?;
         let claimed =
             self.nodes.iter().any(|n| n.seen.as_ref().is_some_and(|seen| seen.role == Role::Primary));
+        // An old primary that comes back would be believed as well.
+        if self.remembers_failover() {
+            return None;
+        }
         let first = self.last_primary.as_ref().is_none_or(|(last, _)| *last == unseen.id);
         (first && (self.awaits_identity() || !claimed)).then_some(unseen.id)
     }

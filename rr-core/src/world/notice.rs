@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::discovery::Finding;
 use crate::failover::Decision;
 use crate::lag::LagLevel;
+use crate::position::Timeline;
 use crate::token::LostWrite;
 use crate::topology::{Epoch, HealthState, Quarantine};
 
@@ -92,6 +93,18 @@ pub enum Notice {
         /// Its name.
         node: Arc<str>,
     },
+    /// What was remembered of timelines is about another cluster, and is not used.
+    ForeignMemory {
+        /// Whose it is (PostgreSQL's system identifier).
+        file: u64,
+        /// Which cluster this is.
+        cluster: u64,
+    },
+    /// A token speaks of a timeline that no node has shown so far.
+    TimelineHeard {
+        /// The timeline.
+        timeline: Timeline,
+    },
     /// A failover lost something that this process had written.
     LostWrite(LostWrite),
     /// A node joined.
@@ -134,6 +147,8 @@ impl Notice {
             Self::Panic(_) => "panic",
             Self::Failover { .. } => "failover",
             Self::Unprivileged { .. } => "unprivileged",
+            Self::ForeignMemory { .. } => "foreign_memory",
+            Self::TimelineHeard { .. } => "timeline_heard",
             Self::LostWrite(_) => "lost_write",
             Self::Joined { .. } => "joined",
             Self::Draining { .. } => "draining",
@@ -143,7 +158,7 @@ impl Notice {
     }
 
     /// Every [kind](Self::kind) that there is.
-    pub const KINDS: [&'static str; 22] = [
+    pub const KINDS: [&'static str; 24] = [
         "health",
         "ejected",
         "readmitted",
@@ -162,6 +177,8 @@ impl Notice {
         "discovery_refused",
         "discovery_failed",
         "discovery_recovered",
+        "foreign_memory",
+        "timeline_heard",
         "lost_write",
         "joined",
         "draining",
@@ -215,6 +232,16 @@ impl fmt::Display for Notice {
                 f,
                 "the role that watches `{node}` may not read statistics: after a failover it serves only from its next \
                  restartpoint on (`checkpoint_timeout`); `GRANT pg_read_all_stats` to the role avoids that"
+            ),
+            Self::ForeignMemory { file, cluster } => write!(
+                f,
+                "failover.state_file: it is about the cluster {file}, and this one is {cluster}; it is neither used nor written \
+                 over: name another file, or remove it if that cluster is no more"
+            ),
+            Self::TimelineHeard { timeline } => write!(
+                f,
+                "a session token speaks of timeline {timeline}, which no node has shown: a failover that cannot be seen from \
+                 here; whoever takes writes on an older timeline is not written to"
             ),
             Self::LostWrite(lost) => write!(f, "{lost}"),
             Self::Joined { node } => write!(f, "`{node}` joined"),

@@ -20,6 +20,7 @@ impl World {
         };
         let highest = self.history.highest();
         self.learn_identity();
+        self.recall(effects);
         let believed = !self.awaits_identity();
         for node in &self.nodes {
             let seen = node.seen.as_ref().filter(|seen| believed && self.is_ours(seen));

@@ -8,6 +8,7 @@ use crate::position::{Lsn, PgPosition};
 use crate::select::Rejection;
 use crate::topology::{HealthState, Node};
 
+mod memory;
 mod nodes;
 mod positions;
 mod primaries;

@@ -16,13 +16,15 @@ const MAX_TIMELINES: usize = 64;
 const MAX_DOUBT: u32 = 16;
 
 /// How far each older timeline is certainly part of a newer one.
-type Past = BTreeMap<Timeline, Lsn>;
+pub(super) type Past = BTreeMap<Timeline, Lsn>;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     highest: Option<Timeline>,
     /// The past of each timeline that an accepted primary was on.
     pasts: BTreeMap<Timeline, Past>,
+    /// Something was learned that nobody has kept yet.
+    has_news: bool,
 }
 
 /// What a replica has certainly applied.
@@ -38,9 +40,21 @@ impl History {
         self.highest
     }
 
+    pub(super) const fn forks(&self) -> &BTreeMap<Timeline, Past> {
+        &self.pasts
+    }
+
+    /// Whether something was learned since this was last asked.
+    pub(super) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.has_news, false)
+    }
+
     /// Takes in a timeline that some node has reached.
     pub(super) fn reached(&mut self, timeline: Timeline) {
-        self.highest = self.highest.max(Some(timeline));
+        if self.highest < Some(timeline) {
+            self.highest = Some(timeline);
+            self.has_news = true;
+        }
     }
 
     /// Takes in the accepted primary: its timeline, where that one began, and a timeline that this very node had
@@ -51,12 +65,17 @@ impl History {
         // Whatever the second timeline came from, it was the first.
         let reached = reached.or_else(|| (timeline.get() == 2).then_some(Timeline::FIRST));
         let Some(past) = reached.and_then(|reached| self.past(timeline, began, reached)) else { return };
-        match self.pasts.get_mut(&timeline) {
-            // Two nodes that took the same number: only what is true of both is certain.
-            Some(known) => *known = common(known, &past),
-            None => {
-                self.pasts.insert(timeline, past);
-            }
+        self.learn(timeline, past);
+    }
+
+    /// Takes in a timeline's past.
+    pub(super) fn learn(&mut self, timeline: Timeline, past: Past) {
+        let known = self.pasts.get(&timeline);
+        // Two nodes that took the same number: only what is true of both is certain.
+        let past = known.map_or_else(|| past.clone(), |known| common(known, &past));
+        if known != Some(&past) {
+            self.pasts.insert(timeline, past);
+            self.has_news = true;
         }
         while self.pasts.len() > MAX_TIMELINES {
             self.pasts.pop_first();

@@ -11,6 +11,7 @@ use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::r2d2::R2D2Connection;
 use diesel::result::QueryResult;
 use rr_core::connector::Target;
+use rr_core::outcome::TransactionId;
 use rr_core::position::Position;
 use rr_core::sql::Dialect;
 use rr_core::topology::Role;
@@ -53,6 +54,12 @@ pub trait Routable:
     /// Where the log ends now, if that can be told.
     #[doc(hidden)]
     fn position(&mut self, segment: &AtomicU64) -> Option<Position>;
+
+    /// The number of the transaction that is open, if it has one that can be asked for later.
+    #[doc(hidden)]
+    fn transaction_id(&mut self, _segment: &AtomicU64) -> Option<TransactionId> {
+        None
+    }
 }
 
 /// A connection that loads rows in the mode `B`.

@@ -9,8 +9,11 @@ use diesel::connection::{
     get_default_instrumentation,
 };
 use diesel::pg::PgNotification;
+use diesel::result::Error;
 use diesel::{PgConnection, QueryResult};
 use rr_core::adapter::{Ledger, Place, Search, Wish};
+use rr_core::outcome::{TransactionId, Unanswered};
+use rr_core::retry::Trouble;
 use rr_core::route::{Access, Outcome};
 use rr_core::{Consistency, Router, Session};
 
@@ -19,6 +22,7 @@ use super::connector::NodeConnector;
 use super::node::Care;
 use super::opener::{Checkout, Opener};
 use super::pool::RoutedPool;
+use crate::error;
 use crate::hold::Hold;
 use crate::instrument::Shared;
 
@@ -52,6 +56,27 @@ pub(super) struct Pin<C: Routable> {
     pub(super) checkout: Checkout<C>,
     pub(super) ledger: Ledger<NodeConnector<C>>,
     pub(super) hold: Hold,
+    /// Why the last statement failed, if that is reason to run its transaction again.
+    pub(super) trouble: Option<Trouble>,
+}
+
+impl<C: Routable> Pin<C> {
+    /// Refuses to go on with a server that is the primary no more.
+    pub(super) fn check(&self) -> QueryResult<()> {
+        let Some(route) = &self.checkout.route else { return Ok(()) };
+        if self.ledger.router.is_outdated(route) { Err(error::deposed(route.name())) } else { Ok(()) }
+    }
+
+    /// The error of a write that was sent and not answered.
+    pub(super) fn not_answered(
+        &self,
+        during: Unanswered,
+        transaction: Option<TransactionId>,
+        error: &Error,
+    ) -> Error {
+        let name = self.checkout.route.as_ref().map_or_else(|| "?".into(), |route| Arc::clone(route.name()));
+        error::not_answered(&self.ledger.router.unanswered(&name, during, transaction), error)
+    }
 }
 
 impl<C: Routable> Drop for Pin<C> {
@@ -198,7 +223,7 @@ impl<C: Routable> RoutedConnection<C> {
     pub(super) fn keep(&mut self, checkout: Checkout<C>) -> &mut Pin<C> {
         let ledger = self.opener.ledger.bound();
         let hold = Hold::of(checkout.role());
-        self.pin.insert(Box::new(Pin { checkout, ledger, hold }))
+        self.pin.insert(Box::new(Pin { checkout, ledger, hold, trouble: None }))
     }
 
     /// Gives up the connection of a transaction that has ended.
@@ -217,8 +242,8 @@ impl<C: Routable> RoutedConnection<C> {
     /// The connection to the primary that this handle keeps from now on.
     pub(super) fn pinned(&mut self) -> QueryResult<&mut Pin<C>> {
         if self.pin.is_none() {
-            let mut patience = self.opener.write_patience();
-            let checkout = self.opener.writer(Access::Session, Care::Once, &mut patience)?;
+            let mut turn = self.opener.turn();
+            let checkout = self.opener.writer(Access::Session, Care::Once, &mut turn)?;
             self.keep(checkout);
         }
         match &mut self.pin {

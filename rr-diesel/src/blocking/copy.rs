@@ -30,8 +30,8 @@ where
             }
             return copied;
         }
-        let mut patience = conn.opener.write_patience();
-        let mut checkout = conn.opener.writer(Access::Write, Care::Once, &mut patience)?;
+        let mut turn = conn.opener.turn();
+        let mut checkout = conn.opener.writer(Access::Write, Care::Once, &mut turn)?;
         let suspect = conn.opener.ledger.suspect();
         let copied = self.execute(checkout.conn());
         match copied.is_ok() {

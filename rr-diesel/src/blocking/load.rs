@@ -61,7 +61,9 @@ where
     T: Query + QueryFragment<C::Backend> + QueryId + 'query,
     C::Backend: QueryMetadata<T::SqlType>,
 {
-    let Pin { checkout, ledger, hold } = pin;
+    pin.check()?;
+    let Pin { checkout, ledger, hold, trouble } = pin;
+    *trouble = None;
     let (ledger, role) = (&*ledger, checkout.role());
     let wrote = (hold.prepare(&known.classified, &known.sql) == Place::Yes).then_some(ledger);
     match RoutedCursor::attached(LoadConnection::<B>::load(checkout.conn(), source)) {
@@ -69,6 +71,7 @@ where
         Err(error) => {
             note_write(wrote.is_some() && error::is_lost(&error), ledger);
             note_refusal(role, ledger, &error);
+            *trouble = error::trouble(&error);
             Err(error)
         }
     }
@@ -99,16 +102,16 @@ impl<C: Routable> RoutedConnection<C> {
         let opener = &*opener;
         let mut search = Search::new(opener.router(), known.wish.clone());
         let mut writes = known.way() == Way::Write;
-        let mut patience = opener.write_patience();
+        let mut turn = opener.turn();
         let mut failed = Error::NotFound;
         attached.resize_with(TRIES, || None);
         for place in attached {
             let checkout = match writes {
-                true => opener.writer(Access::Write, Care::Once, &mut patience)?,
+                true => opener.writer(Access::Write, Care::Once, &mut turn)?,
                 false => {
                     let found = opener.reader(&mut search)?;
                     writes = known.may_write_on(&found);
-                    if writes { opener.writer(Access::Write, Care::Once, &mut patience)? } else { found }
+                    if writes { opener.writer(Access::Write, Care::Once, &mut turn)? } else { found }
                 }
             };
             let (role, chosen) = (checkout.role(), checkout.chosen());
@@ -127,8 +130,8 @@ impl<C: Routable> RoutedConnection<C> {
             if writes {
                 note_write(error::is_lost(&error), &opener.ledger);
                 report(route, error::write_outcome(&error));
-                if !opener.is_deposed(chosen, &error, &mut patience) {
-                    return Err(error);
+                if !opener.is_deposed(chosen, &error, &mut turn) {
+                    return Err(opener.told(chosen, error));
                 }
                 failed = error;
                 continue;

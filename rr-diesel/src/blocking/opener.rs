@@ -6,7 +6,7 @@ use diesel::QueryResult;
 use diesel::connection::CacheSize;
 use diesel::result::Error;
 use rr_core::Router;
-use rr_core::adapter::{Ledger, Next, Patience, Search};
+use rr_core::adapter::{Ledger, Next, Patience, Search, Turn};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Request, Route};
 use rr_core::topology::{Epoch, NodeId, Role};
@@ -41,6 +41,14 @@ impl<C: Routable> Checkout<C> {
     /// Which node was chosen, and when.
     pub(super) fn chosen(&self) -> Option<(NodeId, Epoch)> {
         self.route.as_ref().map(|route| (route.node(), route.epoch()))
+    }
+
+    /// Gives up a connection that was dead before anything happened on it. The others of its pool are not trusted either.
+    pub(super) fn broke(&mut self, router: &Router<NodeConnector<C>>, turn: &mut Turn) {
+        if let Some(route) = self.route.take() {
+            route.pool().purge();
+            turn.broke(router, route, Fault::Lost);
+        }
     }
 
     /// Says how the node did; the connection goes back when this is dropped.
@@ -113,40 +121,34 @@ impl<C: Routable> Opener<C> {
     }
 
     /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
-    pub(super) fn writer(
-        &self,
-        access: Access,
-        care: Care,
-        patience: &mut Patience,
-    ) -> QueryResult<Checkout<C>> {
+    pub(super) fn writer(&self, access: Access, care: Care, turn: &mut Turn) -> QueryResult<Checkout<C>> {
         let router = self.router();
+        let request = if access == Access::Session { Request::session() } else { Request::write() };
+        let mut refusal = None;
         loop {
-            let request = if access == Access::Session { Request::session() } else { Request::write() };
-            let error = match router.route(&request) {
-                Err(none) => {
-                    router.probe_now();
-                    self.no_route(&none)
-                }
-                Ok(route) => match route.pool().checkout(care) {
-                    Ok(lease) => return Ok(self.adopt(lease, route)),
-                    Err(refused) => {
-                        let error = error::no_connection(route.name(), &refused);
-                        match refused.fault(route.role()) {
-                            // It would be no different later.
-                            None => return Err(error),
-                            Some(fault) => {
-                                route.finish(Outcome::Failed(fault));
-                                if fault == Fault::Overloaded {
-                                    return Err(error);
-                                }
-                            }
-                        }
-                        error
-                    }
-                },
+            let routing = turn.route(router, &request);
+            let route = match runtime::wait(router.connector().runtime(), routing) {
+                Ok(route) => route,
+                Err(none) => return Err(error::no_primary(&none, refusal, || router.connector().troubles())),
             };
-            if !pause(patience) {
-                return Err(error);
+            match route.pool().checkout(care) {
+                Ok(lease) => {
+                    turn.connected(router);
+                    return Ok(self.adopt(lease, route));
+                }
+                Err(refused) => {
+                    let error = error::no_connection(route.name(), &refused);
+                    match refused.fault(route.role()) {
+                        // It would be no different later.
+                        None => return Err(error),
+                        Some(fault @ Fault::Overloaded) => {
+                            route.finish(Outcome::Failed(fault));
+                            return Err(error);
+                        }
+                        Some(fault) => turn.refused(router, route, fault),
+                    }
+                    refusal = Some(error);
+                }
             }
         }
     }
@@ -158,21 +160,16 @@ impl<C: Routable> Opener<C> {
         }
     }
 
-    /// How long writes wait for a primary.
-    pub(super) fn write_patience(&self) -> Patience {
-        Patience::new(self.router().config().write_wait)
+    /// For a write that looks for a primary.
+    pub(super) fn turn(&self) -> Turn {
+        Turn::new(self.router())
     }
 
     /// Whether the node refused because it is the primary no more, so that the statement may go to the one that is.
-    pub(super) fn is_deposed(
-        &self,
-        chosen: Option<(NodeId, Epoch)>,
-        error: &Error,
-        patience: &mut Patience,
-    ) -> bool {
+    pub(super) fn is_deposed(&self, chosen: Option<(NodeId, Epoch)>, error: &Error, turn: &mut Turn) -> bool {
         let Some((node, epoch)) = chosen.filter(|_| error::refuses_to_write(error)) else { return false };
         let router = self.router();
-        let asking = router.is_deposed(node, epoch, patience.left());
+        let asking = router.is_deposed(node, epoch, turn.left());
         let deposed = runtime::wait(router.connector().runtime(), asking);
         if deposed {
             tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");

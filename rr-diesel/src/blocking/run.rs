@@ -1,12 +1,15 @@
 //! Running statements whose results do not keep their connection.
 
+use std::sync::Arc;
+
 use diesel::QueryResult;
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
 use rr_core::adapter::{Ledger, Next, Search, Suspect, Way, Wish};
+use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome};
 use rr_core::sql::{Classified, StatementClass, scan};
-use rr_core::topology::Role;
+use rr_core::topology::{Epoch, NodeId, Role};
 
 use super::backend::Routable;
 use super::connection::{Pin, RoutedConnection};
@@ -137,9 +140,9 @@ impl<C: Routable> RoutedConnection<C> {
         place: Place,
         mut work: impl FnMut(&mut C) -> QueryResult<R>,
     ) -> QueryResult<R> {
-        let mut patience = self.opener.write_patience();
+        let mut turn = self.opener.turn();
         loop {
-            let mut checkout = self.opener.writer(Access::Write, Care::Once, &mut patience)?;
+            let mut checkout = self.opener.writer(Access::Write, Care::Once, &mut turn)?;
             let suspect = (place == Place::Yes).then(|| self.opener.ledger.suspect());
             let done = work(checkout.conn());
             settle(suspect, &done, &mut checkout);
@@ -147,7 +150,8 @@ impl<C: Routable> RoutedConnection<C> {
             checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
             drop(checkout);
             match done {
-                Err(error) if self.opener.is_deposed(chosen, &error, &mut patience) => {}
+                Err(error) if self.opener.is_deposed(chosen, &error, &mut turn) => {}
+                Err(error) if place == Place::Yes => return Err(self.opener.told(chosen, error)),
                 done => return done,
             }
         }
@@ -177,6 +181,17 @@ impl<C: Routable> RoutedConnection<C> {
 }
 
 impl<C: Routable> Opener<C> {
+    /// The error of a write that was sent to this node. Where the connection was lost, nobody knows what became of it.
+    pub(super) fn told(&self, chosen: Option<(NodeId, Epoch)>, error: Error) -> Error {
+        if !error::is_lost(&error) {
+            return error;
+        }
+        let topology = self.router().topology();
+        let node = chosen.and_then(|(node, _)| topology.node(node));
+        let name = node.map_or_else(|| "?".into(), |node| Arc::clone(&node.name));
+        error::not_answered(&self.router().unanswered(&name, Unanswered::Statement, None), &error)
+    }
+
     /// Remembers that this looks like a read and is none.
     pub(super) fn learn(&self, known: &Known) {
         self.router().connector().classes().learn_write(known.id, &known.sql);
@@ -190,6 +205,7 @@ pub(super) fn run_on<C: Routable, R>(
     sql: &str,
     work: impl FnOnce(&mut C) -> QueryResult<R>,
 ) -> QueryResult<R> {
+    pin.check()?;
     let place = pin.hold.prepare(classified, sql);
     let ledger = pin.ledger.clone();
     let suspect = (place == Place::Yes).then(|| ledger.suspect());
@@ -201,10 +217,14 @@ pub(super) fn run_on<C: Routable, R>(
         ledger.served(route);
     }
     settle(suspect, &done, &mut pin.checkout);
+    pin.trouble = done.as_ref().err().and_then(error::trouble);
     if let Err(error) = &done {
         note_refusal(pin.checkout.role(), &ledger, error);
     }
-    done
+    done.map_err(|error| match place {
+        Place::Yes if error::is_lost(&error) => pin.not_answered(Unanswered::Statement, None, &error),
+        Place::Yes | Place::No => error,
+    })
 }
 
 /// A primary that refuses to write within a transaction may be none any more: the next one should know.

@@ -7,12 +7,13 @@ use diesel::connection::{AnsiTransactionManager, TransactionManager, Transaction
 use diesel::result::Error;
 use rr_core::adapter::Search;
 use rr_core::engine::Fault;
+use rr_core::outcome::{TransactionId, Unanswered};
 use rr_core::route::{Access, Outcome};
 
 use super::backend::Routable;
-use super::connection::RoutedConnection;
+use super::connection::{Pin, RoutedConnection};
 use super::node::Care;
-use super::opener::{Checkout, pause};
+use super::opener::Checkout;
 use super::run::settle;
 use crate::error;
 
@@ -41,10 +42,20 @@ impl<C: Routable> TransactionManager<RoutedConnection<C>> for RoutedTransactionM
     fn commit_transaction(conn: &mut RoutedConnection<C>) -> QueryResult<()> {
         conn.put_back();
         let is_last = conn.depth() == 1;
+        if is_last && let Some(Err(deposed)) = conn.pin.as_ref().map(|pin| pin.check()) {
+            // What is committed there is lost as soon as it is.
+            drop(Self::rollback_transaction(conn));
+            return Err(deposed);
+        }
         let pin = conn.pin.as_mut().ok_or(Error::NotInTransaction)?;
         let wrote = is_last && pin.hold.wrote.load(Ordering::Relaxed);
         let suspect = wrote.then(|| pin.ledger.suspect());
+        let transaction = if wrote { transaction_id(pin) } else { None };
         let committed = AnsiTransactionManager::commit_transaction(pin.checkout.conn());
+        let committed = committed.map_err(|error| {
+            let lost = wrote && error::is_lost_at_commit(&error);
+            if lost { pin.not_answered(Unanswered::Commit, transaction, &error) } else { error }
+        });
         settle(suspect, &committed, &mut pin.checkout);
         ended(conn, committed)
     }
@@ -63,6 +74,15 @@ impl<C: Routable> TransactionManager<RoutedConnection<C>> for RoutedTransactionM
             None => false,
         }
     }
+}
+
+/// Has a transaction learn its number, where the configuration asks for it.
+fn transaction_id<C: Routable>(pin: &mut Pin<C>) -> Option<TransactionId> {
+    if !pin.ledger.router.config().failover.resolve_outcomes {
+        return None;
+    }
+    let Checkout { lease, route } = &mut pin.checkout;
+    lease.connection().conn.transaction_id(route.as_ref()?.pool().segment())
 }
 
 /// Gives the connection up if that was the last transaction.
@@ -104,25 +124,26 @@ pub(super) fn begin<C: Routable>(
 /// Begins a transaction on a connection to the primary, and keeps it. A connection that turns out to be dead is replaced:
 /// nothing has happened on it.
 fn begin_on_primary<C: Routable>(conn: &mut RoutedConnection<C>, sql: Option<&str>) -> QueryResult<()> {
-    let mut patience = conn.opener.write_patience();
+    let mut turn = conn.opener.turn();
     loop {
-        let mut checkout = conn.opener.writer(Access::Write, Care::Replayable, &mut patience)?;
+        let mut checkout = conn.opener.writer(Access::Write, Care::Replayable, &mut turn)?;
         match begin_at(&mut checkout, sql) {
             Ok(()) => {
                 keep(conn, checkout);
                 return Ok(());
             }
             Err(error) if error::is_lost(&error) => {
-                checkout.report(Outcome::Failed(Fault::Lost));
-                if !pause(&mut patience) {
+                if turn.left().is_zero() {
+                    checkout.report(Outcome::Failed(Fault::Lost));
                     return Err(error);
                 }
+                checkout.broke(conn.router(), &mut turn);
             }
             Err(error) => {
                 let chosen = checkout.chosen();
                 checkout.report(error::write_outcome(&error));
                 drop(checkout);
-                if !conn.opener.is_deposed(chosen, &error, &mut patience) {
+                if !conn.opener.is_deposed(chosen, &error, &mut turn) {
                     return Err(error);
                 }
             }

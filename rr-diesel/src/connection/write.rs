@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use diesel::QueryResult;
 use diesel::result::Error;
-use rr_core::adapter::{Patience, Suspect, Way};
+use rr_core::adapter::{Suspect, Turn, Way};
 use rr_core::engine::Fault;
+use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, StatementClass, scan};
 use rr_core::topology::{Epoch, NodeId};
@@ -35,20 +36,29 @@ impl RoutedPgConnection {
 
     /// Runs a statement on the primary, once.
     pub(super) async fn write(&self, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
-        let mut patience = self.write_patience();
+        let mut turn = self.turn();
         let cancelled = self.running.cancelled();
         loop {
-            let checkout = self.writer(Access::Write, &mut patience).await?;
+            let checkout = self.writer(Access::Write, &mut turn).await?;
             let chosen = checkout.chosen();
             let error = match self.try_write(checkout, Arc::clone(&lowered), want).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut patience).await
-            {
-                return Err(error);
+            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut turn).await {
+                return Err(self.told(chosen.0, error));
             }
         }
+    }
+
+    /// The error of a write that was sent to this node. Where the connection was lost, nobody knows what became of it.
+    fn told(&self, node: NodeId, error: Error) -> Error {
+        if !error::is_lost(&error) {
+            return error;
+        }
+        let topology = self.router().topology();
+        let name = topology.node(node).map_or_else(|| "?".into(), |node| Arc::clone(&node.name));
+        error::not_answered(&self.router().unanswered(&name, Unanswered::Statement, None), &error)
     }
 
     /// Where it ended is asked behind it, and learned after its caller has the answer.
@@ -59,9 +69,9 @@ impl RoutedPgConnection {
         early::answered(work).await
     }
 
-    /// How long writes wait for a primary.
-    pub(crate) fn write_patience(&self) -> Patience {
-        Patience::new(self.router().config().write_wait)
+    /// For a write that looks for a primary.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn::new(self.router())
     }
 
     /// Whether the node refused because it is the primary no more, so that the statement may go to the one that is.
@@ -69,12 +79,12 @@ impl RoutedPgConnection {
         &self,
         (node, epoch): (NodeId, Epoch),
         error: &Error,
-        patience: &mut Patience,
+        turn: &mut Turn,
     ) -> bool {
         if !error::refuses_to_write(error) {
             return false;
         }
-        let deposed = Box::pin(self.router().is_deposed(node, epoch, patience.left())).await;
+        let deposed = Box::pin(self.router().is_deposed(node, epoch, turn.left())).await;
         if deposed {
             tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");
         }
@@ -86,6 +96,7 @@ impl RoutedPgConnection {
         if self.reads_only && lowered.classified.class == StatementClass::Write {
             return Err(error::reads_only());
         }
+        pin.check()?;
         let place = pin.hold.prepare(&lowered.classified, &lowered.sql);
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
@@ -115,7 +126,7 @@ impl RoutedPgConnection {
             }
             Err(error) => {
                 statement.failed(&error);
-                Err(error)
+                Err(if place == Place::Yes { self.told(pin.checkout.route().node(), error) } else { error })
             }
         }
     }
@@ -133,16 +144,22 @@ impl RoutedPgConnection {
             None => None,
         };
         if let Some(pin) = pin {
-            return self.try_batch(&pin.checkout, sql, pin.hold.prepare(&classified, sql)).await;
+            pin.check()?;
+            let place = pin.hold.prepare(&classified, sql);
+            let ran = self.try_batch(&pin.checkout, sql, place).await;
+            return match place {
+                Place::Yes => ran.map_err(|error| self.told(pin.checkout.route().node(), error)),
+                Place::No => ran,
+            };
         }
         let reads = class == StatementClass::Read && !classified.may_write(sql);
         let place = if reads { Place::No } else { Place::Yes };
-        let mut patience = self.write_patience();
+        let mut turn = self.turn();
         let cancelled = self.running.cancelled();
         loop {
             let checkout = match reads {
-                true => self.on_the_primary(Access::Write, &mut patience).await?,
-                false => self.writer(Access::Write, &mut patience).await?,
+                true => self.on_the_primary(Access::Write, &mut turn).await?,
+                false => self.writer(Access::Write, &mut turn).await?,
             };
             let chosen = checkout.chosen();
             let Err(error) = self.try_batch(&checkout, sql, place).await else {
@@ -150,9 +167,8 @@ impl RoutedPgConnection {
                 return Ok(());
             };
             checkout.finish(error::write_outcome(&error));
-            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut patience).await
-            {
-                return Err(error);
+            if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut turn).await {
+                return Err(if reads { error } else { self.told(chosen.0, error) });
             }
         }
     }
@@ -174,52 +190,42 @@ impl RoutedPgConnection {
     }
 
     /// A connection to write on.
-    pub(crate) async fn writer(&self, access: Access, patience: &mut Patience) -> QueryResult<Checkout> {
+    pub(crate) async fn writer(&self, access: Access, turn: &mut Turn) -> QueryResult<Checkout> {
         if self.reads_only {
             return Err(error::reads_only());
         }
-        self.on_the_primary(access, patience).await
+        self.on_the_primary(access, turn).await
     }
 
     /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
-    pub(crate) async fn on_the_primary(
-        &self,
-        access: Access,
-        patience: &mut Patience,
-    ) -> QueryResult<Checkout> {
+    pub(crate) async fn on_the_primary(&self, access: Access, turn: &mut Turn) -> QueryResult<Checkout> {
         let router = self.router();
+        let request = if access == Access::Session { Request::session() } else { Request::write() };
+        let mut refusal = None;
         loop {
-            let routed = match access {
-                Access::Session => router.route(&Request::session()),
-                _ => router.route(&Request::write()),
+            let route = match turn.route(router, &request).await {
+                Ok(route) => route,
+                Err(none) => return Err(error::no_primary(&none, refusal, || router.connector().troubles())),
             };
-            let error = match routed {
-                Err(none) => {
-                    router.probe_now();
-                    error::no_route(&none, &router.connector().troubles())
+            match route.pool().checkout().await {
+                Ok(mut connection) => {
+                    turn.connected(router);
+                    self.adopt(&mut connection);
+                    return Ok(Checkout::new(connection, route).writing(&self.ledger));
                 }
-                Ok(route) => match route.pool().checkout().await {
-                    Ok(mut connection) => {
-                        self.adopt(&mut connection);
-                        return Ok(Checkout::new(connection, route).writing(&self.ledger));
-                    }
-                    Err(refused) => {
-                        let error = error::no_connection(route.name(), &refused);
-                        match refused.fault(route.role()) {
-                            // It would be no different later.
-                            None => return Err(error),
-                            Some(fault @ Fault::Overloaded) => {
-                                route.finish(Outcome::Failed(fault));
-                                return Err(error);
-                            }
-                            Some(fault) => route.finish(Outcome::Failed(fault)),
+                Err(refused) => {
+                    let error = error::no_connection(route.name(), &refused);
+                    match refused.fault(route.role()) {
+                        // It would be no different later.
+                        None => return Err(error),
+                        Some(fault @ Fault::Overloaded) => {
+                            route.finish(Outcome::Failed(fault));
+                            return Err(error);
                         }
-                        error
+                        Some(fault) => turn.refused(router, route, fault),
                     }
-                },
-            };
-            if !Box::pin(patience.pause()).await {
-                return Err(error);
+                    refusal = Some(error);
+                }
             }
         }
     }

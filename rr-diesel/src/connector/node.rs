@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection};
 use rr_core::adapter::{Ledger, Suspect};
 use rr_core::config::PoolConfig;
 use rr_core::connector::PoolState;
+use rr_core::outcome::TransactionId;
 use rr_core::position::Timeline;
 use tokio::sync::Notify;
 use tokio_postgres::NoTls;
@@ -165,6 +166,8 @@ impl Manager {
             work: Arc::default(),
             timeline: OnceLock::new(),
             commit: None,
+            transaction: Mutex::default(),
+            identifies: AtomicBool::new(false),
             writes: None,
         }))
     }
@@ -204,6 +207,8 @@ pub(crate) struct Commit {
     pub(crate) suspect: Suspect<DieselConnector>,
     /// To be told before it is known where the commit ended.
     pub(crate) handover: Option<Handover<Committed>>,
+    /// Whether the transaction is to learn its number before.
+    pub(crate) identify: bool,
 }
 
 /// How a commit went, and the connection if it is needed again.
@@ -225,6 +230,10 @@ pub(crate) struct Connection {
     pub(crate) timeline: OnceLock<Timeline>,
     /// For the commit of a transaction that has written.
     pub(crate) commit: Option<Commit>,
+    /// The transaction that is being committed, once it has learned its number.
+    transaction: Mutex<Option<TransactionId>>,
+    /// That question was asked on this connection before, so that it is sent without delay.
+    pub(crate) identifies: AtomicBool,
     /// Who is to know when a write that was given up half-way has ended; while it is taken out for writing.
     pub(crate) writes: Option<Ledger<DieselConnector>>,
 }
@@ -233,6 +242,19 @@ impl Connection {
     /// Closes it when it is given back.
     pub(crate) fn discard(&self) {
         self.discard.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of the transaction that is being committed, if it was learned.
+    pub(crate) fn learned(&self) -> Option<TransactionId> {
+        self.transaction.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn learn(&self, transaction: Option<TransactionId>) {
+        *self.transaction.lock().unwrap_or_else(PoisonError::into_inner) = transaction;
+    }
+
+    pub(crate) fn forget(&self) {
+        self.learn(None);
     }
 
     /// Sends its events there; most connections have none to send.

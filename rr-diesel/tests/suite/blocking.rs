@@ -22,6 +22,7 @@ mod routes;
 mod surface;
 mod tls;
 mod types;
+mod waiting;
 
 type RoutedPool = rr_diesel::blocking::RoutedPool<PgConnection>;
 type RoutedConnection = rr_diesel::blocking::RoutedConnection<PgConnection>;

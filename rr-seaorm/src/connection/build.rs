@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use rr_core::Router;
+use rr_core::adapter::Turn;
 use rr_core::config::{Config, ConfigBuilder, NodeConfig};
 use rr_core::route::{Access, Outcome};
 use rr_core::router::Builder;
@@ -154,7 +155,10 @@ impl RoutedConnection {
     ) -> Result<Self, DbErr> {
         let connection = Self::started(connector, config, |router| router).await?;
         if !options.get_connect_lazy() {
-            connection.writer(Access::Write).await?.finish(Outcome::Answered);
+            connection
+                .writer(Access::Write, &mut Turn::new(connection.router()))
+                .await?
+                .finish(Outcome::Answered);
         }
         // What was done after connecting may have written.
         connection.ledger.wrote(None);

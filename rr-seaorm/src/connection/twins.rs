@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
+use rr_core::adapter::Turn;
 use rr_core::route::{Access, Outcome};
 use sea_orm::metric::Info;
 use sea_orm::sqlx::Connection as _;
@@ -79,7 +80,7 @@ impl RoutedConnection {
     /// # Errors
     /// When it is not.
     pub async fn ping(&self) -> Result<(), DbErr> {
-        let mut checkout = self.writer(Access::Write).await?;
+        let mut checkout = self.writer(Access::Write, &mut Turn::new(self.router())).await?;
         let pong = checkout.conn.ping().await.map_err(error::acquire);
         match &pong {
             Ok(()) => checkout.finish(Outcome::Answered),

@@ -1,8 +1,12 @@
 //! Everything that is no read: on the primary, once.
 
-use rr_core::adapter::Patience;
+use std::sync::Arc;
+
+use rr_core::adapter::Turn;
 use rr_core::engine::Fault;
+use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome, Request, Route};
+use rr_core::topology::{Epoch, NodeId, Role};
 use sea_orm::DbErr;
 
 use super::RoutedConnection;
@@ -13,12 +17,26 @@ use crate::job::Job;
 use crate::metric::Timing;
 
 impl RoutedConnection {
+    /// Runs a statement on the primary, once. What a server refuses because it is the primary no more is run on the one that
+    /// is.
     pub(super) async fn write<J: Job>(&self, access: Access, job: &J) -> Result<J::Out, DbErr> {
         self.check_writes()?;
-        let mut checkout = self.writer(access).await?;
+        let mut turn = Turn::new(self.router());
+        loop {
+            let checkout = self.writer(access, &mut turn).await?;
+            let chosen = (checkout.node(), checkout.route.epoch());
+            match self.try_write(checkout, job).await {
+                Err(error) if self.is_deposed(chosen, &error, &mut turn).await => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_write<J: Job>(&self, mut checkout: Checkout, job: &J) -> Result<J::Out, DbErr> {
         let suspect = self.ledger.suspect();
         let timing = Timing::start(self.callback(), self.router());
         let limit = checkout.route.pool().statement_timeout();
+        let node = checkout.node();
         let result = within(limit, checkout.route.name(), job.run(&mut checkout.conn)).await;
         // Noted before the caller knows, and after the server has answered: every sample of the primary that is taken from
         // now on includes it.
@@ -31,30 +49,57 @@ impl RoutedConnection {
                 if error::is_lost(error) { checkout.discard(outcome) } else { checkout.finish(outcome) }
             }
         }
-        result
+        result.map_err(
+            |error| if error::is_unanswered(&error) { self.not_answered(node, error) } else { error },
+        )
+    }
+
+    #[cold]
+    fn not_answered(&self, node: NodeId, error: DbErr) -> DbErr {
+        let topology = self.router().topology();
+        let name = topology.node(node).map_or_else(|| "?".into(), |node| Arc::clone(&node.name));
+        error::not_answered(self.router().unanswered(&name, Unanswered::Statement, None), error)
+    }
+
+    /// Whether the node refused because it is the primary no more, so that the statement may go to the one that is.
+    async fn is_deposed(&self, (node, epoch): (NodeId, Epoch), error: &DbErr, turn: &mut Turn) -> bool {
+        if error::fault(error, Role::Primary) != Some(Fault::ReadOnly) {
+            return false;
+        }
+        let deposed = Box::pin(self.router().is_deposed(node, epoch, turn.left())).await;
+        if deposed {
+            tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");
+        }
+        deposed
     }
 
     /// A connection to the primary. Nothing has been sent when this fails, so it waits for a primary that is gone.
-    pub(crate) async fn writer(&self, access: Access) -> Result<Checkout, DbErr> {
+    pub(crate) async fn writer(&self, access: Access, turn: &mut Turn) -> Result<Checkout, DbErr> {
         let router = self.router();
-        let mut patience = Patience::new(router.config().write_wait);
+        let mut refusal = None;
         loop {
-            let error = match router.route(&request(access)) {
-                Err(error) => error::no_route(error, self.connector().troubles()),
-                Ok(route) => match Checkout::take(router, route).await {
-                    Ok(checkout) => return Ok(checkout),
-                    Err((error, route)) => self.shut_out(error, route)?,
-                },
+            let route = match turn.route(router, &request(access)).await {
+                Ok(route) => route,
+                Err(none) => return Err(error::no_primary(none, refusal, || self.connector().troubles())),
             };
-            if !Box::pin(patience.pause()).await {
-                return Err(error);
+            match Checkout::take(router, route).await {
+                Ok(checkout) => {
+                    turn.connected(router);
+                    return Ok(checkout);
+                }
+                Err((error, route)) => refusal = Some(self.shut_out(error, route, turn)?),
             }
         }
     }
 
     /// The primary had no connection. The error comes back if it may be different later.
     #[cold]
-    pub(crate) fn shut_out(&self, error: DbErr, route: Route<NodePool>) -> Result<DbErr, DbErr> {
+    pub(crate) fn shut_out(
+        &self,
+        error: DbErr,
+        route: Route<NodePool>,
+        turn: &mut Turn,
+    ) -> Result<DbErr, DbErr> {
         if self.is_closed_with(&error) {
             return Err(error);
         }
@@ -66,8 +111,13 @@ impl RoutedConnection {
                 route.finish(Outcome::Failed(fault));
                 Err(error)
             }
+            // An idle connection was dead.
+            Some(fault @ Fault::Lost) => {
+                turn.broke(self.router(), route, fault);
+                Ok(error)
+            }
             Some(fault) => {
-                route.finish(Outcome::Failed(fault));
+                turn.refused(self.router(), route, fault);
                 Ok(error)
             }
         }

@@ -12,6 +12,7 @@ mod load;
 mod operations;
 mod pace;
 mod pools;
+mod promotions;
 mod settings;
 mod streams;
 mod support;

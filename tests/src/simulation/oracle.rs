@@ -1,6 +1,6 @@
 //! The judge: it knows the truth, and what the world was told, and objects when the world's words fit neither.
 //!
-//! Five kinds of rules are checked.
+//! Six kinds of rules are checked.
 //!
 //! - **Published topologies** ([`published`]): one primary per epoch, epochs never fall, a primary only on the highest
 //!   timeline that was shown, nobody in a split brain; every position and every freshness that is published is true.
@@ -8,6 +8,7 @@
 //!   the commits.
 //! - **Choices** ([`choice`]): selection agrees with a plain second telling of its rules.
 //! - **Promotions** ([`promotion`]): the world orders one only when its policy allows that.
+//! - **Memory** ([`memory`]): what is to outlive the process never shrinks, was seen by somebody, and can be read back.
 //! - **Notices** ([`notices`]): people are told every change once, and nothing else than what is published.
 //!
 //! Where the truth cannot be known from outside, a rule has a documented limit; limits are counted, and each is as
@@ -19,12 +20,14 @@ use rr_core::config::{FailoverMode, FailoverPolicy};
 use rr_core::engine::{Log, Observation};
 use rr_core::time::Moment;
 use rr_core::topology::{Epoch, NodeId, Role};
+use rr_core::world::Memory;
 
 use super::plan::Plan;
 use super::stats::Limits;
 use super::wal::BranchId;
 
 pub(super) mod choice;
+mod memory;
 mod notices;
 mod promotion;
 mod published;
@@ -98,6 +101,7 @@ pub(super) struct Oracle {
     /// The primary of each epoch: the node and its branch.
     reigns: BTreeMap<Epoch, (NodeId, Option<BranchId>)>,
     last_failover: Option<Moment>,
+    remembered: Option<Memory>,
     told: notices::Told,
     limits: Limits,
     violations: Vec<String>,
@@ -118,6 +122,7 @@ impl Oracle {
             epoch: Epoch::default(),
             reigns: BTreeMap::new(),
             last_failover: None,
+            remembered: None,
             told: notices::Told::default(),
             limits: Limits::default(),
             violations: Vec::new(),

@@ -268,6 +268,7 @@ impl Simulation {
                     }
                 }
                 Effect::Report(notice) => self.report(&notice),
+                Effect::Remember(memory) => self.oracle.remembering(self.now, memory),
                 other => self.oracle.object(self.now, format!("an unknown effect: {other:?}")),
             }
         }

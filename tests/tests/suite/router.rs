@@ -20,6 +20,7 @@ mod following;
 mod nodes;
 mod observing;
 mod positions;
+mod remembering;
 mod routing;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

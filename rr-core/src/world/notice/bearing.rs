@@ -75,6 +75,7 @@ impl Notice {
             Self::Health { to: HealthState::Unhealthy, .. } | Self::Quarantined { .. } => Severity::Error,
             Self::Ejected { .. } | Self::Panic(true) => Severity::Warning,
             Self::Discovery { finding, .. } if finding.is_warning() => Severity::Warning,
+            Self::ForeignMemory { .. } | Self::TimelineHeard { .. } => Severity::Warning,
             Self::Primary { to: None, .. } | Self::SplitBrain { .. } | Self::LostWrite(_) => {
                 Severity::Critical
             }
@@ -115,6 +116,8 @@ impl Notice {
             | Self::Health { to: HealthState::Unknown, .. }
             | Self::Primary { from: Some(_), to: Some(_), .. }
             | Self::LostWrite(_)
+            | Self::ForeignMemory { .. }
+            | Self::TimelineHeard { .. }
             | Self::Unprivileged { .. }
             | Self::Joined { .. }
             | Self::Draining { .. }
@@ -158,7 +161,11 @@ impl Notice {
                 Some(node) => (self.kind(), Some(node)),
                 None => ("discovery_failed", Some(source)),
             },
-            Self::Panic(_) | Self::Failover { .. } | Self::LostWrite(_) => (self.kind(), None),
+            Self::Panic(_)
+            | Self::Failover { .. }
+            | Self::ForeignMemory { .. }
+            | Self::TimelineHeard { .. }
+            | Self::LostWrite(_) => (self.kind(), None),
         };
         Subject { condition, node }
     }

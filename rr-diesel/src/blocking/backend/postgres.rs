@@ -12,13 +12,14 @@ use diesel::query_builder::{Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use rr_core::config::{SslMode, TlsConfig};
 use rr_core::connector::Target;
+use rr_core::outcome::TransactionId;
 use rr_core::position::Position;
 use rr_core::sql::Dialect;
 use rr_core::topology::Role;
 
 use super::{Routable, RoutedLoad, attached};
 use crate::blocking::login::push_parameter;
-use crate::capture::{self, Ask};
+use crate::capture::{self, Ask, AskTransaction};
 use crate::connector::{ConnectError, without_tls};
 
 /// libpq takes whole seconds, and no fewer.
@@ -50,6 +51,17 @@ impl Routable for PgConnection {
             Ok(row) => capture::read(&row?, &OnceLock::new(), segment),
             Err(error) => {
                 capture::unknown(&error);
+                None
+            }
+        }
+    }
+
+    fn transaction_id(&mut self, segment: &AtomicU64) -> Option<TransactionId> {
+        let asked = LoadConnection::<DefaultLoadingMode>::load(self, AskTransaction);
+        match asked.and_then(|mut rows| rows.next().transpose()) {
+            Ok(row) => capture::read_transaction(&row?, segment),
+            Err(error) => {
+                tracing::debug!(target: "rr", %error, "the number of a transaction is not known");
                 None
             }
         }

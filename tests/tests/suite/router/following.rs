@@ -2,7 +2,7 @@
 
 use super::*;
 use rr_core::route::RouteError;
-use rr_core::topology::{Epoch, NoPrimary, Quarantine};
+use rr_core::topology::{Epoch, NoPrimary, Quarantine, Role};
 
 fn quarantine(router: &Router<Plain>, node: &str) -> Option<Quarantine> {
     router.topology().nodes().iter().find(|n| &*n.name == node).and_then(|n| n.quarantine)
@@ -55,6 +55,15 @@ async fn a_promotion_is_followed_and_the_old_primary_is_never_trusted_again() ->
     cluster.primary().rebuild(cluster.replica(1)?).await?;
     until(&router, "the old primary to be a replica", |r| healthy(r, "primary")).await?;
     assert_eq!(router.topology().epoch(), Epoch::new(2));
+    // With a pool of its own for that: no connection of the time when it was the primary is left in it.
+    until(&router, "a read on the old primary", |r| {
+        r.route(&read()).is_ok_and(|route| {
+            &**route.name() == "primary"
+                && route.role() == Role::Replica
+                && route.pool_epoch() == Epoch::new(2)
+        })
+    })
+    .await?;
     Ok(())
 }
 

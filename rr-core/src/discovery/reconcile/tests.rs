@@ -48,7 +48,7 @@ fn what_is_missing_leaves_after_the_grace_by_an_answer_that_lacks_it() {
         "an old answer is no news"
     );
     assert_eq!(plan(&[missing(5)], all(&[]), 35), [Step::Drain("a".into(), Leaving::Vanished)]);
-    assert_eq!(plan(&[missing(5)], all(&[a.clone()]), 99), [Step::Return("a".into())]);
+    assert_eq!(plan(&[missing(5)], all(std::slice::from_ref(&a)), 99), [Step::Return("a".into())]);
     let at_once = Limits { grace: Duration::ZERO, ..LIMITS };
     let steps = reconcile(&[known(&a)], &[], all(&[]), at_once, at(5));
     assert_eq!(steps, [Step::Miss("a".into()), Step::Drain("a".into(), Leaving::Vanished)]);
@@ -62,18 +62,24 @@ fn what_leaves_is_taken_out_when_it_is_idle_or_its_time_is_over() {
     assert_eq!(plan(&[leaving(1)], all(&[]), 14), []);
     assert_eq!(plan(&[leaving(1)], all(&[]), 15), [Step::Remove("a".into())]);
     // It came back meanwhile: out, and in again.
-    assert_eq!(plan(&[leaving(1)], all(&[a.clone()]), 6), []);
-    assert_eq!(plan(&[leaving(0)], all(&[a.clone()]), 6), [Step::Remove("a".into()), add(&a)]);
+    assert_eq!(plan(&[leaving(1)], all(std::slice::from_ref(&a)), 6), []);
+    assert_eq!(plan(&[leaving(0)], all(std::slice::from_ref(&a)), 6), [Step::Remove("a".into()), add(&a)]);
 }
 
 #[test]
 fn a_name_with_another_address_is_another_server() {
     let (old, new) = (node("a", "db-2"), node("a", "db-9"));
     let moved = |to: &str| Leaving::Moved(to.to_owned());
-    assert_eq!(plan(&[known(&old)], all(&[new.clone()]), 1), [Step::Drain("a".into(), moved("db-9:5432"))]);
+    assert_eq!(
+        plan(&[known(&old)], all(std::slice::from_ref(&new)), 1),
+        [Step::Drain("a".into(), moved("db-9:5432"))]
+    );
     let leaving = |in_flight| Known { leaving_since: Some(at(1)), in_flight, ..known(&old) };
-    assert_eq!(plan(&[leaving(2)], all(&[new.clone()]), 2), []);
-    assert_eq!(plan(&[leaving(0)], all(&[new.clone()]), 2), [Step::Remove("a".into()), add(&new)]);
+    assert_eq!(plan(&[leaving(2)], all(std::slice::from_ref(&new)), 2), []);
+    assert_eq!(
+        plan(&[leaving(0)], all(std::slice::from_ref(&new)), 2),
+        [Step::Remove("a".into()), add(&new)]
+    );
     // One after the other.
     let (b, other) = (node("b", "db-3"), node("b", "db-8"));
     let both = [new, other];
@@ -95,7 +101,7 @@ fn the_primary_stays_whatever_is_found() {
 #[test]
 fn labels_change_in_place() {
     let (a, heavy) = (node("a", "db-2"), node("a", "db-2").with_weight(7));
-    assert_eq!(plan(&[known(&a)], all(&[heavy.clone()]), 1), [Step::Change(Box::new(heavy))]);
+    assert_eq!(plan(&[known(&a)], all(std::slice::from_ref(&heavy)), 1), [Step::Change(Box::new(heavy))]);
 }
 
 #[test]

@@ -13,10 +13,11 @@ use tokio::task::JoinHandle;
 
 use crate::balance::{Balancer, Candidates, balancer};
 use crate::budget::Budget;
-use crate::config::{Config, ReadPreference};
+use crate::config::{Config, FailoverMode, ReadPreference};
 use crate::connector::Connector;
 use crate::error::StartError;
-use crate::monitor::{self, Command, Shared, Worker};
+use crate::failover::{Fence, Lease, Promoter};
+use crate::monitor::{self, Command, Hooks, Shared, Worker};
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
 use crate::snapshot::Snapshot;
@@ -27,6 +28,7 @@ use crate::world::Notice;
 
 mod deposed;
 mod explain;
+mod failover;
 mod health;
 mod jobs;
 mod nodes;
@@ -37,6 +39,7 @@ mod waiting;
 mod watching;
 
 pub use explain::{Explanation, Verdict};
+pub use failover::{Failover, NodePlan, Plan, Standing};
 pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
 pub use jobs::{Else, Required};
 pub use tokens::Export;
@@ -80,6 +83,7 @@ pub struct Builder<C: Connector> {
     connector: C,
     config: Config,
     balancer: Option<Arc<dyn Balancer>>,
+    hooks: Hooks,
 }
 
 impl<C: Connector> Builder<C> {
@@ -95,6 +99,24 @@ impl<C: Connector> Builder<C> {
         self
     }
 
+    /// The lease that says which process may promote. Without it, an [`InProcessLease`](crate::failover::InProcessLease).
+    pub fn lease(mut self, lease: Arc<dyn Lease>) -> Self {
+        self.hooks.lease = lease;
+        self
+    }
+
+    /// What keeps a server from taking writes of anybody, before another one is promoted.
+    pub fn fence(mut self, fence: Arc<dyn Fence>) -> Self {
+        self.hooks.fence = Some(fence);
+        self
+    }
+
+    /// Somebody who promotes in place of the router: the manager of the cluster.
+    pub fn promoter(mut self, promoter: Arc<dyn Promoter>) -> Self {
+        self.hooks.promoter = Some(promoter);
+        self
+    }
+
     /// Checks the configuration, opens the pools without connecting, and waits (at most `startup_wait`) until every
     /// node has been looked at. A node that cannot be reached does not fail the start.
     ///
@@ -106,9 +128,12 @@ impl<C: Connector> Builder<C> {
         if engine.probe_sql().is_none() {
             return Err(StartError::Engine(engine));
         }
-        if self.config.failover.mode != crate::config::FailoverMode::Follow {
-            return Err(StartError::Failover(self.config.failover.mode));
+        let policy = &self.config.failover;
+        let one_process = policy.single_process || self.hooks.promoter.is_some();
+        if policy.mode == FailoverMode::Automatic && !one_process && !self.hooks.lease.spans_processes() {
+            return Err(StartError::Lease);
         }
+        let promotes = policy.mode != FailoverMode::Follow && self.hooks.promoter.is_none();
         let balancer = self.balancer.unwrap_or_else(|| balancer(self.config.balance));
         let reads = &self.config.primary_reads;
         let budget = Budget::new(reads.per_second, reads.burst);
@@ -116,7 +141,7 @@ impl<C: Connector> Builder<C> {
         let retries = Budget::new(retries.per_second, retries.burst);
         let keys = KeyRing::new(&self.config.session.keys);
         let patience = self.config.startup_wait;
-        let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine)?;
+        let (worker, shared, mut ends) = Worker::start(self.connector, self.config, engine, self.hooks)?;
         let worker = tokio::spawn(monitor::outlive(worker));
         let inner = Inner {
             shared,
@@ -132,6 +157,9 @@ impl<C: Connector> Builder<C> {
         if tokio::time::timeout(patience, ends.looked.wait_for(|looked| *looked)).await.is_err() {
             tracing::warn!(target: "rr", ?patience, "not every node was seen in time; starting without them");
         }
+        if promotes {
+            router.check_privileges(patience).await?;
+        }
         Ok(router)
     }
 }
@@ -139,7 +167,7 @@ impl<C: Connector> Builder<C> {
 impl<C: Connector> Router<C> {
     /// Begins to make a router over this driver.
     pub fn builder(connector: C) -> Builder<C> {
-        Builder { connector, config: Config::default(), balancer: None }
+        Builder { connector, config: Config::default(), balancer: None, hooks: Hooks::default() }
     }
 
     /// The node for a statement, as far as is known at this moment.

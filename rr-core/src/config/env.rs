@@ -14,7 +14,8 @@ use toml::{Table, Value};
 use super::builder::ConfigBuilder;
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::{
-    GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, SESSION_KEYS, Target, variable_form,
+    FAILOVER_PASSWORD, GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, SESSION_KEYS, Target,
+    variable_form,
 };
 use super::node::{NodeConfig, replica_name};
 use super::secret::Secret;
@@ -159,6 +160,7 @@ struct Overlay {
     /// All but the nodes and the secrets.
     cluster: Draft<Config>,
     secrets: Vec<Secret>,
+    password: Option<Secret>,
     primary: Node,
     replicas: Vec<Node>,
     /// Which of the replicas a number speaks of.
@@ -189,8 +191,9 @@ impl Overlay {
         let replicas: Vec<_> = std::mem::take(&mut config.replicas).into_iter().map(Node::over).collect();
         let places = (1..).zip(0..replicas.len()).collect();
         let secrets = std::mem::take(&mut config.session.keys);
+        let password = config.failover.password.take();
         let (keys, cluster) = (Keys::all(), Draft::of(config));
-        Self { keys, cluster, secrets, primary, replicas, places, errors: Vec::new() }
+        Self { keys, cluster, secrets, password, primary, replicas, places, errors: Vec::new() }
     }
 
     /// Decides which replicas there are, before anything is said about one of them.
@@ -237,6 +240,10 @@ impl Overlay {
             Some(Target::Cluster(key)) if key.path == SESSION_KEYS => {
                 let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
                 self.secrets = parts.map(Secret::from).collect();
+                return;
+            }
+            Some(Target::Cluster(key)) if key.path == FAILOVER_PASSWORD => {
+                self.password = Some(Secret::from(value));
                 return;
             }
             Some(Target::Cluster(key)) => (None, key.clone()),
@@ -290,6 +297,7 @@ impl Overlay {
         let replicas = self.replicas.into_iter().map(Node::finish).collect();
         let mut config = Config { primary: self.primary.finish(), replicas, ..self.cluster.value };
         config.session.keys = self.secrets;
+        config.failover.password = self.password;
         Ok(config)
     }
 }

@@ -4,10 +4,13 @@ use super::node::NodeConfig;
 use super::pool::PoolOverrides;
 use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
-use super::{Config, GroupConfig, PrimaryReads};
+use super::secret::Secret;
+use super::{Config, FailoverPolicy, GroupConfig, PrimaryReads};
 
 /// The list of secrets; like URLs it is never written out and read back.
 pub(super) const SESSION_KEYS: [&str; 2] = ["session", "keys"];
+/// A secret like those.
+pub(super) const FAILOVER_PASSWORD: [&str; 2] = ["failover", "password"];
 
 pub(super) const PREFIX: &str = "RR_";
 pub(super) const REPLICA: &str = "RR_REPLICA_";
@@ -63,8 +66,18 @@ impl Keys {
     pub(super) fn all() -> Self {
         // As a number, not as the word `none`.
         let primary_reads = PrimaryReads { per_second: Some(0), ..PrimaryReads::default() };
-        let full =
-            Config { region: Some(String::new()), tls: full_tls(), primary_reads, ..Config::default() };
+        let failover = FailoverPolicy {
+            user: Some(String::new()),
+            password: Some(Secret::default()),
+            ..FailoverPolicy::default()
+        };
+        let full = Config {
+            region: Some(String::new()),
+            tls: full_tls(),
+            primary_reads,
+            failover,
+            ..Config::default()
+        };
         let mut cluster = listed(&full);
         cluster.retain(|key| key.path[0] != "primary");
         Self { cluster, node: listed(&full_node()), group: listed(&GroupConfig::default()) }
@@ -89,6 +102,8 @@ fn full_node() -> NodeConfig {
             statement_timeout: time,
         },
         tls: Some(full_tls()),
+        replication_host: Some(String::new()),
+        replication_port: Some(0),
         ..NodeConfig::default()
     }
 }

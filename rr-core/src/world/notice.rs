@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::failover::Decision;
+use crate::failover::{Decision, Report};
 use crate::lag::LagLevel;
 use crate::token::LostWrite;
 use crate::topology::{Epoch, HealthState, Quarantine};
@@ -82,6 +82,22 @@ pub enum Notice {
         /// The node that would take over.
         target: Option<Arc<str>>,
     },
+    /// Writes are held because another node is about to be the primary.
+    Holding {
+        /// Who takes over.
+        to: Arc<str>,
+    },
+    /// Writes are held no longer, and the primary is who it was.
+    Resumed,
+    /// A promotion waits for approval.
+    Proposed {
+        /// To approve it by.
+        id: u64,
+        /// Who should take over.
+        target: Arc<str>,
+    },
+    /// A promotion was carried out or given up.
+    Promotion(Arc<Report>),
     /// The role that watches a replica may not see its timeline.
     Unprivileged {
         /// Its name.
@@ -121,6 +137,10 @@ impl Notice {
             Self::Lag { .. } => "lag",
             Self::Panic(_) => "panic",
             Self::Failover { .. } => "failover",
+            Self::Holding { .. } => "holding",
+            Self::Resumed => "resumed",
+            Self::Proposed { .. } => "proposed",
+            Self::Promotion(_) => "promotion",
             Self::Unprivileged { .. } => "unprivileged",
             Self::LostWrite(_) => "lost_write",
             Self::Joined { .. } => "joined",
@@ -137,6 +157,9 @@ impl Notice {
             Self::Ejected { .. }
             | Self::SplitBrain { .. }
             | Self::Quarantined { .. }
+            | Self::Holding { .. }
+            | Self::Proposed { .. }
+            | Self::Promotion(_)
             | Self::LostWrite(_) => true,
             Self::Primary { from, to, .. } => from.is_some() || to.is_none(),
             Self::Lag { to, .. } => *to >= LagLevel::Warning,
@@ -144,6 +167,7 @@ impl Notice {
             Self::Failover { decision, .. } => !matches!(decision, Decision::Stay),
             Self::Readmitted { .. }
             | Self::Released { .. }
+            | Self::Resumed
             | Self::Unprivileged { .. }
             | Self::Joined { .. }
             | Self::Draining { .. }
@@ -187,6 +211,12 @@ impl fmt::Display for Notice {
                 Decision::Propose(_) => write!(f, "the primary is gone; {} should take over", name(target)),
                 Decision::Promote(_) => write!(f, "the primary is gone; {} takes over", name(target)),
             },
+            Self::Holding { to } => write!(f, "writes are held: `{to}` is about to take over"),
+            Self::Resumed => f.write_str("writes go to the same primary as before"),
+            Self::Proposed { id, target } => {
+                write!(f, "`{target}` should take over; approve proposal {id} to let it")
+            }
+            Self::Promotion(report) => report.fmt(f),
             Self::Unprivileged { node } => write!(
                 f,
                 "the role that watches `{node}` may not read statistics: after a failover it serves only from its next \

@@ -122,6 +122,17 @@ impl Node {
         self.wait_streaming().await
     }
 
+    /// Somebody else has pointed this running standby to another server, by its
+    /// [`replication_link`](Self::replication_link): waits until it streams from there.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn repointed(&self, upstream: &Self) -> Result<()> {
+        let link = upstream.replication_link().clone();
+        self.set_upstream(Some(Upstream { node: upstream.clone(), link }));
+        self.wait_streaming().await
+    }
+
     /// Throws away the data of this stopped server and lets it follow `upstream` as a new standby: how a failed
     /// primary comes back. It starts from the cluster's beginning and replays all WAL there ever was, which the
     /// upstream keeps up to a gigabyte.

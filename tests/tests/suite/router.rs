@@ -19,6 +19,7 @@ mod following;
 mod nodes;
 mod observing;
 mod positions;
+mod promoting;
 mod routing;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;

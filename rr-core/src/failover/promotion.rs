@@ -164,7 +164,6 @@ impl fmt::Display for Stop {
 
 /// How a promotion ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Ending {
     /// This node is the primary.
     Promoted(NodeId),

@@ -26,7 +26,7 @@ use super::wal::BranchId;
 
 pub(super) mod choice;
 mod notices;
-mod promotion;
+pub(super) mod promotion;
 mod published;
 mod reads;
 
@@ -98,6 +98,8 @@ pub(super) struct Oracle {
     /// The primary of each epoch: the node and its branch.
     reigns: BTreeMap<Epoch, (NodeId, Option<BranchId>)>,
     last_failover: Option<Moment>,
+    /// A promotion is under way, or its end in doubt.
+    pub(super) holding: bool,
     told: notices::Told,
     limits: Limits,
     violations: Vec<String>,
@@ -118,6 +120,7 @@ impl Oracle {
             epoch: Epoch::default(),
             reigns: BTreeMap::new(),
             last_failover: None,
+            holding: false,
             told: notices::Told::default(),
             limits: Limits::default(),
             violations: Vec::new(),

@@ -72,12 +72,14 @@ pub enum Event {
     },
     /// This process has, or has lost, the lease without which nobody may promote.
     Lease(bool),
-    /// A promotion is carried out. From now on nobody writes to the present primary.
+    /// Somebody has begun a promotion; another one must wait.
+    Undertaken,
+    /// From now on nobody writes to the present primary.
     Promoting {
         /// Who is to take over.
         to: NodeId,
     },
-    /// It has ended.
+    /// A promotion has ended.
     Promoted {
         /// Somebody was told to take over, or may have been.
         sent: bool,
@@ -131,8 +133,12 @@ pub struct World {
     attempts: u32,
     /// This process holds the lease.
     lease: bool,
-    /// Who is to take over in the promotion under way.
+    /// A promotion is under way.
+    undertaken: bool,
+    /// Who is to take over in it, once writes are held for that.
     promoting: Option<NodeId>,
+    /// The primary that nobody is to write to meanwhile. Whoever else becomes the primary may be written to.
+    held: Option<NodeId>,
     /// A node that was told to take over, and nobody knows whether it has.
     in_doubt: Option<NodeId>,
     decision: Decision,
@@ -157,7 +163,9 @@ impl World {
             retry_at: Moment::ORIGIN,
             attempts: 0,
             lease: false,
+            undertaken: false,
             promoting: None,
+            held: None,
             in_doubt: None,
             decision: Decision::Stay,
             panicking: false,
@@ -184,9 +192,10 @@ impl World {
             }
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
             Event::Lease(held) => self.lease = held,
+            Event::Undertaken => self.undertaken = true,
             Event::Promoting { to } => self.hold(to, &mut effects),
             Event::Promoted { sent, in_doubt } => self.promotion_ended(sent, in_doubt, now, &mut effects),
-            Event::Cleared => self.in_doubt = None,
+            Event::Cleared => self.clear_doubt(),
             Event::Tick => {
                 let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
                 ids.into_iter().for_each(|id| self.signal(id, Signal::Tick, now, &mut effects));

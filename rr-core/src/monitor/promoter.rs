@@ -176,7 +176,7 @@ impl<C: Connector> Executor<C> {
             Step::Freeze => self.freeze(task).await,
             Step::Thaw => self.thaw(task.from).await,
             Step::CatchUp(node) => self.catch_up(node, task).await,
-            Step::Promote(node) => self.promote(node).await,
+            Step::Promote(node) => self.promote(node, task).await,
             Step::Delegate(node) => self.delegate(node, task).await,
             Step::Verify(node) => self.verify(node, task).await,
             Step::Repoint(node) => self.repoint(node, task.from).await,

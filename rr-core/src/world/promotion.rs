@@ -20,7 +20,7 @@ impl World {
     /// Where writes go: to the accepted primary, unless somebody is about to be one in its place.
     pub(super) fn writable(&self) -> Result<NodeId, NoPrimary> {
         match (self.promoting.or(self.in_doubt), &self.primary) {
-            (Some(to), Ok(primary)) if to != *primary => {
+            (Some(to), Ok(primary)) if self.held == Some(*primary) => {
                 Err(NoPrimary::SwitchingOver { to: self.name(to) })
             }
             _ => self.primary.clone(),
@@ -111,7 +111,7 @@ impl World {
         let mut situation = Situation::new(primary, &replicas);
         situation.split_brain = matches!(self.primary, Err(NoPrimary::SplitBrain { .. }));
         situation.last_failover = self.last_failover;
-        situation.promoting = self.promoting.is_some();
+        situation.promoting = self.undertaken;
         situation.lease = self.lease;
         situation.in_doubt = self.in_doubt;
         let mut decision = failover::decide(&situation, &self.config.failover, now);
@@ -134,6 +134,7 @@ impl World {
         }
         match decision {
             Decision::Promote(target) if turn => {
+                self.undertaken = true;
                 self.hold(target, effects);
                 effects.push(Effect::Promote(target));
             }
@@ -145,6 +146,9 @@ impl World {
 
     pub(super) fn hold(&mut self, to: NodeId, effects: &mut Vec<Effect>) {
         let name = self.name(to);
+        if self.promoting.is_none() && self.in_doubt.is_none() {
+            self.held = self.primary.as_ref().ok().copied();
+        }
         if self.promoting.replace(to) != Some(to) {
             effects.push(Effect::Report(Notice::Holding { to: name }));
         }
@@ -159,6 +163,7 @@ impl World {
         effects: &mut Vec<Effect>,
     ) {
         let was = self.promoting.take();
+        self.undertaken = false;
         self.in_doubt = in_doubt.filter(|node| self.primary != Ok(*node));
         if sent {
             // Whether it has succeeded or not: a second one on its heels would make two primaries.
@@ -167,8 +172,11 @@ impl World {
         let pause = RETRY.saturating_mul(1 << self.attempts.min(10));
         self.retry_at = now + pause.min(self.config.failover.cooldown);
         self.attempts = if sent { 0 } else { self.attempts.saturating_add(1) };
-        if was.is_some_and(|to| self.primary != Ok(to)) && self.in_doubt.is_none() {
-            effects.push(Effect::Report(Notice::Resumed));
+        if was.is_some() && self.in_doubt.is_none() {
+            let held = self.held.take();
+            if held.is_some_and(|held| self.primary == Ok(held)) {
+                effects.push(Effect::Report(Notice::Resumed));
+            }
         }
         effects.push(Effect::ProbeAll);
     }
@@ -183,6 +191,13 @@ impl World {
     #[must_use]
     pub const fn in_doubt(&self) -> Option<NodeId> {
         self.in_doubt
+    }
+
+    pub(super) const fn clear_doubt(&mut self) {
+        self.in_doubt = None;
+        if self.promoting.is_none() {
+            self.held = None;
+        }
     }
 
     /// A node's name, or a number when it is gone.

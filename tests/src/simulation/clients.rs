@@ -309,7 +309,7 @@ impl Simulation {
             node,
             as_primary,
             incarnation: server.map(|server| server.incarnation),
-            branch: topology.primary().ok().and_then(|primary| self.oracle.branch_of(primary.id)),
+            branch: self.world.head().and_then(|(primary, _)| self.oracle.branch_of(primary)),
             topology,
             asked_at: self.now,
             excused,

@@ -33,6 +33,8 @@ pub(super) struct Undertaking {
     applied: Vec<Content>,
     /// What the old primary had when it was made to refuse writes.
     frozen: Option<Content>,
+    /// What the old primary had at the closer look.
+    old: Option<Content>,
     /// How often each server had been started by then.
     starts: BTreeMap<usize, u32>,
     /// Servers that were told to take over.
@@ -41,7 +43,7 @@ pub(super) struct Undertaking {
 }
 
 impl Simulation {
-    /// The world orders a promotion.
+    /// The world orders a promotion, or somebody a switchover.
     pub(super) fn undertake(&mut self, planned: bool) {
         if self.undertaking.is_some() || self.peace {
             return self.tell(Event::Promoted { sent: false, in_doubt: None });
@@ -59,12 +61,14 @@ impl Simulation {
             verify_until: None,
             applied: Vec::new(),
             frozen: None,
+            old: None,
             starts: BTreeMap::new(),
             told: Vec::new(),
             candidate: None,
         });
         self.oracle.holding = true;
         self.next_step(number);
+        self.tell(Event::Undertaken);
     }
 
     fn next_step(&mut self, number: u64) {
@@ -215,7 +219,15 @@ impl Simulation {
         self.agenda.add(at, Action::Mend(Mend::Unfence(server)));
     }
 
+    /// Whether somebody else has promoted somebody meanwhile.
+    fn is_overtaken(&self, task: &Task) -> bool {
+        self.topology.primary().is_ok_and(|primary| Some(primary.id) != task.from)
+    }
+
     fn look(&mut self, under: &mut Undertaking, from: Option<usize>) -> Told {
+        if self.is_overtaken(under.machine.task()) {
+            return Told::Failed("somebody else is the primary".to_owned());
+        }
         let nodes: Vec<(NodeId, usize)> =
             self.members.iter().filter(|m| !m.left).map(|m| (m.id, m.server)).collect();
         let mut looks: Vec<(NodeId, Observation)> = Vec::new();
@@ -237,6 +249,7 @@ impl Simulation {
                 Some(_) => {}
             }
         }
+        under.old = from.map(|server| self.truth.servers[server].content);
         let standby = |server: &&super::server::Server| !server.writable && server.system == self.truth.system;
         under.applied = self.truth.servers.iter().filter(standby).map(|server| server.content).collect();
         Told::Looked { replicas, last_known: self.world.last_known(), primary_answers }
@@ -273,10 +286,11 @@ impl Simulation {
         let Some(server) = self.member(node).map(|member| member.server) else {
             return Told::Failed("it has left".to_owned());
         };
-        if !self.reaches(server) || self.truth.servers[server].writable {
-            return Told::Failed("no connection".to_owned());
+        let overtaken = self.is_overtaken(under.machine.task());
+        if overtaken || !self.reaches(server) || self.truth.servers[server].writable {
+            return Told::Failed("no connection, or somebody else is the primary".to_owned());
         }
-        let owed = Owed { applied: &under.applied, frozen: under.frozen };
+        let owed = Owed { applied: &under.applied, frozen: under.frozen, old: under.old };
         self.oracle.taking_over(self.now, server, &owed, &under.told, self.lease, &self.truth);
         under.told.push(server);
         under.verify_until = Some(self.now + ms(PATIENCE));

@@ -78,7 +78,10 @@ impl<C: Connector> Executor<C> {
     }
 
     /// Tells the candidate to take over. What goes wrong before that is certain; after it, nothing is.
-    pub(super) async fn promote(&mut self, node: NodeId) -> Told {
+    pub(super) async fn promote(&mut self, node: NodeId, task: &Task) -> Told {
+        if let Err(why) = self.check_head(task) {
+            return Told::Failed(why);
+        }
         let Some(peer) = self.peer(node).cloned() else { return Told::Failed("it has left".to_owned()) };
         let line = self.lines.to(&peer);
         match lacking(line).await {

@@ -251,7 +251,16 @@ impl<C: Connector> Worker<C> {
         }
         let from = self.world.head().map(|(id, _)| id);
         let task = Task { from, target: Some(target), ..Task::default() };
-        self.undertake(task, &format!("proposal {id} was approved"))
+        self.undertake_now(task, &format!("proposal {id} was approved"))
+    }
+
+    /// Begins a promotion that the world did not order, and tells it.
+    fn undertake_now(&mut self, task: Task, reason: &str) -> Approval {
+        let begun = self.undertake(task, reason)?;
+        if !self.desk.running.is_empty() {
+            self.take(Event::Undertaken);
+        }
+        Ok(begun)
     }
 
     pub(crate) fn initiate(&mut self, reason: &str, target: Option<&str>, force: bool) -> Approval {
@@ -274,6 +283,6 @@ impl<C: Connector> Worker<C> {
             return Err(FailoverError::InDoubt);
         }
         let task = Task { from: Some(from), target, planned: answers, force, ..Task::default() };
-        self.undertake(task, reason)
+        self.undertake_now(task, reason)
     }
 }

@@ -71,6 +71,9 @@ pub(crate) async fn look_at_all<C: Connector>(
 
 impl<C: Connector> Executor<C> {
     pub(super) async fn look(&mut self, task: &Task) -> Told {
+        if let Err(why) = self.check_head(task) {
+            return Told::Failed(why);
+        }
         let mut looks = JoinSet::new();
         for peer in &self.peers {
             let (id, mut line) = (peer.id, self.lines.take(peer));
@@ -111,6 +114,19 @@ impl<C: Connector> Executor<C> {
             refine(view, seen.iter().find(|(id, _)| *id == view.id).map(|(_, look)| look), task);
         }
         Told::Looked { replicas, last_known, primary_answers }
+    }
+}
+
+impl<C: Connector> Executor<C> {
+    /// Whether somebody else has promoted somebody meanwhile.
+    pub(super) fn check_head(&self, task: &Task) -> Result<(), String> {
+        let snapshot = self.shared.snapshot.load();
+        match snapshot.topology.primary() {
+            Ok(primary) if task.from.is_some_and(|from| primary.id != from) => {
+                Err(format!("`{}` is the primary now, and not by us", primary.name))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub(in crate::simulation) struct Owed<'a> {
     pub(in crate::simulation) applied: &'a [Content],
     /// What the old primary had when it was made to refuse writes.
     pub(in crate::simulation) frozen: Option<Content>,
+    /// What the old primary had. Whatever else a standby has was lost before.
+    pub(in crate::simulation) old: Option<Content>,
 }
 
 impl Oracle {
@@ -76,7 +78,8 @@ impl Oracle {
             self.limits.ambiguous_timelines += 1;
             return;
         }
-        for content in applied {
+        let of_the_old = |content: &&Content| owed.old.is_some_and(|old| truth.wal.includes(old, **content));
+        for content in applied.iter().filter(of_the_old) {
             let by = applied.iter().filter(|other| truth.wal.includes(**other, *content)).count();
             if by >= acknowledged && !truth.wal.includes(has, *content) {
                 self.object(

@@ -6,7 +6,12 @@ use rr_core::failover::{Ending, Phase, Report};
 use rr_core::topology::Quarantine;
 use rr_tests::plain::promoting;
 
+mod asked;
 mod automatic;
+mod leases;
+mod rejoining;
+mod switching;
+mod trouble;
 
 pub(super) fn primary(router: &Router<Plain>) -> Option<String> {
     router.topology().primary().ok().map(|node| node.name.to_string())

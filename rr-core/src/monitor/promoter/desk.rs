@@ -188,8 +188,9 @@ impl<C: Connector> Worker<C> {
                     Ending::Promoted(_) | Ending::Stopped(_) => None,
                 };
                 let sent = !matches!(report.ending, Ending::Stopped(_));
-                self.file(report);
+                // First: whoever hears of the end may write at once.
                 self.take(Event::Promoted { sent, in_doubt });
+                self.file(report);
             }
             Err(error) => {
                 tracing::error!(target: "rr", %error, "a promotion panicked; look at the node that was to take over");

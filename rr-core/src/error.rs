@@ -85,7 +85,9 @@ pub enum FailoverError {
     #[error("a promotion is under way")]
     InProgress,
     /// A node was told to take over and nobody knows whether it has.
-    #[error("a node was told to take over and nobody knows whether it has; look at it, then use `clear_doubt`")]
+    #[error(
+        "a node was told to take over and nobody knows whether it has; look at it, then use `clear_doubt`"
+    )]
     InDoubt,
     /// No primary was ever accepted, or two nodes take writes.
     #[error("there is no primary that another node could take over from")]

@@ -2,9 +2,9 @@
 
 use super::node::NodeConfig;
 use super::pool::PoolOverrides;
+use super::secret::Secret;
 use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
-use super::secret::Secret;
 use super::{Config, FailoverPolicy, GroupConfig, PrimaryReads};
 
 /// The list of secrets; like URLs it is never written out and read back.

@@ -53,7 +53,15 @@ impl<'a> Situation<'a> {
     /// A situation with this primary and these replicas, the lease held, and nothing under way.
     #[must_use]
     pub const fn new(primary: Option<PrimaryView>, replicas: &'a [ReplicaView]) -> Self {
-        Self { primary, split_brain: false, replicas, last_failover: None, promoting: false, lease: true, in_doubt: None }
+        Self {
+            primary,
+            split_brain: false,
+            replicas,
+            last_failover: None,
+            promoting: false,
+            lease: true,
+            in_doubt: None,
+        }
     }
 }
 

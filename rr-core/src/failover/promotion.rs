@@ -21,6 +21,9 @@ use crate::position::Position;
 use crate::time::Moment;
 use crate::topology::NodeId;
 
+/// So many times a candidate is tried that has more than all others, and answers.
+const TRIES: usize = 3;
+
 /// What is undertaken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -152,7 +155,9 @@ impl fmt::Display for Stop {
             Self::NoCandidate(why) => why.fmt(f),
             Self::Blocked(why) => why.fmt(f),
             Self::PrimaryIsBack => f.write_str("the primary answers again"),
-            Self::PrimaryIsGone => f.write_str("the primary does not answer, and a switchover needs one that does"),
+            Self::PrimaryIsGone => {
+                f.write_str("the primary does not answer, and a switchover needs one that does")
+            }
             Self::NotDrained(why) => write!(f, "the old primary was not drained: {why}"),
             Self::NotFrozen(why) => write!(f, "the old primary could not be made to refuse writes: {why}"),
             Self::NotCaughtUp(why) => write!(f, "the candidate does not have everything: {why}"),
@@ -277,11 +282,16 @@ impl Promotion {
         match (self.step, told) {
             (Step::Lease, Told::Done) if planned || !self.task.fence || self.task.delegated => Step::Look,
             (Step::Lease, Told::Done) => Step::Fence,
-            (Step::Lease | Step::ConfirmLease, told) if !told.is_done() => self.stop(Stop::NoLease(told.why())),
+            (Step::Lease | Step::ConfirmLease, told) if !told.is_done() => {
+                self.stop(Stop::NoLease(told.why()))
+            }
             (Step::Fence, Told::Done) => Step::Look,
             (Step::Fence, told) if self.policy.fence_required => self.stop(Stop::NotFenced(told.why())),
             (Step::Fence, told) => {
-                self.note(format!("see that the old primary takes no writes: fencing it failed ({})", told.why()));
+                self.note(format!(
+                    "see that the old primary takes no writes: fencing it failed ({})",
+                    told.why()
+                ));
                 Step::Look
             }
             (Step::Look, Told::Looked { replicas, last_known, primary_answers }) => {
@@ -323,7 +333,10 @@ impl Promotion {
             }
             (Step::Verify(node), Told::Failed(why)) => self.cannot(node, Stop::NotPromoted(why)),
             (Step::Verify(node), told) if self.task.fence => {
-                self.note(format!("{node} was fenced: it took {took:.1?} and did not take over ({})", told.why()));
+                self.note(format!(
+                    "{node} was fenced: it took {took:.1?} and did not take over ({})",
+                    told.why()
+                ));
                 Step::FenceCandidate(node)
             }
             (Step::Verify(node), told) => self.end(Ending::InDoubt(node, told.why())),
@@ -374,9 +387,7 @@ impl Promotion {
                 return self.stop(Stop::Blocked(block));
             }
         }
-        let (able, tried): (Vec<_>, Vec<_>) =
-            replicas.iter().cloned().partition(|replica| !self.tried.contains(&replica.id));
-        match self.elect(&able, last_known) {
+        match self.elect(replicas, last_known) {
             Ok(candidate) => {
                 self.candidate = Some(candidate);
                 match (planned, self.task.delegated) {
@@ -385,31 +396,41 @@ impl Promotion {
                     (false, false) => Step::CatchUp(candidate),
                 }
             }
-            Err(mut nobody) => {
-                nobody.refused.extend(tried.into_iter().map(|replica| (replica.id, CandidateRefusal::Tried)));
-                self.stop(Stop::NoCandidate(nobody))
-            }
+            Err(nobody) => self.stop(Stop::NoCandidate(nobody)),
         }
     }
 
-    /// The best candidate, or the one that is meant: in a failover it must not have less than another one.
-    fn elect(&self, able: &[ReplicaView], last_known: Option<&Position>) -> Result<NodeId, NoCandidate> {
+    /// The best candidate, or the one that is meant.
+    ///
+    /// In a failover nobody is taken while another one that answers has more: one that could not a moment ago is tried again,
+    /// a few times, and then this ends. A person may still decide to do without what only that one has (`force`).
+    fn elect(&self, replicas: &[ReplicaView], last_known: Option<&Position>) -> Result<NodeId, NoCandidate> {
         let Task { planned, force, target, .. } = self.task;
-        let Some(target) = target else { return elect(able, last_known, &self.policy, force) };
-        let meant: Vec<_> = able.iter().filter(|replica| replica.id == target).cloned().collect();
-        let elected = elect(&meant, last_known, &self.policy, force)?;
-        let has = |id| able.iter().find(|replica| replica.id == id).and_then(ReplicaView::has);
-        let outdone = |best| match (has(best), has(elected)) {
-            (Some(more), Some(less)) => !less.covers(more),
-            _ => false,
-        };
-        match elect(able, last_known, &self.policy, force) {
-            Ok(best) if !planned && !force && best != elected && outdone(best) => {
-                let why = CandidateRefusal::Outdone { by: best };
-                Err(NoCandidate { refused: vec![(elected, why)] })
-            }
-            Ok(_) | Err(_) => Ok(elected),
+        let tries = |id: NodeId| self.tried.iter().filter(|tried| **tried == id).count();
+        let meant = |replica: &&ReplicaView| target.is_none_or(|target| replica.id == target);
+        let (able, tried): (Vec<_>, Vec<_>) =
+            replicas.iter().filter(meant).cloned().partition(|replica| tries(replica.id) == 0);
+        let elected = elect(&able, last_known, &self.policy, force);
+        if planned || force {
+            return elected;
         }
+        let refused = |mut nobody: NoCandidate| {
+            nobody.refused.extend(tried.iter().map(|replica| (replica.id, CandidateRefusal::Tried)));
+            nobody
+        };
+        let has = |id| replicas.iter().find(|replica| replica.id == id).and_then(ReplicaView::has);
+        let least = elected.as_ref().ok().and_then(|id| has(*id));
+        if let Ok(best) = elect(replicas, last_known, &self.policy, force)
+            && has(best).is_some_and(|more| least.is_none_or(|least| !least.covers(more)))
+        {
+            let again = tried.iter().any(|replica| replica.id == best) && tries(best) < TRIES;
+            return match elected {
+                _ if again => Ok(best),
+                Ok(id) => Err(NoCandidate { refused: vec![(id, CandidateRefusal::Outdone { by: best })] }),
+                Err(nobody) => Err(refused(nobody)),
+            };
+        }
+        elected.map_err(refused)
     }
 
     const fn after_drain(&self) -> Step {

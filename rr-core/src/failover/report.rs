@@ -141,10 +141,13 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.planned { "switchover" } else { "failover" };
-        let name = |node: &Option<Arc<str>>| node.as_ref().map_or("nobody".into(), |node| format!("`{node}`"));
+        let name =
+            |node: &Option<Arc<str>>| node.as_ref().map_or("nobody".into(), |node| format!("`{node}`"));
         let (from, to) = (name(&self.from), name(&self.to));
         match &self.ending {
-            Ending::Promoted(_) => write!(f, "{what} from {from} to {to} ({}): {}", self.reason, self.durations)?,
+            Ending::Promoted(_) => {
+                write!(f, "{what} from {from} to {to} ({}): {}", self.reason, self.durations)?
+            }
             Ending::Stopped(why) => {
                 write!(f, "{what} from {from} ({}) stopped, and nobody was promoted: {why}", self.reason)?;
             }

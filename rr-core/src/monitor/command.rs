@@ -6,8 +6,8 @@ use super::Worker;
 use super::promoter::{Approval, Peer};
 use crate::config::{Config, NodeConfig};
 use crate::connector::Connector;
-use crate::error::NodeError;
 use crate::engine::Observation;
+use crate::error::NodeError;
 use crate::failover::{Decision, ReplicaView};
 use crate::position::Position;
 use crate::topology::{NodeId, Role};
@@ -22,7 +22,12 @@ pub(crate) enum Command {
     Hold(Option<NodeId>, oneshot::Sender<()>),
     /// The replicas as an election sees them after these closer looks, and the newest position of the primary.
     Candidates(Vec<(NodeId, Observation)>, oneshot::Sender<(Vec<ReplicaView>, Option<Position>)>),
-    Initiate { reason: String, target: Option<String>, force: bool, reply: oneshot::Sender<Approval> },
+    Initiate {
+        reason: String,
+        target: Option<String>,
+        force: bool,
+        reply: oneshot::Sender<Approval>,
+    },
     Approve(u64, oneshot::Sender<Approval>),
     ClearDoubt(oneshot::Sender<bool>),
     Prospects(oneshot::Sender<Prospects>),

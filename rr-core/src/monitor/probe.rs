@@ -70,7 +70,17 @@ impl<C: Connector> Probe<C> {
         common: Arc<Common>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { shared, target, common, events, control: None, place: None, stood: 0, failing: false, failures: 0 }
+        Self {
+            shared,
+            target,
+            common,
+            events,
+            control: None,
+            place: None,
+            stood: 0,
+            failing: false,
+            failures: 0,
+        }
     }
 
     /// Runs until the node is retired or the worker is gone.

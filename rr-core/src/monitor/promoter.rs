@@ -94,7 +94,9 @@ impl<C: Connector> Executor<C> {
                 && let Err(why) = self.tenure.confirm().await
             {
                 tracing::error!(target: "rr", why, "the lease was lost during a promotion; see that there is one primary only");
-                promotion.note(format!("see that there is one primary only: the lease was lost meanwhile ({why})"));
+                promotion.note(format!(
+                    "see that there is one primary only: the lease was lost meanwhile ({why})"
+                ));
             }
             promotion.advance(told, self.shared.clock.now());
             let candidate = promotion.candidate();
@@ -195,8 +197,7 @@ impl<C: Connector> Executor<C> {
 
     async fn delegate(&mut self, node: NodeId, task: &Task) -> Told {
         let (from, to) = (task.from.and_then(|id| self.peer(id)), self.peer(node));
-        let order =
-            to.map(|to| Order::new(from.map(Peer::place), to.place(), task.planned, self.token));
+        let order = to.map(|to| Order::new(from.map(Peer::place), to.place(), task.planned, self.token));
         let (Some(promoter), Some(order)) = (self.promoter.clone(), order) else {
             return Told::Failed("it has left".to_owned());
         };
@@ -251,7 +252,9 @@ impl<C: Connector> Executor<C> {
                 promotion.note(format!("make `{from}` a replica (pg_rewind; {state})"));
             }
             (Some(Ending::InDoubt(..)), Some(from)) if planned => {
-                promotion.note(format!("`{from}` refuses writes until `default_transaction_read_only` is reset there"));
+                promotion.note(format!(
+                    "`{from}` refuses writes until `default_transaction_read_only` is reset there"
+                ));
             }
             _ => {}
         }

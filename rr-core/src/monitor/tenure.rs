@@ -79,6 +79,12 @@ impl Tenure {
         }
     }
 
+    /// Whether it has certainly not expired, without asking anybody.
+    pub(crate) async fn is_certain(&self) -> bool {
+        let held = *self.held.lock().await;
+        held.is_some_and(|held| self.clock.now() < held.until)
+    }
+
     async fn acquire(&self) -> Result<Option<u64>, LeaseError> {
         let mut held = self.held.lock().await;
         if let Some(held) = *held {

@@ -152,8 +152,7 @@ impl<C: Connector> Failover<'_, C> {
         let seen: Vec<(NodeId, &Look)> =
             looks.iter().filter_map(|(id, look, _)| Some((*id, look.as_ref().ok()?))).collect();
         let observations = seen.iter().map(|(id, look)| (*id, look.seen.clone())).collect();
-        let (mut views, last_known) =
-            self.ask(|reply| Command::Candidates(observations, reply)).await?;
+        let (mut views, last_known) = self.ask(|reply| Command::Candidates(observations, reply)).await?;
         for view in &mut views {
             match seen.iter().find(|(id, _)| *id == view.id) {
                 Some((_, look)) => view.delayed = look.delayed,

@@ -84,7 +84,19 @@ impl Node {
         let (data, log) = (ground.folder.join(&name), ground.folder.join(format!("{name}.log")));
         let state = Mutex::new(State { port, postmaster: None, leftovers: false, upstream: None });
         let ground = Arc::clone(ground);
-        Ok(Self { shared: Arc::new(Shared { name, settings, ground, data, log, origin, link, replication_link, state }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name,
+                settings,
+                ground,
+                data,
+                log,
+                origin,
+                link,
+                replication_link,
+                state,
+            }),
+        })
     }
 
     /// The name it was given: `primary`, `replica-1`, …; it keeps it through promotions.

@@ -19,6 +19,9 @@ use super::server::Replay;
 use super::trace::note;
 use super::wal::Content;
 
+/// How long a grant of the lease lasts.
+const GRANT: u64 = 200;
+
 /// How long a candidate is given to show that it has taken over.
 const PATIENCE: u64 = 400;
 
@@ -79,7 +82,10 @@ impl Simulation {
 
     /// Does a step of the promotion.
     pub(super) fn step(&mut self, number: u64) {
-        let Some(mut under) = self.undertaking.take().filter(|under| under.number == number) else { return };
+        if self.undertaking.as_ref().is_none_or(|under| under.number != number) {
+            return;
+        }
+        let Some(mut under) = self.undertaking.take() else { return };
         let step = under.machine.step();
         if let Some(told) = self.carry_out(&mut under, step) {
             note!(self, "promotion: {step:?} → {told:?}");
@@ -155,7 +161,11 @@ impl Simulation {
         let failed = |why: &str| Told::Failed(why.to_owned());
         Some(match step {
             Step::Lease | Step::ConfirmLease if !self.lease => failed("the lease is lost"),
-            Step::Lease | Step::ConfirmLease => Told::Done,
+            Step::Lease | Step::ConfirmLease => {
+                // Nobody takes it away before a grant has expired.
+                self.lease_until = self.now + ms(GRANT);
+                Told::Done
+            }
             Step::Fence => match from {
                 Some(server) if !one_in(&mut self.dice, 4) => {
                     self.fence(server);
@@ -250,7 +260,8 @@ impl Simulation {
             }
         }
         under.old = from.map(|server| self.truth.servers[server].content);
-        let standby = |server: &&super::server::Server| !server.writable && server.system == self.truth.system;
+        let standby =
+            |server: &&super::server::Server| !server.writable && server.system == self.truth.system;
         under.applied = self.truth.servers.iter().filter(standby).map(|server| server.content).collect();
         Told::Looked { replicas, last_known: self.world.last_known(), primary_answers }
     }
@@ -287,6 +298,9 @@ impl Simulation {
             return Told::Failed("it has left".to_owned());
         };
         let overtaken = self.is_overtaken(under.machine.task());
+        if self.now >= self.lease_until {
+            return Told::Failed("the lease is not held any more".to_owned());
+        }
         if overtaken || !self.reaches(server) || self.truth.servers[server].writable {
             return Told::Failed("no connection, or somebody else is the primary".to_owned());
         }
@@ -366,6 +380,9 @@ impl Simulation {
     pub(super) fn lease_turns(&mut self) {
         if self.peace {
             return;
+        }
+        if self.lease && self.now < self.lease_until {
+            return self.agenda.add(self.lease_until, Action::LeaseTurns);
         }
         self.lease = !self.lease;
         note!(self, "the lease is held: {}", self.lease);

@@ -124,6 +124,8 @@ pub(super) struct Simulation {
     pub(super) undertakings: u64,
     /// This process holds the lease.
     pub(super) lease: bool,
+    /// It cannot be lost before this.
+    pub(super) lease_until: Moment,
     /// As far as the world knows.
     lease_heard: bool,
 }
@@ -165,6 +167,7 @@ impl Simulation {
             undertaking: None,
             undertakings: 0,
             lease: true,
+            lease_until: Moment::ORIGIN,
             lease_heard: false,
             plan,
             options,
@@ -282,7 +285,12 @@ impl Simulation {
         if let Event::Lease(held) = event {
             self.lease_heard = held;
         }
+        let idle = self.undertaking.is_none() && self.world.promoting().is_none();
         let effects = self.world.apply(event, self.now);
+        if idle && self.world.in_doubt().is_none() {
+            // A doubt ends by itself when somebody is seen to have taken over.
+            self.oracle.holding = false;
+        }
         // A promotion is judged by what is published together with it.
         let published = effects.iter().rev().find_map(|effect| match effect {
             Effect::Publish(topology) => Some(Arc::clone(topology)),

@@ -34,7 +34,9 @@ pub fn place_of(conninfo: &str) -> Option<(String, u16)> {
     if conninfo.contains("://") {
         let url = crate::config::DatabaseUrl::parse(conninfo).ok()?;
         return match url.endpoint()? {
-            Endpoint::Tcp { host, port } | Endpoint::Socket { path: host, port } => Some((host.clone(), *port)),
+            Endpoint::Tcp { host, port } | Endpoint::Socket { path: host, port } => {
+                Some((host.clone(), *port))
+            }
             Endpoint::File { .. } => None,
         };
     }
@@ -130,7 +132,10 @@ mod tests {
                 r"user=repl password='a\'b \\c' hostaddr=10.0.0.1 application_name=replica_1",
                 r"host=db-2 port=6432 user=repl password='a\'b \\c' application_name=replica_1",
             ),
-            ("  sslmode =  require passfile='/etc/a b'  ", "host=db-2 port=6432 sslmode=require passfile='/etc/a b'"),
+            (
+                "  sslmode =  require passfile='/etc/a b'  ",
+                "host=db-2 port=6432 sslmode=require passfile='/etc/a b'",
+            ),
             (r"password=a\ b options='' ", "host=db-2 port=6432 password='a b' options=''"),
         ] {
             assert_eq!(pointed(conninfo).as_deref(), Ok(expected), "{conninfo}");
@@ -140,9 +145,15 @@ mod tests {
     #[test]
     fn urls_keep_their_user_path_and_parameters() {
         for (conninfo, expected) in [
-            ("postgresql://repl:p%40ss@db-1:5432/x?sslmode=require", "postgresql://repl:p%40ss@db-2:6432/x?sslmode=require"),
+            (
+                "postgresql://repl:p%40ss@db-1:5432/x?sslmode=require",
+                "postgresql://repl:p%40ss@db-2:6432/x?sslmode=require",
+            ),
             ("postgres://db-1", "postgres://db-2:6432"),
-            ("postgres://repl@db-1,db-9/?host=db-7&port=1&application_name=a", "postgres://repl@db-2:6432/?application_name=a"),
+            (
+                "postgres://repl@db-1,db-9/?host=db-7&port=1&application_name=a",
+                "postgres://repl@db-2:6432/?application_name=a",
+            ),
         ] {
             assert_eq!(pointed(conninfo).as_deref(), Ok(expected), "{conninfo}");
         }

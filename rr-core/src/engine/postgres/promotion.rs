@@ -189,7 +189,10 @@ mod tests {
     #[test]
     fn values_are_quoted() {
         assert_eq!(follow("host=a"), "ALTER SYSTEM SET primary_conninfo = 'host=a'");
-        assert_eq!(follow(r"password='a\'b'"), r"ALTER SYSTEM SET primary_conninfo =  E'password=''a\\''b'''");
+        assert_eq!(
+            follow(r"password='a\'b'"),
+            r"ALTER SYSTEM SET primary_conninfo =  E'password=''a\\''b'''"
+        );
     }
 
     #[test]

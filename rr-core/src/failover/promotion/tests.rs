@@ -35,6 +35,20 @@ fn fenced() -> Task {
     Task { fence: true, ..failover() }
 }
 
+/// Both have the same.
+fn equals() -> Told {
+    let replicas = vec![ReplicaView::new(A, Some(at(100))), ReplicaView::new(B, Some(at(100)))];
+    Told::Looked { replicas, last_known: Some(at(100)), primary_answers: false }
+}
+
+/// `a`, which has most, does not answer any more.
+fn without_a() -> Told {
+    let dead =
+        ReplicaView { health: crate::topology::HealthState::Unhealthy, ..ReplicaView::new(A, Some(at(100))) };
+    let replicas = vec![dead, ReplicaView::new(B, Some(at(90)))];
+    Told::Looked { replicas, last_known: Some(at(100)), primary_answers: false }
+}
+
 /// A promotion that goes through these answers, one each 10 ms.
 fn after(task: Task, told: impl IntoIterator<Item = Told>) -> Promotion {
     let mut now = Moment::from_millis(1_000);
@@ -87,7 +101,9 @@ fn a_switchover_stops_the_old_primary_first_and_undoes_that_when_it_cannot_go_on
     let mut caught_up = to_freeze();
     caught_up.extend([Done, Done]);
     assert_eq!(after(switchover(), caught_up.clone()).step(), Step::ConfirmLease);
-    for more in [vec![failed()], vec![Done, failed()], vec![Done, Done, failed()], vec![Done, Done, Done, failed()]] {
+    for more in
+        [vec![failed()], vec![Done, failed()], vec![Done, Done, failed()], vec![Done, Done, Done, failed()]]
+    {
         let told: Vec<Told> = to_freeze().into_iter().chain(more).collect();
         let thawing = after(switchover(), told.clone());
         assert_eq!(thawing.step(), Step::Thaw);
@@ -131,13 +147,32 @@ fn a_candidate_that_certainly_did_not_take_over_is_followed_by_the_next() {
     for told in [vec![failed()], vec![Done, Done, failed()], vec![Done, Done, Done, failed()]] {
         let told: Vec<Told> = [Done, looked(false)].into_iter().chain(told).collect();
         assert_eq!(after(failover(), told.clone()).step(), Step::Look, "everybody is looked at again");
-        let next = after(failover(), told.into_iter().chain([looked(false)]));
-        assert_eq!((next.step(), next.was_sent()), (Step::CatchUp(B), false));
+        for look in [equals(), without_a()] {
+            let next = after(failover(), told.clone().into_iter().chain([look]));
+            assert_eq!((next.step(), next.was_sent()), (Step::CatchUp(B), false));
+        }
     }
-    let both = [Done, looked(false), failed(), looked(false), failed(), looked(false)];
-    let nobody = after(failover(), both);
+    let both = [Done, equals(), failed(), equals(), failed(), equals(), failed(), equals()];
+    let nobody = after(
+        failover(),
+        both.into_iter().chain([failed(), equals(), failed(), equals(), failed(), equals()]),
+    );
     let Stop::NoCandidate(nobody) = stopped(&nobody) else { panic!("{nobody:?}") };
     assert!(nobody.refused.iter().all(|(_, why)| *why == CandidateRefusal::Tried));
+}
+
+#[test]
+fn nobody_takes_over_in_place_of_one_that_answers_and_has_more() {
+    let mut told = vec![Done, looked(false)];
+    for _ in 1..TRIES {
+        told.extend([failed(), looked(false)]);
+        assert_eq!(after(failover(), told.clone()).step(), Step::CatchUp(A), "it is tried again");
+    }
+    told.extend([failed(), looked(false)]);
+    let Stop::NoCandidate(nobody) = stopped(&after(failover(), told.clone())).clone() else { panic!() };
+    assert_eq!(nobody.refused, [(B, CandidateRefusal::Outdone { by: A })]);
+    let forced = Task { force: true, ..failover() };
+    assert_eq!(after(forced, [Done, looked(false), failed(), looked(false)]).step(), Step::CatchUp(B));
 }
 
 #[test]
@@ -155,7 +190,7 @@ fn a_fenced_candidate_is_followed_by_the_next() {
     let told = [Done, Done, looked(false), Done, Done, unknown(), unknown()];
     let fencing = after(fenced(), told.clone());
     assert_eq!(fencing.step(), Step::FenceCandidate(A));
-    let next = after(fenced(), told.clone().into_iter().chain([Done, looked(false)]));
+    let next = after(fenced(), told.clone().into_iter().chain([Done, without_a()]));
     assert_eq!(next.step(), Step::CatchUp(B));
     let doubtful = after(fenced(), told.into_iter().chain([failed()]));
     assert!(matches!(doubtful.ending(), Some(Ending::InDoubt(..))));

@@ -91,7 +91,11 @@ impl<C: Connector> Executor<C> {
             }
             Ok(_) => {}
         }
-        match line.ask(sql::PROMOTE).await {
+        // It may have taken long to get here.
+        if !self.tenure.is_certain().await {
+            return Told::Failed("the lease is not held any more".to_owned());
+        }
+        match self.lines.to(&peer).ask(sql::PROMOTE).await {
             Ok(row) if sql::is_true(&row, 0) => Told::Done,
             Ok(_) => Told::Failed("the server could not signal its own recovery; see its log".to_owned()),
             Err(why) => Told::Unknown(why),

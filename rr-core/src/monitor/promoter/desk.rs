@@ -212,7 +212,8 @@ impl<C: Connector> Worker<C> {
 
     /// Makes a proposal that somebody may approve, once for each target and time.
     pub(crate) fn propose(&mut self, target: NodeId) {
-        if self.shared.config.failover.mode != FailoverMode::Supervised || self.shared.config.failover.dry_run {
+        if self.shared.config.failover.mode != FailoverMode::Supervised || self.shared.config.failover.dry_run
+        {
             return;
         }
         let now = self.shared.clock.now();
@@ -244,7 +245,8 @@ impl<C: Connector> Worker<C> {
 
     pub(crate) fn approve(&mut self, id: u64) -> Approval {
         let now = self.shared.clock.now();
-        let Some((target, proposal)) = self.shared.board.proposed().filter(|(_, known)| known.id == id) else {
+        let Some((target, proposal)) = self.shared.board.proposed().filter(|(_, known)| known.id == id)
+        else {
             return Err(FailoverError::NoProposal(id));
         };
         if now >= proposal.expires_at || !matches!(self.world.decision(), Decision::Propose(_)) {

@@ -61,8 +61,7 @@ pub(crate) async fn look_at_all<C: Connector>(
                 (seen, lacks)
             };
             let late = || format!("no answer within {patience:?}");
-            let (seen, lacks) =
-                timeout(patience, both).await.unwrap_or_else(|_| (Err(late()), Err(late())));
+            let (seen, lacks) = timeout(patience, both).await.unwrap_or_else(|_| (Err(late()), Err(late())));
             (id, seen, lacks)
         });
     }

@@ -88,11 +88,8 @@ fn as_long_as_a_node_may_have_taken_over_nobody_writes_and_nobody_else_is_promot
     assert!(held(&scene) && scene.promoted().is_empty());
     assert_eq!(scene.world.decision(), &Decision::Blocked(Block::InDoubt(C)));
     let mut resolved = scene.world.clone();
-    let taken_over = Event::Answered {
-        node: C,
-        asked_at: scene.now,
-        seen: seen(Role::Primary, 2, 110, Some(100)),
-    };
+    let taken_over =
+        Event::Answered { node: C, asked_at: scene.now, seen: seen(Role::Primary, 2, 110, Some(100)) };
     drop(resolved.apply(taken_over, scene.now));
     assert_eq!(resolved.topology(scene.now).primary().map(|node| node.id), Ok(C));
     scene.tell(Event::Cleared);

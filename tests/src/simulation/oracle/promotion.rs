@@ -73,7 +73,8 @@ impl Oracle {
             return;
         }
         let acknowledged = standbys - answering + 1;
-        let twins = |content: &Content| truth.wal.path(content.branch).any(|part| truth.has_twin(part.branch));
+        let twins =
+            |content: &Content| truth.wal.path(content.branch).any(|part| truth.has_twin(part.branch));
         if applied.iter().chain([&has]).any(twins) {
             self.limits.ambiguous_timelines += 1;
             return;

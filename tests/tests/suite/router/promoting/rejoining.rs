@@ -34,7 +34,9 @@ async fn an_old_primary_that_went_another_way_is_rewound_and_follows() -> Result
     .await?;
     let texts = old.query_text("SELECT string_agg(text, ', ' ORDER BY id) FROM note").await?;
     assert_eq!(texts, "before, after, followed");
-    let slots = leader.admin_query_text("SELECT string_agg(slot_name, ',') FROM pg_replication_slots WHERE active").await?;
+    let slots = leader
+        .admin_query_text("SELECT string_agg(slot_name, ',') FROM pg_replication_slots WHERE active")
+        .await?;
     assert_eq!(slots, "the_old_primary");
     Ok(())
 }

@@ -56,7 +56,9 @@ async fn dies_when_told(timeout: Duration) -> Result<(Cluster, Router<Plain>)> {
     assert_eq!(candidate.sigstop(Part::Replay)?, 1, "it will not end recovery");
     cluster.primary().kill9().await?;
     rr_tests::wait::until("the candidate to be told", async || {
-        Ok(candidate.admin_query_text("SELECT count(*) FROM pg_stat_file('promote', true) WHERE size IS NOT NULL").await?
+        Ok(candidate
+            .admin_query_text("SELECT count(*) FROM pg_stat_file('promote', true) WHERE size IS NOT NULL")
+            .await?
             == "1")
     })
     .await?;
@@ -79,7 +81,8 @@ async fn a_candidate_that_was_told_and_starts_again_as_a_standby_is_followed_by_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_candidate_that_was_told_and_stays_away_is_replaced_by_nobody_until_somebody_has_looked() -> Result {
+async fn a_candidate_that_was_told_and_stays_away_is_replaced_by_nobody_until_somebody_has_looked() -> Result
+{
     let (cluster, router) = dies_when_told(Duration::from_secs(2)).await?;
     let report = ended(&router, 1).await?;
     assert!(matches!(report.ending, Ending::InDoubt(..)), "{report}");
@@ -119,7 +122,8 @@ async fn a_replica_that_cannot_be_pointed_elsewhere_is_reported_and_the_rest_wor
     let report = ended(&router, 1).await?;
     assert!(report.succeeded(), "{report}");
     let other = if report.to.as_deref() == Some("replica-1") { "replica-2" } else { "replica-1" };
-    let told = |what: &String| what.contains(&format!("let `{other}` follow")) && what.contains("permission denied");
+    let told =
+        |what: &String| what.contains(&format!("let `{other}` follow")) && what.contains("permission denied");
     assert!(report.to_do.iter().any(told), "{report}");
     write_soon(&router, "after").await?;
     Ok(())
@@ -142,7 +146,8 @@ async fn a_cut_between_the_application_and_the_primary_promotes_nobody() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_primary_that_stands_still_for_a_moment_stays_and_one_that_does_for_long_is_replaced_once() -> Result {
+async fn a_primary_that_stands_still_for_a_moment_stays_and_one_that_does_for_long_is_replaced_once() -> Result
+{
     let change = |config: &mut Config| {
         config.monitor.timeout = Duration::from_millis(100);
         config.monitor.connect_timeout = Duration::from_millis(100);
@@ -158,7 +163,8 @@ async fn a_primary_that_stands_still_for_a_moment_stays_and_one_that_does_for_lo
     assert_eq!(primary(&router).as_deref(), Some("primary"));
     // Its replicas lose it after `wal_receiver_timeout`.
     cluster.primary().sigstop(Part::Everything)?;
-    until(&router, "the promotion", |r| r.failover().history().iter().any(|report| report.succeeded())).await?;
+    until(&router, "the promotion", |r| r.failover().history().iter().any(|report| report.succeeded()))
+        .await?;
     cluster.primary().sigcont(Part::Everything)?;
     until(&router, "the old primary to be quarantined", |r| {
         let topology = r.topology();

@@ -83,6 +83,18 @@ pub trait Connector: Send + Sync + 'static {
         sql: &str,
     ) -> impl Future<Output = Result<TextRow, Self::Error>> + Send;
 
+    /// Runs a statement whose rows, if there are any, nobody wants, outside of any transaction. The caller bounds the time,
+    /// and discards the connection after any error.
+    ///
+    /// Used for promotions only. The default serves where [`run`](Self::run) accepts a statement without a row.
+    fn execute(
+        &self,
+        control: &mut Self::Control,
+        sql: &str,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        async move { self.run(control, sql).await.map(drop) }
+    }
+
     /// How busy a pool is, for people who look; `None` when the driver does not tell.
     fn pool_state(&self, _pool: &Self::Pool) -> Option<PoolState> {
         None

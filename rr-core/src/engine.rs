@@ -80,6 +80,8 @@ pub struct Observation {
     /// Whether it may be in the middle of something that it has received: a standby shows a commit a moment before its place
     /// in the log says so. `None` is unknown.
     pub applying: Option<bool>,
+    /// Up to where it has the log on its disk, applied or not; absent where that is not known, and on a primary.
+    pub received: Option<Lsn>,
     /// Whether it receives a primary's log; `None` is unknown.
     pub receiving: Option<bool>,
     /// The role that asked may not see everything that would help.
@@ -97,6 +99,7 @@ impl Observation {
             started: None,
             log,
             applying: Some(false),
+            received: None,
             receiving: None,
             unprivileged: false,
         }

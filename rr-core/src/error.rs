@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{ConfigError, ConfigErrors, FailoverMode};
+use crate::config::{ConfigError, ConfigErrors};
 use crate::engine::Engine;
 use crate::notify::SettingsError;
 pub use crate::outcome::OutcomeUnknown;
@@ -21,9 +21,6 @@ pub enum StartError {
     /// This version cannot watch this engine.
     #[error("{0} cannot be watched by this version; use a postgres:// URL")]
     Engine(Engine),
-    /// This version does not promote replicas.
-    #[error("failover.mode: `{0:?}` is not available in this version; use `follow`")]
-    Failover(FailoverMode),
     /// A notifier cannot be made from its settings.
     #[error(transparent)]
     Notify(#[from] SettingsError),
@@ -34,6 +31,23 @@ pub enum StartError {
         path: PathBuf,
         /// Why not.
         source: StateError,
+    },
+    /// Two processes could promote two replicas.
+    #[error(
+        "failover.mode: `automatic` needs a lease that all processes with this router see (`Builder::lease`); where this \
+         is the only one, set failover.single_process = true"
+    )]
+    Lease,
+    /// The role that is to promote may not.
+    #[error(
+        "failover.mode: the promotion's user (failover.user, or else the URL's) lacks on `{node}`: {}; see \
+         docs/guide/failover.md for the GRANTs", .lacking.join(", ")
+    )]
+    Privileges {
+        /// The node.
+        node: String,
+        /// What it lacks.
+        lacking: Vec<&'static str>,
     },
     /// A pool cannot be made from the settings of a node.
     #[error("`{node}`: its pool cannot be made from these settings")]
@@ -86,6 +100,38 @@ pub enum NodeError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The router has been shut down.
+    #[error("the router has been shut down")]
+    Closed,
+}
+
+/// A failover cannot be begun as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FailoverError {
+    /// The router promotes nobody.
+    #[error("failover.mode is `follow`: somebody else promotes; use `manual`, `supervised` or `automatic`")]
+    Follows,
+    /// One is under way.
+    #[error("a promotion is under way")]
+    InProgress,
+    /// A node was told to take over and nobody knows whether it has.
+    #[error(
+        "a node was told to take over and nobody knows whether it has; look at it, then use `clear_doubt`"
+    )]
+    InDoubt,
+    /// No primary was ever accepted, or two nodes take writes.
+    #[error("there is no primary that another node could take over from")]
+    NoPrimary,
+    /// There is no such node.
+    #[error("there is no node `{0}`")]
+    UnknownNode(String),
+    /// The target is the primary.
+    #[error("`{0}` is the primary already")]
+    IsPrimary(String),
+    /// There is no such proposal, or it has expired, or its reason is gone.
+    #[error("there is no proposal {0} (any more); see `proposal()`")]
+    NoProposal(u64),
     /// The router has been shut down.
     #[error("the router has been shut down")]
     Closed,

@@ -1,17 +1,28 @@
-//! Who is the primary, and who should be: two pure functions.
+//! Who is the primary, who should be, and how to get there. All of it pure.
 //!
 //! [`accept`] looks at every node that says it takes writes and accepts at most one of them. [`decide`] looks at a
-//! primary that fails and says whether another node is to be promoted. Neither of them does anything: the world
-//! calls them after every observation, and its effects carry out what they say.
+//! primary that fails and says whether another node is to be promoted; [`elect`] says which. Neither of them does
+//! anything: the world calls them after every observation. [`Promotion`] is what follows from a decision, step by step:
+//! it says what to do next from what became of the last step, and the monitor (or the simulation) does it.
+//!
+//! Strangers plug in by [`Lease`] (who may promote), [`Fence`] and [`Promoter`].
 
 use crate::position::Timeline;
 use crate::topology::{NodeId, Quarantine};
 
 mod decide;
 mod elect;
+mod hooks;
+mod lease;
+mod promotion;
+mod report;
 
 pub use decide::{Block, Decision, PrimaryView, Situation, decide};
-pub use elect::{CandidateRefusal, NoCandidate, ReplicaView, elect};
+pub use elect::{CandidateRefusal, NoCandidate, ReplicaView, elect, refusal};
+pub use hooks::{Fence, HookError, Order, Place, Promoter};
+pub use lease::{BoxFuture, Grant, InProcessLease, Lease, LeaseError};
+pub use promotion::{Ending, Promotion, Step, Stop, Task, Told};
+pub use report::{Durations, Phase, Proposal, Report};
 
 /// A node that says it takes writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,12 +17,13 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use crate::config::{Config, NodeConfig};
+use crate::config::{Config, FailoverMode, NodeConfig};
 use crate::connector::{Connector, Target};
 use crate::consistency::Consistency;
 use crate::discovery::Discovery;
 use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
+use crate::failover::Task;
 use crate::journal::Journal;
 use crate::metrics::{Deliveries, Metrics};
 use crate::notify::{Couriers, Post};
@@ -31,7 +32,7 @@ use crate::session::Session;
 use crate::snapshot::{Common, Member, Snapshot};
 use crate::tally::Tally;
 use crate::time::{Clock, Moment};
-use crate::topology::{Epoch, NodeId, Role, Topology};
+use crate::topology::{Epoch, NoPrimary, NodeId, Role, Topology};
 use crate::trail::Trail;
 use crate::world::{Effect, Event, NodeSpec, Notice, World};
 use crate::writers::Writers;
@@ -43,9 +44,14 @@ mod keeper;
 mod probe;
 mod report;
 
-pub(crate) use circle::Circle;
-pub(crate) use command::Command;
+mod promoter;
+mod tenure;
+
 use keeper::Keeper;
+
+pub(crate) use circle::Circle;
+pub(crate) use command::{Command, Prospects};
+pub(crate) use promoter::{Approval, Board, Desk, Hooks, Peer, Privileges, look_at_all};
 
 /// Time goes by for the world at this pace: ejections end, weights grow, staleness rings alarms.
 const TICK: Duration = Duration::from_millis(100);
@@ -72,6 +78,8 @@ pub(crate) struct Shared<C: Connector> {
     /// What this process wrote, in whatever session.
     pub(crate) own: Session,
     pub(crate) tally: Tally,
+    /// What became of promotions, and what is proposed.
+    pub(crate) board: Board,
     /// Those of other routers of the same database.
     pub(crate) circle: Arc<Circle>,
     pub(crate) metrics: Metrics,
@@ -112,6 +120,9 @@ pub(crate) struct Worker<C: Connector> {
     /// What the cluster is called in notifications.
     cluster: Arc<str>,
     seekers: discover::Seekers,
+    desk: Desk,
+    /// Writes are held, and the pool of the primary was replaced because of that.
+    holding: bool,
     events: mpsc::Receiver<Event>,
     /// Cloned into every node.
     sender: mpsc::Sender<Event>,
@@ -130,6 +141,8 @@ struct Known<P> {
     member: Arc<Member<P>>,
     probe: Id,
     look: Look,
+    /// When it fell silent, if it is.
+    silent_since: Option<Moment>,
 }
 
 /// What the last look at a node gave.
@@ -144,6 +157,7 @@ enum Look {
 /// What the application has plugged in.
 #[derive(Default)]
 pub(crate) struct Plugins {
+    pub(crate) hooks: Hooks,
     pub(crate) notifiers: Vec<Post>,
     pub(crate) discoveries: Vec<Arc<dyn Discovery>>,
 }
@@ -198,6 +212,7 @@ impl<C: Connector> Worker<C> {
             journal: Journal::default(),
             trail: Trail::default(),
             tally: Tally::default(),
+            board: Board::default(),
             circle: Circle::join(&config.primary.url, &own),
             own,
             metrics: Metrics::new(),
@@ -214,6 +229,8 @@ impl<C: Connector> Worker<C> {
             couriers: Couriers::start(plugins.notifiers, clock, Deliveries::new()),
             cluster: shared.config.cluster().into(),
             seekers: discover::Seekers::start(&shared, plugins.discoveries, &command_sender, &stop),
+            desk: Desk::new(plugins.hooks, clock, command_sender.clone()),
+            holding: false,
             events,
             sender,
             commands,
@@ -233,6 +250,11 @@ impl<C: Connector> Worker<C> {
 
     /// Works until the router is dropped or shut down; then no task of it is left.
     pub(crate) async fn run(mut self) {
+        let mut tenure = JoinSet::new();
+        let mode = self.shared.config.failover.mode;
+        if matches!(mode, FailoverMode::Supervised | FailoverMode::Automatic) {
+            tenure.spawn(Arc::clone(&self.desk.tenure).keep(self.sender.clone()));
+        }
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -246,10 +268,17 @@ impl<C: Connector> Worker<C> {
                 Some(Err(error)) = self.seekers.ended() => {
                     tracing::error!(target: "rr", %error, "nodes are no longer looked for; restart the process");
                 }
-                _ = ticks.tick() => self.take(Event::Tick),
+                Some(ended) = self.desk.ended() => self.conclude(ended),
+                _ = ticks.tick() => {
+                    self.take(Event::Tick);
+                    self.review_proposal();
+                }
             }
         }
-        drop(self.commands);
+        // Whoever asks now is told at once that nobody answers any more.
+        self.commands = mpsc::channel(1).1;
+        self.desk.close().await;
+        tenure.shutdown().await;
         self.seekers.shutdown().await;
         self.probes.shutdown().await;
         self.couriers.close().await;
@@ -276,10 +305,21 @@ impl<C: Connector> Worker<C> {
             match effect {
                 Effect::Publish(published) => topology = Some(published),
                 Effect::ProbeAll => self.nodes.iter().for_each(|node| node.common.poke.notify_one()),
+                Effect::Probe(ids) => {
+                    let asked = self.nodes.iter().filter(|node| ids.contains(&node.common.id));
+                    asked.for_each(|node| node.common.poke.notify_one());
+                }
                 Effect::Report(notice) => self.report(notice),
                 Effect::Remember(memory) => self.keeper.keep(memory),
-                // Refused at start: only `follow` is available, and it promotes nobody.
-                Effect::Promote(_) => {}
+                Effect::Promote(_) => {
+                    // Who is found out by a closer look.
+                    let from = self.world.head().map(|(id, _)| id);
+                    let task = Task { from, ..Task::default() };
+                    if let Err(error) = self.undertake(task, "the primary is gone") {
+                        tracing::error!(target: "rr", %error, "a promotion cannot be begun");
+                    }
+                }
+                Effect::Propose(target) => self.propose(target),
             }
         }
         topology
@@ -288,6 +328,7 @@ impl<C: Connector> Worker<C> {
     fn publish(&mut self, topology: Arc<Topology>) {
         let primary = topology.primary().ok().map(|node| node.id);
         let epoch = topology.epoch();
+        self.let_go(&topology);
         for index in 0..self.nodes.len() {
             let node = &self.nodes[index];
             let role = match topology.node(node.common.id) {
@@ -326,6 +367,23 @@ impl<C: Connector> Worker<C> {
         self.tell_when_ready(&topology);
     }
 
+    /// When writes are held, the pool of the old primary is closed as soon as nobody uses it: nothing that was connected
+    /// before writes there again.
+    fn let_go(&mut self, topology: &Topology) {
+        let holding = matches!(topology.primary(), Err(NoPrimary::SwitchingOver { .. }));
+        if std::mem::replace(&mut self.holding, holding) || !holding {
+            return;
+        }
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            if node.member.role == Role::Primary
+                && let Ok(member) = self.open(&node.config, &node.common, Role::Primary, topology.epoch())
+            {
+                self.nodes[index].member = member;
+            }
+        }
+    }
+
     fn join(&mut self, config: NodeConfig, expected: Role) -> Result<NodeId, C::Error> {
         let id = NodeId::new(self.next_id);
         let common = Arc::new(Common::new(id, config.clone(), self.shared.clock, self.sender.clone()));
@@ -333,7 +391,7 @@ impl<C: Connector> Worker<C> {
         self.next_id += 1;
         let spec = NodeSpec::from_config(&config, expected, &self.shared.config);
         let probe = self.probe(&config, &common);
-        self.nodes.push(Known { config, common, member, probe, look: Look::Pending });
+        self.nodes.push(Known { config, common, member, probe, look: Look::Pending, silent_since: None });
         if let Some(topology) = self.apply(Event::Joined(id, spec)) {
             self.publish(topology);
         }
@@ -384,6 +442,8 @@ impl<C: Connector> Worker<C> {
         };
         if let Some(node) = self.nodes.iter_mut().find(|node| node.common.id == *id) {
             node.look = look;
+            let since = || self.shared.clock.now();
+            node.silent_since = (look == Look::Silent).then(|| node.silent_since.unwrap_or_else(since));
         }
     }
 

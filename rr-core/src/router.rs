@@ -27,6 +27,7 @@ use crate::world::Notice;
 mod builder;
 mod deposed;
 mod explain;
+mod failover;
 mod health;
 mod jobs;
 mod nodes;
@@ -40,6 +41,7 @@ mod writes;
 
 pub use builder::Builder;
 pub use explain::{Explanation, Verdict};
+pub use failover::{Failover, NodePlan, Plan, Standing};
 pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
 pub use jobs::{Else, Required};
 pub use tokens::Export;

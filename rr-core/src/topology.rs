@@ -40,6 +40,12 @@ pub enum NoPrimary {
         /// The other one.
         second: Arc<str>,
     },
+    /// Another node is about to be the primary, and writes are held until then.
+    #[error("`{to}` is about to take over; writes wait until it has")]
+    SwitchingOver {
+        /// Who takes over.
+        to: Arc<str>,
+    },
 }
 
 /// A labelled set of nodes that a workload can ask for.

@@ -26,6 +26,7 @@ mod memory;
 mod node;
 mod notice;
 mod primary;
+mod promotion;
 mod rules;
 mod timelines;
 mod twins;
@@ -77,6 +78,24 @@ pub enum Event {
     },
     /// A token that we signed speaks of this timeline: another process has seen a primary on it.
     Heard(Timeline),
+    /// This process has, or has lost, the lease without which nobody may promote.
+    Lease(bool),
+    /// Somebody has begun a promotion; another one must wait.
+    Undertaken,
+    /// From now on nobody writes to the present primary.
+    Promoting {
+        /// Who is to take over.
+        to: NodeId,
+    },
+    /// A promotion has ended.
+    Promoted {
+        /// Somebody was told to take over, or may have been.
+        sent: bool,
+        /// The node that was told so, when nobody knows whether it has.
+        in_doubt: Option<NodeId>,
+    },
+    /// Somebody has looked at the node in doubt: it has not taken over, and will not.
+    Cleared,
     /// Time went by.
     Tick,
 }
@@ -89,8 +108,12 @@ pub enum Effect {
     Publish(Arc<Topology>),
     /// All nodes are to be probed at once: roles may have changed.
     ProbeAll,
-    /// This node is to be promoted.
+    /// These nodes are to be probed at once: they are witnesses.
+    Probe(Vec<NodeId>),
+    /// This node is to be promoted. Writes are held from now on, until [`Event::Promoted`] says how it ended.
     Promote(NodeId),
+    /// This node should be promoted, if somebody agrees.
+    Propose(NodeId),
     /// People want to know this.
     Report(Notice),
     /// This is to be known again after a restart.
@@ -114,6 +137,20 @@ pub struct World {
     positions: PrimaryTimeline,
     epoch: Epoch,
     last_failover: Option<Moment>,
+    /// After an attempt that changed nothing, the next one is worth it from then on.
+    retry_at: Moment,
+    /// Such attempts in a row.
+    attempts: u32,
+    /// This process holds the lease.
+    lease: bool,
+    /// A promotion is under way.
+    undertaken: bool,
+    /// Who is to take over in it, once writes are held for that.
+    promoting: Option<NodeId>,
+    /// The primary that nobody is to write to meanwhile. Whoever else becomes the primary may be written to.
+    held: Option<NodeId>,
+    /// A node that was told to take over, and nobody knows whether it has.
+    in_doubt: Option<NodeId>,
     decision: Decision,
     panicking: bool,
     recall: Recall,
@@ -134,6 +171,13 @@ impl World {
             positions: PrimaryTimeline::new(),
             epoch: Epoch::default(),
             last_failover: None,
+            retry_at: Moment::ORIGIN,
+            attempts: 0,
+            lease: false,
+            undertaken: false,
+            promoting: None,
+            held: None,
+            in_doubt: None,
             decision: Decision::Stay,
             panicking: false,
             recall: Recall::default(),
@@ -161,9 +205,15 @@ impl World {
             Event::Silent { node } => {
                 self.silent(node, now);
                 self.signal(node, Signal::ProbeFailed, now, &mut effects);
+                self.call_witnesses(node, &mut effects);
             }
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
             Event::Heard(timeline) => self.heard(timeline, &mut effects),
+            Event::Lease(held) => self.lease = held,
+            Event::Undertaken => self.undertaken = true,
+            Event::Promoting { to } => self.hold(to, &mut effects),
+            Event::Promoted { sent, in_doubt } => self.promotion_ended(sent, in_doubt, now, &mut effects),
+            Event::Cleared => self.clear_doubt(),
             Event::Tick => {
                 let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
                 ids.into_iter().for_each(|id| self.signal(id, Signal::Tick, now, &mut effects));
@@ -186,7 +236,7 @@ impl World {
     #[must_use]
     pub fn topology(&self, now: Moment) -> Topology {
         let facts = self.nodes.iter().map(|n| n.facts(&self.config, self.primary == Ok(n.id), now));
-        let (facts, primary) = (facts.collect(), self.primary.clone());
+        let (facts, primary) = (facts.collect(), self.writable());
         Topology::assemble(self.epoch, facts, primary, self.rules.clone())
             .of_system(self.identity.as_ref().map(Identity::system))
     }

@@ -165,6 +165,10 @@ impl Connector for DieselConnector {
         columns.collect::<Result<_, _>>().map_err(ConnectError::Run)
     }
 
+    async fn execute(&self, control: &mut Control, sql: &str) -> Result<(), ConnectError> {
+        control.client.batch_execute(sql).await.map_err(ConnectError::Run)
+    }
+
     fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {
         Some(pool.state())
     }

@@ -225,6 +225,10 @@ impl Connector for SeaOrmConnector {
         Ok(columns.map(|column| row.try_get_by_index(column)).collect::<Result<_, DbErr>>()?)
     }
 
+    async fn execute(&self, control: &mut DatabaseConnection, sql: &str) -> Result<(), ConnectorError> {
+        Ok(control.execute_unprepared(sql).await.map(drop)?)
+    }
+
     fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {
         Some(pool.state())
     }

@@ -7,6 +7,7 @@
 //! [`simulation`] runs thousands of failovers a second without any server.
 
 pub mod cluster;
+pub mod lease;
 pub mod plain;
 pub mod proxy;
 pub mod simulation;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use bb8_postgres::PostgresConnectionManager;
+use rr_core::config::FailoverMode;
 use rr_core::connector::{PoolState, Target};
 use rr_core::engine::{Fault, TextRow, postgres};
 use rr_core::topology::Role;
@@ -73,6 +74,23 @@ fn settings(target: &Target) -> Result<tokio_postgres::Config, tokio_postgres::E
         settings.options("-c default_transaction_read_only=on");
     }
     Ok(settings)
+}
+
+/// [`config`] with promotions in this mode, as the superuser and by the only process.
+///
+/// # Panics
+/// As [`config`].
+#[must_use]
+pub fn promoting(cluster: &Cluster, mode: FailoverMode) -> Config {
+    let mut config = config(cluster);
+    config.failover.mode = mode;
+    config.failover.user = Some("postgres".to_owned());
+    config.failover.single_process = true;
+    let nodes = std::iter::once(&mut config.primary).chain(&mut config.replicas);
+    for (node, server) in nodes.zip(cluster.nodes()) {
+        *node = std::mem::take(node).with_replication("127.0.0.1", server.replication_link().port());
+    }
+    config
 }
 
 /// The configuration that an application would write for this cluster, probing fast.

@@ -24,6 +24,7 @@ mod faults;
 mod monitor;
 mod oracle;
 mod plan;
+mod promotions;
 mod run;
 mod seeds;
 mod server;

@@ -14,7 +14,8 @@ use toml::{Table, Value};
 use super::builder::ConfigBuilder;
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::{
-    DISCOVERY_MAP, GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, SESSION_KEYS, Target, variable_form,
+    DISCOVERY_MAP, FAILOVER_PASSWORD, GROUP, Key, Keys, Kind, PREFIX, REPLICA, REPLICA_URLS, SESSION_KEYS,
+    Target, variable_form,
 };
 use super::node::{NodeConfig, replica_name};
 use super::secret::Secret;
@@ -163,6 +164,7 @@ struct Overlay {
     secrets: Vec<Secret>,
     /// Where discovery finds nodes; URLs, and secrets in them.
     places: PlaceMap,
+    password: Option<Secret>,
     primary: Node,
     replicas: Vec<Node>,
     /// Which of the replicas a number speaks of.
@@ -227,8 +229,20 @@ impl Overlay {
         let notifiers =
             (1..).zip(std::mem::take(&mut config.notify).into_iter().map(Notifier::over)).collect();
         let places = std::mem::take(&mut config.discovery.map);
+        let password = config.failover.password.take();
         let (keys, cluster) = (Keys::all(), Draft::of(config));
-        Self { keys, cluster, secrets, places, primary, replicas, numbers, notifiers, errors: Vec::new() }
+        Self {
+            keys,
+            cluster,
+            secrets,
+            places,
+            password,
+            primary,
+            replicas,
+            numbers,
+            notifiers,
+            errors: Vec::new(),
+        }
     }
 
     /// Decides which replicas there are, before anything is said about one of them.
@@ -278,6 +292,10 @@ impl Overlay {
                 return;
             }
             Some(Target::Cluster(key)) if key.path == DISCOVERY_MAP => return self.read_places(name, value),
+            Some(Target::Cluster(key)) if key.path == FAILOVER_PASSWORD => {
+                self.password = Some(Secret::from(value));
+                return;
+            }
             Some(Target::Cluster(key)) => (None, key.clone()),
             Some(Target::Group(capitals, key)) => {
                 let group = self.group_name(capitals);
@@ -344,6 +362,7 @@ impl Overlay {
         config.session.keys = self.secrets;
         config.notify = self.notifiers.into_values().map(Notifier::finish).collect();
         config.discovery.map = self.places;
+        config.failover.password = self.password;
         Ok(config)
     }
 }

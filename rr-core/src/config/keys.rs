@@ -5,10 +5,15 @@ use super::pool::PoolOverrides;
 use super::secret::Secret;
 use super::tls::TlsConfig;
 use super::url::DatabaseUrl;
-use super::{Config, DiscoveryConfig, FailoverPolicy, GroupConfig, NotifyConfig, NotifyKind, PrimaryReads, WebhookFormat};
+use super::{
+    Config, DiscoveryConfig, FailoverPolicy, GroupConfig, NotifyConfig, NotifyKind, PrimaryReads,
+    WebhookFormat,
+};
 
 /// The list of secrets; like URLs it is never written out and read back.
 pub(super) const SESSION_KEYS: [&str; 2] = ["session", "keys"];
+/// A secret like those.
+pub(super) const FAILOVER_PASSWORD: [&str; 2] = ["failover", "password"];
 
 /// Places with URLs among them.
 pub(super) const DISCOVERY_MAP: [&str; 2] = ["discovery", "map"];
@@ -70,8 +75,12 @@ impl Keys {
     pub(super) fn all() -> Self {
         // As a number, not as the word `none`.
         let primary_reads = PrimaryReads { per_second: Some(0), ..PrimaryReads::default() };
-        let failover =
-            FailoverPolicy { state_file: Some(std::path::PathBuf::new()), ..FailoverPolicy::default() };
+        let failover = FailoverPolicy {
+            state_file: Some(std::path::PathBuf::new()),
+            user: Some(String::new()),
+            password: Some(Secret::default()),
+            ..FailoverPolicy::default()
+        };
         let text = Some(String::new());
         let discovery = DiscoveryConfig {
             port: Some(0),
@@ -113,6 +122,8 @@ fn full_node() -> NodeConfig {
             statement_timeout: time,
         },
         tls: Some(full_tls()),
+        replication_host: Some(String::new()),
+        replication_port: Some(0),
         ..NodeConfig::default()
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::duration;
+use super::endpoint::Endpoint;
 use super::pool::PoolOverrides;
 use super::tls::TlsConfig;
 use super::url::{DatabaseUrl, UrlError};
@@ -39,6 +40,12 @@ pub struct NodeConfig {
     /// Its own TLS settings, in place of the cluster's. Default: inherited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
+    /// Where the other servers reach it for replication, when that is not the host of its URL. Default: that host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication_host: Option<String>,
+    /// The port for that. Default: that of its URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication_port: Option<u16>,
 }
 
 impl Default for NodeConfig {
@@ -53,6 +60,8 @@ impl Default for NodeConfig {
             groups: Vec::new(),
             pool: PoolOverrides::default(),
             tls: None,
+            replication_host: None,
+            replication_port: None,
         }
     }
 }
@@ -103,6 +112,24 @@ impl NodeConfig {
     pub const fn with_max_lag(mut self, max_lag: Duration) -> Self {
         self.max_lag = Some(max_lag);
         self
+    }
+
+    /// Sets where the other servers reach it for replication, when a promotion points them to it.
+    #[must_use]
+    pub fn with_replication(mut self, host: impl Into<String>, port: u16) -> Self {
+        (self.replication_host, self.replication_port) = (Some(host.into()), Some(port));
+        self
+    }
+
+    /// Where the other servers reach it for replication: host and port.
+    #[must_use]
+    pub fn replication_address(&self) -> Option<(String, u16)> {
+        let (host, port) = match self.url.endpoint()? {
+            Endpoint::Tcp { host, port } | Endpoint::Socket { path: host, port } => (host, *port),
+            Endpoint::File { .. } => return None,
+        };
+        let host = self.replication_host.clone().unwrap_or_else(|| host.clone());
+        Some((host, self.replication_port.unwrap_or(port)))
     }
 
     /// Adds the node to a group.

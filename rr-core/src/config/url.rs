@@ -9,11 +9,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
 
 use super::endpoint::Endpoint;
+use super::secret::Secret;
 use super::tls::SslMode;
 use crate::engine::Engine;
 
@@ -178,6 +179,27 @@ impl DatabaseUrl {
         let name = if path.is_empty() { url.username() } else { path };
         let named = parameter(url, &["dbname"]);
         Some(named.unwrap_or_else(|| percent_decode_str(name).decode_utf8_lossy().into_owned()))
+    }
+
+    /// The same database of the same server, as another user.
+    pub(crate) fn as_user(&self, user: &str, password: Option<&Secret>) -> Result<Self, UrlError> {
+        let database = self.database().unwrap_or_default();
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let start = self.text.find("://").map_or(0, |at| at + 3);
+        let end = self.text[start..].find(['/', '?']).map_or(self.text.len(), |at| start + at);
+        let (authority, rest) = (&self.text[start..end], &self.text[end..]);
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let password = password.map(|password| format!(":{}", encode(password.expose()))).unwrap_or_default();
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // Without a path the database is the user's.
+        let path = if path.len() > 1 { path.to_owned() } else { format!("/{}", encode(&database)) };
+        let credential = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            !matches!(name.to_ascii_lowercase().as_str(), "user" | "password")
+        };
+        let query: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty()).filter(credential).collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        Self::parse(&format!("{}{}{password}@{host}{path}{query}", &self.text[..start], encode(user)))
     }
 
     /// Whether the password is the mark which replaces a hidden one, as in a printed configuration.

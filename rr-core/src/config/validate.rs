@@ -8,14 +8,15 @@ use super::error::{ConfigError, ConfigErrors};
 use super::node::NodeConfig;
 use super::policy::Spill;
 use super::pool::{PoolConfig, PoolOverrides};
+use super::secret::Secret;
 use super::text;
 use super::tls::{SslMode, TlsConfig};
 use super::{Config, FailoverPolicy, HealthConfig, LagConfig, MonitorConfig, SessionConfig};
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 
-mod notify;
 mod discovery;
+mod notify;
 
 /// Nodes at most, the primary included: a snapshot keeps sets of nodes in 64 bits.
 pub(crate) const MAX_NODES: usize = 64;
@@ -113,6 +114,9 @@ impl Check {
         self.name(format!("{key}.name"), &node.name);
         if let Some(region) = &node.region {
             self.name(format!("{key}.region"), region);
+        }
+        if let Some(host) = &node.replication_host {
+            self.name(format!("{key}.replication_host"), host);
         }
         self.names(&format!("{key}.groups"), &node.groups);
         let instead = if key == "primary" {
@@ -318,6 +322,18 @@ impl Check {
         self.not_zero("failover.min_replicas".to_owned(), failover.min_replicas == 0, itself);
         let at_once = "would end every promotion at once; use for example \"30s\"";
         self.not_zero("failover.timeout".to_owned(), failover.timeout.is_zero(), at_once);
+        let at_once = "would end every switchover at once; use for example \"3s\"";
+        self.not_zero("failover.hold".to_owned(), failover.hold.is_zero(), at_once);
+        let at_once = "would end every proposal at once; use for example \"5min\"";
+        self.not_zero("failover.approve_within".to_owned(), failover.approve_within.is_zero(), at_once);
+        let password = failover.password.as_ref();
+        if password.is_some_and(Secret::is_mark) {
+            self.errors.push(ConfigError::HiddenPassword { key: "failover.password".to_owned() });
+        }
+        if password.is_some() && failover.user.is_none() {
+            let (key, other) = ("failover.password".to_owned(), "failover.user".to_owned());
+            self.errors.push(ConfigError::Needs { key, other });
+        }
     }
 
     fn name(&mut self, key: String, name: &str) {

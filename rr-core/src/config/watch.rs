@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::duration::{self, number_or_none};
+use super::secret::Secret;
 
 /// How often and how patiently every node is probed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +166,25 @@ pub struct FailoverPolicy {
     /// Whether transactions learn their number before they are committed, so that one whose COMMIT is not answered can be
     /// asked for afterwards, whatever the mode. Default: false.
     pub resolve_outcomes: bool,
+    /// As whom to connect for a promotion, if not as the nodes' URLs say: an ordinary role may not promote. Default:
+    /// as they say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The password of that user. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// Whether this is the only process that has this router: then the lease that is built in will do for `automatic`.
+    /// Default: false.
+    pub single_process: bool,
+    /// How long a planned switchover holds writes at most, before it is given up. Where it is longer than `write_wait`, writes
+    /// may fail meanwhile. Default: 3 s.
+    #[serde(with = "duration::plain")]
+    pub hold: Duration,
+    /// How long a proposal (`supervised`) may be approved; then a new one is made. Default: 5 min.
+    #[serde(with = "duration::plain")]
+    pub approve_within: Duration,
+    /// Whether a promotion stops when the application's own fencing of the old primary has failed. Default: true.
+    pub fence_required: bool,
 }
 
 impl Default for FailoverPolicy {
@@ -180,6 +200,12 @@ impl Default for FailoverPolicy {
             dry_run: false,
             state_file: None,
             resolve_outcomes: false,
+            user: None,
+            password: None,
+            single_process: false,
+            hold: Duration::from_secs(3),
+            approve_within: Duration::from_secs(300),
+            fence_required: true,
         }
     }
 }

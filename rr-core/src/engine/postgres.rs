@@ -8,6 +8,8 @@ use crate::topology::Role;
 mod standbys;
 
 pub(crate) use standbys::{STANDBYS, StandbysError, Upstream, read_standbys};
+pub mod conninfo;
+pub mod promotion;
 
 /// What the monitor asks. An ordinary role may run it.
 ///
@@ -73,7 +75,8 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
     };
     let segment: u64 = text(7).and_then(|text| text.parse().ok()).ok_or_else(|| bad(7))?;
     let mut position = lsn(1)?;
-    let applying = match (role, position, lsn(10)?) {
+    let received = lsn(10)?;
+    let applying = match (role, position, received) {
         (Role::Primary, ..) => Some(false),
         (Role::Replica, Some(applied), Some(received)) if received >= applied => Some(received > applied),
         // It has its log from elsewhere, or receives again what it has applied long ago.
@@ -90,6 +93,8 @@ pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, Unreadab
         started: text(11).map(|text| text.parse().map_err(|_| bad(11))).transpose()?,
         log,
         applying,
+        // Behind what it has applied while it receives that again, or has had it from an archive.
+        received: if role == Role::Replica { received.max(position) } else { None },
         unprivileged: matches!(text(8), Some("f" | "false" | "0")),
         receiving: text(6).and_then(|text| text.parse::<u32>().ok()).map(|receivers| receivers > 0),
     })

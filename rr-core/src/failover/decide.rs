@@ -45,13 +45,23 @@ pub struct Situation<'a> {
     pub promoting: bool,
     /// This process holds the lease without which nobody may promote.
     pub lease: bool,
+    /// This replica was told to take over, and nobody knows whether it has.
+    pub in_doubt: Option<NodeId>,
 }
 
 impl<'a> Situation<'a> {
     /// A situation with this primary and these replicas, the lease held, and nothing under way.
     #[must_use]
     pub const fn new(primary: Option<PrimaryView>, replicas: &'a [ReplicaView]) -> Self {
-        Self { primary, split_brain: false, replicas, last_failover: None, promoting: false, lease: true }
+        Self {
+            primary,
+            split_brain: false,
+            replicas,
+            last_failover: None,
+            promoting: false,
+            lease: true,
+            in_doubt: None,
+        }
     }
 }
 
@@ -63,6 +73,8 @@ pub enum Block {
     SplitBrain,
     /// A promotion is under way.
     InProgress,
+    /// A replica was told to take over and does not say whether it has. A second one would make two primaries.
+    InDoubt(NodeId),
     /// The last failover is too recent.
     Cooldown {
         /// How much longer.
@@ -92,6 +104,9 @@ impl fmt::Display for Block {
         match self {
             Self::SplitBrain => f.write_str("two nodes take writes"),
             Self::InProgress => f.write_str("a promotion is under way"),
+            Self::InDoubt(node) => {
+                write!(f, "{node} was told to take over, and nobody knows whether it has; look at it")
+            }
             Self::Cooldown { left } => write!(f, "the last failover is too recent, {left:.1?} to go"),
             Self::WitnessesDisagree { dissenting } => {
                 write!(f, "{dissenting} replicas do not confirm that the primary is gone")
@@ -158,27 +173,36 @@ fn candidate(
     if situation.promoting {
         return Err(Block::InProgress);
     }
+    if let Some(node) = situation.in_doubt {
+        return Err(Block::InDoubt(node));
+    }
     if let Some(last) = situation.last_failover {
         let left = policy.cooldown.saturating_sub(now.since(last));
         if !left.is_zero() {
             return Err(Block::Cooldown { left });
         }
     }
-    let answering = situation.replicas.iter().filter(|r| r.answers()).count();
+    witnessed(situation.replicas, policy)?;
+    let target = elect(situation.replicas, primary.last_known.as_ref(), policy, false);
+    let target = target.map_err(Block::NoCandidate)?;
+    if situation.lease { Ok(target) } else { Err(Block::NoLease) }
+}
+
+/// Whether enough replicas answer, and confirm that the primary is gone.
+pub(super) fn witnessed(replicas: &[ReplicaView], policy: &FailoverPolicy) -> Result<(), Block> {
+    let answering = replicas.iter().filter(|r| r.answers()).count();
     if answering < usize::try_from(policy.min_replicas).unwrap_or(usize::MAX) {
         return Err(Block::TooFewReplicas { answering, needed: policy.min_replicas });
     }
     if policy.witness {
         // Every replica that answers is asked. One that cannot tell does not confirm: fail closed.
-        let witnesses = situation.replicas.iter().filter(|r| r.answers());
+        let witnesses = replicas.iter().filter(|r| r.answers());
         let dissenting = witnesses.filter(|r| r.receiving != Some(false)).count();
         if dissenting > 0 {
             return Err(Block::WitnessesDisagree { dissenting });
         }
     }
-    let target = elect(situation.replicas, primary.last_known.as_ref(), policy, false);
-    let target = target.map_err(Block::NoCandidate)?;
-    if situation.lease { Ok(target) } else { Err(Block::NoLease) }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -257,6 +281,11 @@ mod tests {
         let recent = |s: &mut Situation<'_>| s.last_failover = Some(Moment::from_millis(60_000));
         assert_eq!(blocked(recent), Decision::Blocked(Block::Cooldown { left }));
         assert_eq!(blocked(|s| s.lease = false), Decision::Blocked(Block::NoLease));
+        let doubtful = NodeId::new(1);
+        assert_eq!(
+            blocked(|s| s.in_doubt = Some(NodeId::new(1))),
+            Decision::Blocked(Block::InDoubt(doubtful))
+        );
         assert_eq!(blocked(|s| s.promoting = true), Decision::Blocked(Block::InProgress));
         assert_eq!(blocked(|s| s.split_brain = true), Decision::Blocked(Block::SplitBrain));
     }

@@ -14,6 +14,8 @@ pub struct ReplicaView {
     pub id: NodeId,
     /// What it has applied.
     pub applied: Option<Position>,
+    /// What it has, applied or not; `None` where that is not known to be more than what it has applied.
+    pub received: Option<Position>,
     /// How well it does.
     pub health: HealthState,
     /// 0 is preferred.
@@ -22,16 +24,39 @@ pub struct ReplicaView {
     pub receiving: Option<bool>,
     /// It must not be promoted: draining, quarantined.
     pub barred: bool,
+    /// It applies what it has only after a while, on purpose.
+    pub delayed: bool,
 }
 
 impl ReplicaView {
     /// A healthy replica at `applied` that has lost its primary.
     #[must_use]
     pub const fn new(id: NodeId, applied: Option<Position>) -> Self {
-        Self { id, applied, health: HealthState::Healthy, priority: 0, receiving: Some(false), barred: false }
+        Self {
+            id,
+            applied,
+            received: None,
+            health: HealthState::Healthy,
+            priority: 0,
+            receiving: Some(false),
+            barred: false,
+            delayed: false,
+        }
     }
 
-    pub(super) fn answers(&self) -> bool {
+    /// All that it has: a promotion applies it before anything else.
+    #[must_use]
+    pub fn has(&self) -> Option<&Position> {
+        match (&self.received, &self.applied) {
+            (Some(received), Some(applied)) if applied.covers(received) => Some(applied),
+            (Some(received), _) => Some(received),
+            (None, applied) => applied.as_ref(),
+        }
+    }
+
+    /// Whether it answers.
+    #[must_use]
+    pub const fn answers(&self) -> bool {
         matches!(self.health, HealthState::Healthy | HealthState::Degraded)
     }
 }
@@ -44,7 +69,16 @@ pub enum CandidateRefusal {
     NotAnswering,
     /// It is draining or quarantined.
     Barred,
-    /// What it has applied is not known.
+    /// It was tried, and could not.
+    Tried,
+    /// Another one has more of the primary's log.
+    Outdone {
+        /// That one.
+        by: NodeId,
+    },
+    /// It is a delayed replica, kept in the past on purpose.
+    Delayed,
+    /// What it has is not known.
     PositionUnknown,
     /// It lacks more of the primary's log than the policy allows.
     TooFarBehind {
@@ -62,6 +96,9 @@ impl fmt::Display for CandidateRefusal {
         match self {
             Self::NotAnswering => f.write_str("does not answer"),
             Self::Barred => f.write_str("draining or quarantined"),
+            Self::Tried => f.write_str("was tried and could not"),
+            Self::Outdone { by } => write!(f, "has less than {by}"),
+            Self::Delayed => f.write_str("is delayed on purpose (`recovery_min_apply_delay`)"),
             Self::PositionUnknown => f.write_str("position unknown"),
             Self::TooFarBehind { bytes, limit } => {
                 write!(f, "lacks {bytes} bytes of the primary's log, allowed are {limit}")
@@ -83,7 +120,9 @@ pub struct NoCandidate {
 /// The replica that has the most of the primary's log; among equals the one of first priority, then the healthiest,
 /// then the one that was configured first.
 ///
-/// `last_known` is the primary's newest known position. `force` lets a lagging replica take over.
+/// What counts is what a replica has *received*: it will have applied that before it is promoted, and a replay that is
+/// paused or slow must not cost what the primary has acknowledged. `last_known` is the primary's newest known position.
+/// `force` lets a lagging replica, and a delayed one, take over.
 ///
 /// # Errors
 /// [`NoCandidate`] says why nobody can.
@@ -98,15 +137,14 @@ pub fn elect(
     for replica in replicas {
         match candidate(replica, last_known, policy, force) {
             Err(why) => refused.push((replica.id, why)),
-            Ok(applied) if best.is_none_or(|best| beats((replica, applied), best)) => {
-                best = Some((replica, applied));
-            }
+            Ok(has) if best.is_none_or(|best| beats((replica, has), best)) => best = Some((replica, has)),
             Ok(_) => {}
         }
     }
     best.map(|(replica, _)| replica.id).ok_or(NoCandidate { refused })
 }
 
+/// Why a replica is no candidate, or what it has.
 fn candidate<'a>(
     replica: &'a ReplicaView,
     last_known: Option<&Position>,
@@ -119,18 +157,32 @@ fn candidate<'a>(
     if !replica.answers() {
         return Err(CandidateRefusal::NotAnswering);
     }
-    let applied = replica.applied.as_ref().ok_or(CandidateRefusal::PositionUnknown)?;
-    let (Some(limit), Some(last_known), false) = (policy.max_lag_bytes, last_known, force) else {
-        return Ok(applied);
-    };
-    if applied.covers(last_known) {
-        return Ok(applied);
+    if replica.delayed && !force {
+        return Err(CandidateRefusal::Delayed);
     }
-    match last_known.lag_bytes(applied) {
+    let has = replica.has().ok_or(CandidateRefusal::PositionUnknown)?;
+    let (Some(limit), Some(last_known), false) = (policy.max_lag_bytes, last_known, force) else {
+        return Ok(has);
+    };
+    if has.covers(last_known) {
+        return Ok(has);
+    }
+    match last_known.lag_bytes(has) {
         Some(bytes) if bytes > limit => Err(CandidateRefusal::TooFarBehind { bytes, limit }),
-        Some(_) => Ok(applied),
+        Some(_) => Ok(has),
         None => Err(CandidateRefusal::LagUnknown),
     }
+}
+
+/// Why a replica is no candidate; `None` when it is one.
+#[must_use]
+pub fn refusal(
+    replica: &ReplicaView,
+    last_known: Option<&Position>,
+    policy: &FailoverPolicy,
+    force: bool,
+) -> Option<CandidateRefusal> {
+    candidate(replica, last_known, policy, force).err()
 }
 
 /// Whether `a` is the better candidate. Positions that cannot be compared count as equal.
@@ -174,12 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_received_counts_and_not_what_was_applied() {
+        let paused = ReplicaView { received: Some(at(95)), ..replica(1, 10) };
+        assert_eq!(winner(&[paused.clone(), replica(2, 90)]), Some(1));
+        let stale = ReplicaView { received: Some(at(80)), ..replica(2, 99) };
+        assert_eq!(winner(&[paused, stale]), Some(2), "what it has applied it has");
+    }
+
+    #[test]
     fn those_that_cannot_are_refused_with_a_reason() {
         let policy = FailoverPolicy { max_lag_bytes: Some(50), ..FailoverPolicy::default() };
         let replicas = [
             ReplicaView { health: HealthState::Unhealthy, ..replica(1, 99) },
             ReplicaView { barred: true, ..replica(2, 99) },
             ReplicaView { applied: None, ..replica(3, 0) },
+            ReplicaView { delayed: true, ..replica(5, 40) },
             replica(4, 49),
         ];
         let refused = elect(&replicas, Some(&at(100)), &policy, false).unwrap_err().refused;
@@ -190,6 +251,7 @@ mod tests {
                 CandidateRefusal::NotAnswering,
                 CandidateRefusal::Barred,
                 CandidateRefusal::PositionUnknown,
+                CandidateRefusal::Delayed,
                 CandidateRefusal::TooFarBehind { bytes: 51, limit: 50 },
             ]
         );

@@ -3,9 +3,13 @@
 use tokio::sync::oneshot;
 
 use super::Worker;
+use super::promoter::{Approval, Peer};
 use crate::config::{Config, NodeConfig};
 use crate::connector::Connector;
+use crate::engine::Observation;
 use crate::error::NodeError;
+use crate::failover::{Decision, ReplicaView};
+use crate::position::Position;
 use crate::position::Timeline;
 use crate::topology::{NodeId, Role};
 use crate::world::{Event, NodeSpec, Notice};
@@ -20,6 +24,27 @@ pub(crate) enum Command {
     Tell(Notice),
     /// A token speaks of this timeline.
     Heard(Timeline),
+    /// Nobody is to write to the primary, as this node is about to take over.
+    Hold(Option<NodeId>, oneshot::Sender<()>),
+    /// The replicas as an election sees them after these closer looks, and the newest position of the primary.
+    Candidates(Vec<(NodeId, Observation)>, oneshot::Sender<(Vec<ReplicaView>, Option<Position>)>),
+    Initiate {
+        reason: String,
+        target: Option<String>,
+        force: bool,
+        reply: oneshot::Sender<Approval>,
+    },
+    Approve(u64, oneshot::Sender<Approval>),
+    ClearDoubt(oneshot::Sender<bool>),
+    Prospects(oneshot::Sender<Prospects>),
+}
+
+/// What the world thinks of a failover.
+#[derive(Debug)]
+pub(crate) struct Prospects {
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) head: Option<(NodeId, bool)>,
+    pub(crate) decision: Decision,
 }
 
 impl<C: Connector> Worker<C> {
@@ -37,6 +62,28 @@ impl<C: Connector> Worker<C> {
             Command::Relabel(node) => self.relabel(*node),
             Command::Tell(notice) => self.report(notice),
             Command::Heard(timeline) => self.take(Event::Heard(timeline)),
+            Command::Hold(to, reply) => {
+                if let Some(to) = to {
+                    self.take(Event::Promoting { to });
+                }
+                let _ = reply.send(());
+            }
+            Command::Candidates(looks, reply) => {
+                drop(reply.send((self.world.candidates(&looks), self.world.last_known())));
+            }
+            Command::Initiate { reason, target, force, reply } => {
+                drop(reply.send(self.initiate(&reason, target.as_deref(), force)));
+            }
+            Command::Approve(id, reply) => drop(reply.send(self.approve(id))),
+            Command::ClearDoubt(reply) => {
+                let doubt = self.world.in_doubt().is_some();
+                self.take(Event::Cleared);
+                let _ = reply.send(doubt);
+            }
+            Command::Prospects(reply) => {
+                let (peers, head) = (self.peers(), self.world.head());
+                drop(reply.send(Prospects { peers, head, decision: self.world.decision().clone() }));
+            }
         }
     }
 

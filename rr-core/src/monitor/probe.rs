@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Shared;
+use crate::config::FailoverMode;
 use crate::connector::{Connector, Target};
 use crate::engine::{Log, Observation, UnreadableProbe};
 use crate::snapshot::Common;
@@ -16,6 +17,10 @@ use crate::world::Event;
 
 /// Between two probes that were asked for by faults. A storm of faults must not become a storm of probes.
 const POKED_PAUSE: Duration = Duration::from_millis(2);
+
+/// Between two looks at a primary that fails, while that is to be confirmed; up to twice as long. Each look is a new
+/// connection.
+const CONFIRMING_PAUSE: Duration = Duration::from_millis(10);
 
 /// While reads wait for the node to catch up it is asked again at once, so many times in a row without its having moved ...
 const EAGER_PROBES: u32 = 16;
@@ -37,6 +42,8 @@ pub(super) struct Probe<C: Connector> {
     stood: u32,
     /// The last look failed, and that has been logged.
     failing: bool,
+    /// Looks that failed in a row.
+    failures: u32,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +73,17 @@ impl<C: Connector> Probe<C> {
         common: Arc<Common>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { shared, target, common, events, control: None, place: None, stood: 0, failing: false }
+        Self {
+            shared,
+            target,
+            common,
+            events,
+            control: None,
+            place: None,
+            stood: 0,
+            failing: false,
+            failures: 0,
+        }
     }
 
     /// Runs until the node is retired or the worker is gone.
@@ -85,6 +102,7 @@ impl<C: Connector> Probe<C> {
         match self.look().await {
             Ok((asked_at, seen)) => {
                 self.failing = false;
+                self.failures = 0;
                 if self.place.as_ref() == Some(&seen.log) {
                     self.stood = self.stood.saturating_add(1);
                 } else {
@@ -102,6 +120,7 @@ impl<C: Connector> Probe<C> {
                     tracing::warn!(target: "rr", node = &*self.common.name, %error, "probe failed");
                 }
                 self.failing = true;
+                self.failures = self.failures.saturating_add(1);
                 Event::Silent { node }
             }
         }
@@ -136,6 +155,15 @@ impl<C: Connector> Probe<C> {
         Ok((asked_at, seen))
     }
 
+    /// Whether somebody waits to know if the primary is gone: then it is not for the next interval to tell.
+    fn is_confirming(&self) -> bool {
+        let policy = &self.shared.config.failover;
+        self.failing
+            && matches!(policy.mode, FailoverMode::Supervised | FailoverMode::Automatic)
+            && self.failures < policy.confirmations
+            && self.shared.snapshot.load().topology.primary().is_ok_and(|node| node.id == self.common.id)
+    }
+
     async fn pause(&mut self) {
         if self.common.waiters.load(Ordering::Relaxed) > 0 && !self.failing {
             if self.stood < EAGER_PROBES {
@@ -147,6 +175,10 @@ impl<C: Connector> Probe<C> {
         }
         // Whoever comes next begins to wait now.
         self.stood = 0;
+        if self.is_confirming() {
+            tokio::time::sleep(CONFIRMING_PAUSE.mul_f64(1.0 + fastrand::f64())).await;
+            return;
+        }
         let limits = &self.shared.config.monitor;
         let spread = limits.jitter.saturating_mul(2);
         let mut pause = limits.interval.saturating_sub(limits.jitter) + spread.mul_f64(fastrand::f64());

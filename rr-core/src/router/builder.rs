@@ -11,6 +11,7 @@ use crate::config::{Config, FailoverMode};
 use crate::connector::Connector;
 use crate::discovery::Discovery;
 use crate::error::StartError;
+use crate::failover::{Fence, Lease, Promoter};
 use crate::monitor::{self, Plugins, Worker};
 use crate::notify::{self, Callback, Notification, Notifier, Post, Rules};
 use crate::token::KeyRing;
@@ -60,6 +61,24 @@ impl<C: Connector> Builder<C> {
         self.notifier_with(rules, Callback::new(name, call))
     }
 
+    /// The lease that says which process may promote. Without it, an [`InProcessLease`](crate::failover::InProcessLease).
+    pub fn lease(mut self, lease: Arc<dyn Lease>) -> Self {
+        self.plugins.hooks.lease = lease;
+        self
+    }
+
+    /// What keeps a server from taking writes of anybody, before another one is promoted.
+    pub fn fence(mut self, fence: Arc<dyn Fence>) -> Self {
+        self.plugins.hooks.fence = Some(fence);
+        self
+    }
+
+    /// Somebody who promotes in place of the router: the manager of the cluster.
+    pub fn promoter(mut self, promoter: Arc<dyn Promoter>) -> Self {
+        self.plugins.hooks.promoter = Some(promoter);
+        self
+    }
+
     /// Somebody who knows nodes that the configuration does not list, besides those that it names itself
     /// (`discovery.kind`). Several may be used together.
     pub fn discovery(mut self, discovery: Arc<dyn Discovery>) -> Self {
@@ -79,9 +98,12 @@ impl<C: Connector> Builder<C> {
         if engine.probe_sql().is_none() {
             return Err(StartError::Engine(engine));
         }
-        if self.config.failover.mode != FailoverMode::Follow {
-            return Err(StartError::Failover(self.config.failover.mode));
+        let (policy, hooks) = (&self.config.failover, &self.plugins.hooks);
+        let one_process = policy.single_process || hooks.promoter.is_some();
+        if policy.mode == FailoverMode::Automatic && !one_process && !hooks.lease.spans_processes() {
+            return Err(StartError::Lease);
         }
+        let promotes = policy.mode != FailoverMode::Follow && hooks.promoter.is_none();
         let balancer = self.balancer.unwrap_or_else(|| balancer(self.config.balance));
         let reads = &self.config.primary_reads;
         let budget = Budget::new(reads.per_second, reads.burst);
@@ -105,6 +127,9 @@ impl<C: Connector> Builder<C> {
         let router = Router { inner: Arc::new(inner) };
         if tokio::time::timeout(patience, ends.looked.wait_for(|looked| *looked)).await.is_err() {
             tracing::warn!(target: "rr", ?patience, "not every node was seen in time; starting without them");
+        }
+        if promotes {
+            router.check_privileges(patience).await?;
         }
         Ok(router)
     }

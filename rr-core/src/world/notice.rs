@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::discovery::Finding;
-use crate::failover::Decision;
+use crate::failover::{Decision, Report};
 use crate::lag::LagLevel;
 use crate::position::Timeline;
 use crate::token::LostWrite;
@@ -88,6 +88,22 @@ pub enum Notice {
         /// The node that would take over.
         target: Option<Arc<str>>,
     },
+    /// Writes are held because another node is about to be the primary.
+    Holding {
+        /// Who takes over.
+        to: Arc<str>,
+    },
+    /// Writes are held no longer, and the primary is who it was.
+    Resumed,
+    /// A promotion waits for approval.
+    Proposed {
+        /// To approve it by.
+        id: u64,
+        /// Who should take over.
+        target: Arc<str>,
+    },
+    /// A promotion was carried out or given up.
+    Promotion(Arc<Report>),
     /// The role that watches a replica may not see its timeline.
     Unprivileged {
         /// Its name.
@@ -146,6 +162,10 @@ impl Notice {
             Self::Lag { .. } => "lag",
             Self::Panic(_) => "panic",
             Self::Failover { .. } => "failover",
+            Self::Holding { .. } => "holding",
+            Self::Resumed => "resumed",
+            Self::Proposed { .. } => "proposed",
+            Self::Promotion(_) => "promotion",
             Self::Unprivileged { .. } => "unprivileged",
             Self::ForeignMemory { .. } => "foreign_memory",
             Self::TimelineHeard { .. } => "timeline_heard",
@@ -158,7 +178,7 @@ impl Notice {
     }
 
     /// Every [kind](Self::kind) that there is.
-    pub const KINDS: [&'static str; 24] = [
+    pub const KINDS: [&'static str; 28] = [
         "health",
         "ejected",
         "readmitted",
@@ -169,6 +189,10 @@ impl Notice {
         "lag",
         "panic",
         "failover",
+        "holding",
+        "resumed",
+        "proposed",
+        "promotion",
         "unprivileged",
         "discovery_found",
         "discovery_vanished",
@@ -228,6 +252,12 @@ impl fmt::Display for Notice {
                 Decision::Propose(_) => write!(f, "the primary is gone; {} should take over", name(target)),
                 Decision::Promote(_) => write!(f, "the primary is gone; {} takes over", name(target)),
             },
+            Self::Holding { to } => write!(f, "writes are held: `{to}` is about to take over"),
+            Self::Resumed => f.write_str("writes go to the same primary as before"),
+            Self::Proposed { id, target } => {
+                write!(f, "`{target}` should take over; approve proposal {id} to let it")
+            }
+            Self::Promotion(report) => report.fmt(f),
             Self::Unprivileged { node } => write!(
                 f,
                 "the role that watches `{node}` may not read statistics: after a failover it serves only from its next \

@@ -1,11 +1,11 @@
-//! Who is the primary, who only says so, and whether somebody is to take over.
+//! Who is the primary, and who only says so.
 
 use std::sync::Arc;
 
 use super::notice::Notice;
 use super::{Effect, World};
 use crate::engine::{Log, Observation};
-use crate::failover::{self, Claim, Decision, PrimaryView, ReplicaView, Situation};
+use crate::failover::{self, Claim};
 use crate::lag::PrimaryTimeline;
 use crate::position::Timeline;
 use crate::time::Moment;
@@ -83,6 +83,10 @@ impl World {
         }
         if let Ok(id) = verdict {
             self.epoch = self.epoch.next();
+            // The node in doubt has taken over, or has been left behind by somebody who has.
+            if self.in_doubt == Some(id) || timeline > self.primary_timeline {
+                self.in_doubt = None;
+            }
             // The first primary that is ever known is no failover.
             if self.epoch > Epoch::new(1) {
                 self.last_failover = Some(now);
@@ -140,45 +144,5 @@ impl World {
             (Some(_), None) => effects.push(Effect::Report(Notice::Released { node })),
             _ => {}
         }
-    }
-
-    pub(super) fn consider_failover(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let replicas: Vec<ReplicaView> = self
-            .nodes
-            .iter()
-            .filter(|n| n.role() == Role::Replica && self.primary != Ok(n.id))
-            .map(|n| {
-                let mut view = ReplicaView::new(n.id, n.applied.clone());
-                view.health = n.health.state();
-                view.priority = n.spec.priority;
-                view.receiving = n.seen.as_ref().and_then(|seen| seen.receiving);
-                view.barred = n.draining || n.quarantine().is_some();
-                view
-            })
-            .collect();
-        let primary = self.primary.as_ref().ok().and_then(|id| self.index(*id)).map(|index| {
-            let node = &self.nodes[index];
-            PrimaryView::new(node.id, node.health.failures(), node.applied.clone())
-        });
-        let mut situation = Situation::new(primary, &replicas);
-        situation.split_brain = matches!(self.primary, Err(NoPrimary::SplitBrain { .. }));
-        situation.last_failover = self.last_failover;
-        let decision = failover::decide(&situation, &self.config.failover, now);
-        // The countdown of a cooldown is not news.
-        if std::mem::discriminant(&decision) == std::mem::discriminant(&self.decision) {
-            self.decision = decision;
-            return;
-        }
-        let target = match &decision {
-            Decision::Promote(id) | Decision::Propose(id) => Some(self.name(*id)),
-            Decision::Stay | Decision::Confirming { .. } | Decision::Blocked(_) => None,
-        };
-        effects.push(Effect::Report(Notice::Failover { decision: decision.clone(), target }));
-        if let Decision::Promote(target) = decision {
-            // It counts whether it succeeds or not: a second one on its heels would make two primaries.
-            self.last_failover = Some(now);
-            effects.push(Effect::Promote(target));
-        }
-        self.decision = decision;
     }
 }

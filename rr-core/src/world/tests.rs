@@ -49,6 +49,7 @@ impl Scene {
 
     fn settled_with(config: Config) -> Self {
         let mut scene = Self::with(config);
+        scene.tell(Event::Lease(true));
         scene.primary(A, 1, 100).replica(B, 1, 100).replica(C, 1, 100);
         scene.effects.clear();
         scene

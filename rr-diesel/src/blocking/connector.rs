@@ -103,6 +103,10 @@ impl<C: Routable> Connector for NodeConnector<C> {
         self.monitor.run(control, sql).await
     }
 
+    async fn execute(&self, control: &mut Control, sql: &str) -> Result<(), ConnectError> {
+        self.monitor.execute(control, sql).await
+    }
+
     fn pool_state(&self, pool: &NodePool<C>) -> Option<PoolState> {
         let (open, idle) = pool.connections();
         Some(PoolState { active: open.saturating_sub(idle), idle })

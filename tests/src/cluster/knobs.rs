@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::error::{ClusterError, Result};
 use super::node::{Node, PATIENCE, Upstream, blocking};
 use super::processes::Part;
-use super::{guardian, template};
+use super::{Ground, guardian, template};
 use crate::proxy::Proxy;
 use crate::wait::wait_until;
 
@@ -120,6 +120,41 @@ impl Node {
         self.reload().await?;
         self.set_upstream(Some(Upstream { node: upstream.clone(), link }));
         self.wait_streaming().await
+    }
+
+    /// Somebody else has pointed this running standby to another server, by its
+    /// [`replication_link`](Self::replication_link): waits until it streams from there.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn repointed(&self, upstream: &Self) -> Result<()> {
+        let link = upstream.replication_link().clone();
+        self.set_upstream(Some(Upstream { node: upstream.clone(), link }));
+        self.wait_streaming().await
+    }
+
+    /// Runs a script as the owner of this stopped server's data folder, with that folder and these arguments, and the server
+    /// programs in its PATH; what it said.
+    ///
+    /// # Errors
+    /// When the server is running, or the script fails.
+    pub async fn run_script(&self, script: &str, arguments: &[&str]) -> Result<String> {
+        if self.is_running() {
+            return Err(ClusterError::Running { node: String::from(self.name()) });
+        }
+        let node = self.clone();
+        let script = String::from(script);
+        let arguments: Vec<String> = arguments.iter().map(|argument| String::from(*argument)).collect();
+        blocking(move || {
+            let Ground { account, programs, .. } = &*node.shared.ground;
+            guardian::end_leftovers(account, &node.shared.data)?;
+            let inner = "PATH=$1:$PATH; export PATH; shift; exec /bin/sh -s \"$@\"";
+            let folders = [programs.program(""), node.shared.data.clone()];
+            let mut command = account.shell(inner, folders);
+            command.args(arguments).current_dir(&node.shared.data);
+            template::run(&mut command, &script)
+        })
+        .await
     }
 
     /// Throws away the data of this stopped server and lets it follow `upstream` as a new standby: how a failed

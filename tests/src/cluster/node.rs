@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     log: PathBuf,
     origin: watch::Sender<Option<u16>>,
     link: Proxy,
+    replication_link: Proxy,
     state: Mutex<State>,
 }
 
@@ -78,11 +79,24 @@ impl Node {
         let describe = || ClusterError::io("cannot reserve a free port");
         let port = ReservedPort::reserve().map_err(describe())?;
         let (origin, listening) = watch::channel(None);
-        let link = Proxy::start(&ground.network, listening).map_err(describe())?;
+        let link = Proxy::start(&ground.network, listening.clone()).map_err(describe())?;
+        let replication_link = Proxy::start(&ground.network, listening).map_err(describe())?;
         let (data, log) = (ground.folder.join(&name), ground.folder.join(format!("{name}.log")));
         let state = Mutex::new(State { port, postmaster: None, leftovers: false, upstream: None });
         let ground = Arc::clone(ground);
-        Ok(Self { shared: Arc::new(Shared { name, settings, ground, data, log, origin, link, state }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name,
+                settings,
+                ground,
+                data,
+                log,
+                origin,
+                link,
+                replication_link,
+                state,
+            }),
+        })
     }
 
     /// The name it was given: `primary`, `replica-1`, …; it keeps it through promotions.
@@ -101,6 +115,13 @@ impl Node {
     #[must_use]
     pub fn link(&self) -> &Proxy {
         &self.shared.link
+    }
+
+    /// The network by which other servers reach this one when somebody else than the harness points them to it: that somebody
+    /// needs one address, and not one for each of them.
+    #[must_use]
+    pub fn replication_link(&self) -> &Proxy {
+        &self.shared.replication_link
     }
 
     /// The network between this standby and the server it follows; `None` on a primary.
@@ -144,6 +165,7 @@ impl Node {
             match self.attempt_to_start().await? {
                 Attempt::Ready => {
                     self.shared.origin.send_replace(Some(self.port()));
+                    self.shared.replication_link.settle().await?;
                     return Ok(self.shared.link.settle().await?);
                 }
                 Attempt::PortTaken => {
@@ -273,6 +295,7 @@ impl Node {
         self.state().postmaster = None;
         // Should another process have got it, the next start takes a new one.
         let _next_start_decides = self.state().port.hold();
+        self.shared.replication_link.settle().await?;
         Ok(self.shared.link.settle().await?)
     }
 

@@ -84,13 +84,13 @@ pub(crate) fn copy(account: &Account, template: &Path, data: &Path, settings: &s
     if let Some(folder) = data.parent() {
         command.current_dir(folder);
     }
-    run(&mut command, settings)
+    run(&mut command, settings).map(drop)
 }
 
 /// Makes a copy that of a standby, adding `settings` which ALTER SYSTEM can change.
 pub(crate) fn make_standby(account: &Account, data: &Path, settings: &str) -> Result<()> {
     let script = "cat >>postgresql.auto.conf && : >standby.signal";
-    run(account.shell(script, [""; 0]).current_dir(data), settings)
+    run(account.shell(script, [""; 0]).current_dir(data), settings).map(drop)
 }
 
 /// A folder that only the account can open, or `None`: whoever else could write there could slip us a server
@@ -117,11 +117,11 @@ fn initialise(programs: &Programs, account: &Account, folder: &Path, data: &Path
     run(account.shell("cat >>postgresql.conf", [""; 0]).current_dir(data), SETTINGS)?;
     let mut single = account.command(programs.program("postgres"));
     single.arg("--single").arg("-D").arg(data).arg("postgres").current_dir(data);
-    run(&mut single, ORDINARY_ROLE)
+    run(&mut single, ORDINARY_ROLE).map(drop)
 }
 
 /// Runs a program to its end with `input`; its failure is an error with all it said.
-fn run(command: &mut Command, input: &str) -> Result<()> {
+pub(crate) fn run(command: &mut Command, input: &str) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let describe = || ClusterError::io(format!("cannot run {program}"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -130,10 +130,10 @@ fn run(command: &mut Command, input: &str) -> Result<()> {
     // ended early tells why by its status.
     let _ended_early = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().map_err(describe())?;
-    if output.status.success() {
-        return Ok(());
-    }
     let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
     said.push_str(&String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        return Ok(said);
+    }
     Err(ClusterError::Program { program, status: output.status, output: said })
 }

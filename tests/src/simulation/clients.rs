@@ -129,7 +129,8 @@ impl Simulation {
     pub(super) fn traffic(&mut self) {
         for server in 0..self.truth.servers.len() {
             let primary = &self.truth.servers[server];
-            if primary.alive && primary.writable && self.last_write.is_none() && self.rng.bool() {
+            let writes = primary.alive && primary.writable && !primary.frozen && self.last_write.is_none();
+            if writes && self.rng.bool() {
                 self.commit(server);
             }
         }
@@ -224,7 +225,7 @@ impl Simulation {
             return self.rest(writing.client);
         }
         let reachable = primary.alive && !self.truth.cut[server].clients;
-        if !reachable || !primary.writable || primary.system != self.truth.system {
+        if !reachable || !primary.writable || primary.frozen || primary.system != self.truth.system {
             self.stats.happened.failed_writes += 1;
             self.fault_on(writing.node, if reachable { Fault::ReadOnly } else { Fault::Refused });
             return self.rest(writing.client);
@@ -308,7 +309,7 @@ impl Simulation {
             node,
             as_primary,
             incarnation: server.map(|server| server.incarnation),
-            branch: topology.primary().ok().and_then(|primary| self.oracle.branch_of(primary.id)),
+            branch: self.world.head().and_then(|(primary, _)| self.oracle.branch_of(primary)),
             topology,
             asked_at: self.now,
             excused,

@@ -24,6 +24,10 @@ pub(super) enum Mend {
     Repoint {
         to: usize,
     },
+    /// Somebody looks at a node that may have taken over.
+    Doubt(NodeId),
+    /// A server that was fenced becomes a standby of the present primary.
+    Unfence(usize),
     /// A foreign server goes, and the old one returns to its address.
     Return {
         server: usize,
@@ -299,6 +303,15 @@ impl Simulation {
                 self.start(server, crashed);
             }
             Mend::Repoint { to } => self.repoint(to),
+            Mend::Doubt(node) => self.clear_doubt(node),
+            Mend::Unfence(server) => {
+                if self.truth.servers[server].fenced {
+                    match self.truth.leader() {
+                        Some(_) => self.replace(server, 200, Data::Backup { records: 2 }),
+                        None => self.later(50, 300, Mend::Unfence(server)),
+                    }
+                }
+            }
             Mend::Return { server, old } => self.replace(server, 200, Data::Server(old)),
             Mend::Replace { server, since, with } => {
                 if self.truth.servers[server].alive {

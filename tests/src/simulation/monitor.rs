@@ -91,6 +91,13 @@ impl Simulation {
         }
     }
 
+    /// Asks a node at once.
+    pub(super) fn probe(&mut self, node: NodeId) {
+        if self.now >= self.stalled_until && self.member(node).is_some_and(|member| !member.left) {
+            self.ask(node);
+        }
+    }
+
     pub(super) fn probe_all(&mut self) {
         if self.now < self.alarmed_at + std::time::Duration::from_millis(5) || self.now < self.stalled_until {
             return;

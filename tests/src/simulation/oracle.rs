@@ -29,7 +29,7 @@ use super::wal::BranchId;
 pub(super) mod choice;
 mod memory;
 mod notices;
-mod promotion;
+pub(super) mod promotion;
 mod published;
 mod reads;
 
@@ -102,6 +102,8 @@ pub(super) struct Oracle {
     reigns: BTreeMap<Epoch, (NodeId, Option<BranchId>)>,
     last_failover: Option<Moment>,
     remembered: Option<Memory>,
+    /// A promotion is under way, or its end in doubt.
+    pub(super) holding: bool,
     told: notices::Told,
     limits: Limits,
     violations: Vec<String>,
@@ -123,6 +125,7 @@ impl Oracle {
             reigns: BTreeMap::new(),
             last_failover: None,
             remembered: None,
+            holding: false,
             told: notices::Told::default(),
             limits: Limits::default(),
             violations: Vec::new(),

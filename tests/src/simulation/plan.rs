@@ -50,11 +50,14 @@ pub(super) struct Plan {
     /// One in so many probes is lost, or slow.
     pub(super) lossy: u32,
     pub(super) slow: u32,
+    /// Servers can be fenced.
+    pub(super) fence: bool,
 }
 
 impl Plan {
-    pub(super) fn draw(rng: &mut Rng) -> Self {
+    pub(super) fn draw(rng: &mut Rng, dice: &mut Rng) -> Self {
         let standbys = pick(rng, &[1, 2, 2, 3, 3, 4]);
+        let standbys = if standbys == 4 && dice.bool() { 5 } else { standbys };
         Self {
             config: config(rng, standbys),
             strategy: strategy(rng),
@@ -69,6 +72,7 @@ impl Plan {
             sessions: rng.usize(2..6),
             lossy: pick(rng, &[10, 50, 1_000]),
             slow: pick(rng, &[5, 30, 1_000]),
+            fence: one_in(dice, 3),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::faults::Mend;
 use super::monitor::Told;
 use super::oracle::Oracle;
 use super::plan::{Plan, between, ms};
+use super::promotions::Undertaking;
 use super::stats::Stats;
 use super::trace::{Trace, note};
 use super::{Options, Outcome};
@@ -59,6 +60,13 @@ pub(super) enum Action {
         server: usize,
         ours: bool,
     },
+    /// A promotion under way goes on.
+    Step(u64),
+    /// The lease is lost, or won again, and the world hears of it.
+    LeaseTurns,
+    LeaseHeard(bool),
+    /// Somebody wants another primary.
+    Switchover,
     /// The end of all faults.
     Peace,
     /// All control files come up to date.
@@ -86,6 +94,8 @@ pub(super) struct Member {
 pub(super) struct Simulation {
     pub(super) now: Moment,
     pub(super) rng: Rng,
+    /// For promotions.
+    pub(super) dice: Rng,
     pub(super) plan: Plan,
     pub(super) options: Options,
     pub(super) truth: Cluster,
@@ -109,6 +119,15 @@ pub(super) struct Simulation {
     pub(super) peace: bool,
     /// The position of the last write of all.
     pub(super) last_write: Option<Position>,
+    /// The promotion under way.
+    pub(super) undertaking: Option<Undertaking>,
+    pub(super) undertakings: u64,
+    /// This process holds the lease.
+    pub(super) lease: bool,
+    /// It cannot be lost before this.
+    pub(super) lease_until: Moment,
+    /// As far as the world knows.
+    lease_heard: bool,
 }
 
 /// What there is to be judged at the end of a run.
@@ -122,7 +141,8 @@ pub(super) struct End<'a> {
 impl Simulation {
     pub(super) fn new(seed: u64, options: Options) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let plan = Plan::draw(&mut rng);
+        let mut dice = Rng::with_seed(!seed);
+        let plan = Plan::draw(&mut rng, &mut dice);
         let system = 7_000;
         let truth = Cluster::new(system, plan.timeline, plan.standbys, plan.archive, plan.receiver_timeout);
         let world = World::new(plan.config.clone());
@@ -143,6 +163,12 @@ impl Simulation {
             peace: false,
             last_write: None,
             rng,
+            dice,
+            undertaking: None,
+            undertakings: 0,
+            lease: true,
+            lease_until: Moment::ORIGIN,
+            lease_heard: false,
             plan,
             options,
             truth,
@@ -203,6 +229,10 @@ impl Simulation {
         self.agenda.add(fault, Action::Fault);
         self.agenda.add(self.now, Action::Hear(Told::Tick));
         self.agenda.add(self.peace_at, Action::Peace);
+        self.tell(Event::Lease(true));
+        let (turn, switchover) = (between(&mut self.dice, 300, 4_000), between(&mut self.dice, 800, 6_000));
+        self.agenda.add(self.now + turn, Action::LeaseTurns);
+        self.agenda.add(self.now + switchover, Action::Switchover);
     }
 
     fn act(&mut self, action: Action) {
@@ -223,7 +253,16 @@ impl Simulation {
             Action::Fault => self.fault(),
             Action::Mend(mend) => self.mend(mend),
             Action::Promote { server, ours } => self.promote(server, ours),
+            Action::Step(number) => self.step(number),
+            Action::LeaseTurns => self.lease_turns(),
+            Action::LeaseHeard(held) => {
+                if !self.peace {
+                    self.tell(Event::Lease(held));
+                }
+            }
+            Action::Switchover => self.switchover(),
             Action::Peace => {
+                self.end_undertaking();
                 self.make_peace();
                 for millis in [300, 600, 900] {
                     self.agenda.add(self.now + ms(millis), Action::Checkpoint);
@@ -243,13 +282,22 @@ impl Simulation {
 
     /// Tells the world, and does what it says.
     pub(super) fn tell(&mut self, event: Event) {
+        if let Event::Lease(held) = event {
+            self.lease_heard = held;
+        }
+        let idle = self.undertaking.is_none() && self.world.promoting().is_none();
         let effects = self.world.apply(event, self.now);
+        if idle && self.world.in_doubt().is_none() {
+            // A doubt ends by itself when somebody is seen to have taken over.
+            self.oracle.holding = false;
+        }
         // A promotion is judged by what is published together with it.
         let published = effects.iter().rev().find_map(|effect| match effect {
             Effect::Publish(topology) => Some(Arc::clone(topology)),
             _ => None,
         });
         let published = published.unwrap_or_else(|| Arc::clone(&self.topology));
+        let mut ordered = false;
         for effect in effects {
             match effect {
                 Effect::Publish(topology) => {
@@ -261,18 +309,21 @@ impl Simulation {
                 Effect::Promote(node) => {
                     note!(self, "the world promotes {node}");
                     self.stats.promotions += 1;
-                    self.oracle.promoting(self.now, node, &published);
-                    let at = self.now + between(&mut self.rng, 1, 150);
-                    if let Some(server) = self.member(node).map(|member| member.server) {
-                        self.agenda.add(at, Action::Promote { server, ours: true });
-                    }
+                    let primary = self.world.head().map(|(id, _)| id);
+                    self.oracle.promoting(self.now, node, primary, self.lease_heard, &published);
+                    ordered = true;
                 }
+                Effect::Probe(ids) => ids.into_iter().for_each(|id| self.probe(id)),
+                Effect::Propose(_) => {}
                 Effect::Report(notice) => self.report(&notice),
                 Effect::Remember(memory) => self.oracle.remembering(self.now, memory),
                 other => self.oracle.object(self.now, format!("an unknown effect: {other:?}")),
             }
         }
         self.oracle.compare_with_notices(self.now, &published);
+        if ordered {
+            self.undertake(false);
+        }
     }
 
     fn report(&mut self, notice: &Notice) {
@@ -282,11 +333,16 @@ impl Simulation {
     }
 
     pub(super) fn promote(&mut self, server: usize, ours: bool) {
-        let unreachable = ours && self.truth.cut[server].monitor;
-        if !self.peace && !unreachable && self.truth.promote(server) {
+        if ours && !std::mem::take(&mut self.truth.servers[server].told) {
+            // It was started again since, or fenced.
+            return;
+        }
+        if !self.peace && self.truth.promote(server) {
             note!(self, "db{server} is promoted to timeline {}", self.truth.timeline(server));
             self.stats.failovers += 1;
-            self.follow_up(server);
+            if !ours {
+                self.follow_up(server);
+            }
         }
     }
 

@@ -40,6 +40,14 @@ pub(super) struct Server {
     pub(super) applied_commit: bool,
     /// How often its data was replaced: what was known of it before is void.
     pub(super) incarnation: u32,
+    /// It was told to take over, and will in a moment.
+    pub(super) told: bool,
+    /// Somebody keeps it from running.
+    pub(super) fenced: bool,
+    /// It refuses writes.
+    pub(super) frozen: bool,
+    /// How often it was started.
+    pub(super) starts: u32,
 }
 
 impl Server {
@@ -60,6 +68,10 @@ impl Server {
             last_replay: None,
             applied_commit: false,
             incarnation: 0,
+            told: false,
+            fenced: false,
+            frozen: false,
+            starts: 0,
         }
     }
 
@@ -81,12 +93,19 @@ impl Server {
         self.applied_commit = false;
         self.last_replay = None;
         self.incarnation += 1;
+        (self.told, self.fenced, self.frozen) = (false, false, false);
     }
 
     /// Starts it (again). A crash is followed by recovery from its own log; a standby starts where it was, with a control
     /// file that a clean stop has brought up to date.
     pub(super) fn start(&mut self, wal: &Wal, crashed: bool) {
+        if self.fenced {
+            return;
+        }
         self.alive = true;
+        // Whoever starts has forgotten what it was told.
+        self.told = false;
+        self.starts += 1;
         self.applied_commit = false;
         self.receiver_until = Moment::ORIGIN;
         self.last_replay = (self.writable && crashed).then(|| wal.tip(self.content.branch).lsn);

@@ -97,6 +97,16 @@ counters! {
         beyond_fork,
         /// Lag alerts.
         lag_alerts,
+        /// Promotions by the world that ended with a new primary.
+        taken_over,
+        /// Promotions by the world that were given up.
+        given_up,
+        /// Promotions by the world whose outcome nobody knew.
+        doubts,
+        /// Candidates that were tried after another one.
+        next_candidates,
+        /// How often the lease was lost.
+        leases_lost,
     }
 }
 

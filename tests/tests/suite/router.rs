@@ -20,6 +20,7 @@ mod following;
 mod nodes;
 mod observing;
 mod positions;
+mod promoting;
 mod remembering;
 mod routing;
 

@@ -233,7 +233,7 @@ fn two_lists_of_replicas_are_ambiguous() {
 fn another_value(key: &Key) -> &'static str {
     let [.., last] = &*key.path else { panic!("a key has a path") };
     match (key.kind, last.as_str()) {
-        (Kind::Boolean, "witness") => "false",
+        (Kind::Boolean, "witness" | "fence_required") => "false",
         (Kind::Boolean, _) => "true",
         (Kind::Integer, _) => "77",
         (Kind::List, "map") => "a=db-2:5433,b=postgres://u:p@db-3/d",

@@ -7,8 +7,8 @@ use serde::de::{self, Deserializer, Visitor};
 
 use crate::config::keys::{Key, Keys};
 use crate::config::{
-    Config, DiscoveryConfig, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig, NotifyConfig,
-    PoolConfig, PoolOverrides, PoolsConfig, PrimaryReads, Retries, SessionConfig, TlsConfig,
+    Config, DiscoveryConfig, FailoverPolicy, GroupConfig, HealthConfig, LagConfig, MonitorConfig, NodeConfig,
+    NotifyConfig, PoolConfig, PoolOverrides, PoolsConfig, PrimaryReads, Retries, SessionConfig, TlsConfig,
 };
 
 const GUIDE: &str = include_str!("../../../../docs/guide/configuration.md");

@@ -127,3 +127,23 @@ fn only_the_driver_sees_the_text() {
         assert_eq!(serde_json::to_value(&url).unwrap(), redacted);
     }
 }
+
+#[test]
+fn a_url_for_another_user_is_of_the_same_database() {
+    let password = crate::config::Secret::from("p@ss/word");
+    for (url, other) in [
+        (
+            "postgres://app:old@db-1:5433/shop?sslmode=require",
+            "postgres://boss:***@db-1:5433/shop?sslmode=require",
+        ),
+        ("postgres://app@db-1", "postgres://boss:***@db-1/app"),
+        ("postgres://db-1/shop?user=app&password=old", "postgres://boss:***@db-1/shop"),
+        ("postgres://app@/shop?host=/socket", "postgres://boss:***@localhost/shop?host=/socket"),
+    ] {
+        let url = DatabaseUrl::parse(url).unwrap();
+        let boss = url.as_user("boss", Some(&password)).unwrap();
+        assert_eq!(boss.to_string(), other);
+        assert!(boss.same_database(&url), "{url}");
+        assert!(boss.expose().contains("p%40ss%2Fword") && !boss.expose().contains("old"));
+    }
+}

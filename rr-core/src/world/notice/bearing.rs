@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Notice;
 use crate::discovery::Finding;
-use crate::failover::Decision;
+use crate::failover::{Decision, Ending};
 use crate::lag::LagLevel;
 use crate::topology::HealthState;
 
@@ -70,7 +70,7 @@ pub struct Subject<'a> {
 impl Notice {
     /// How bad it is.
     #[must_use]
-    pub const fn severity(&self) -> Severity {
+    pub fn severity(&self) -> Severity {
         match self {
             Self::Health { to: HealthState::Unhealthy, .. } | Self::Quarantined { .. } => Severity::Error,
             Self::Ejected { .. } | Self::Panic(true) => Severity::Warning,
@@ -92,10 +92,17 @@ impl Notice {
                 Decision::Propose(_) => Severity::Error,
                 Decision::Blocked(_) => Severity::Critical,
             },
+            Self::Promotion(report) => match report.ending {
+                Ending::Promoted(_) => Severity::Warning,
+                Ending::Stopped(_) | Ending::InDoubt(..) => Severity::Critical,
+            },
+            Self::Proposed { .. } => Severity::Error,
+            Self::Holding { .. } => Severity::Warning,
             // One failed probe, or back on probation: it serves.
             Self::Health { .. }
             | Self::Primary { .. }
             | Self::Panic(false)
+            | Self::Resumed
             | Self::Discovery { .. }
             | Self::Readmitted { .. }
             | Self::Released { .. }
@@ -118,6 +125,10 @@ impl Notice {
             | Self::LostWrite(_)
             | Self::ForeignMemory { .. }
             | Self::TimelineHeard { .. }
+            | Self::Holding { .. }
+            | Self::Resumed
+            | Self::Proposed { .. }
+            | Self::Promotion(_)
             | Self::Unprivileged { .. }
             | Self::Joined { .. }
             | Self::Draining { .. }
@@ -161,10 +172,13 @@ impl Notice {
                 Some(node) => (self.kind(), Some(node)),
                 None => ("discovery_failed", Some(source)),
             },
+            Self::Holding { to: node } | Self::Proposed { target: node, .. } => (self.kind(), Some(node)),
             Self::Panic(_)
             | Self::Failover { .. }
             | Self::ForeignMemory { .. }
             | Self::TimelineHeard { .. }
+            | Self::Resumed
+            | Self::Promotion(_)
             | Self::LostWrite(_) => (self.kind(), None),
         };
         Subject { condition, node }

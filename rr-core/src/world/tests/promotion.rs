@@ -1,15 +1,32 @@
-//! When the world orders a promotion.
+//! When the world orders a promotion, and what holds until it has ended.
 
 use super::*;
+use crate::failover::Block;
+
+/// The primary is gone, and everybody confirms it. `c` has most.
+fn orphaned(config: Config) -> Scene {
+    let mut scene = Scene::settled_with(config);
+    scene.wait(100).orphan(B, 1, 90).orphan(C, 1, 100).silent(A, 3);
+    scene
+}
+
+fn automatic() -> Config {
+    policy(FailoverMode::Automatic)
+}
+
+fn held(scene: &Scene) -> bool {
+    matches!(scene.head(), Err(NoPrimary::SwitchingOver { .. }))
+}
 
 #[test]
 fn automatic_failover_orders_one_promotion_per_cooldown() {
-    let mut scene = Scene::settled_with(policy(FailoverMode::Automatic));
+    let mut scene = Scene::settled_with(automatic());
     scene.wait(100).orphan(B, 1, 90).orphan(C, 1, 100).silent(A, 2);
     assert_eq!(scene.promoted(), []);
     scene.silent(A, 1);
     assert_eq!(scene.promoted(), [C], "the one that has most");
-    // Whatever becomes of it, nobody else is promoted on its heels.
+    scene.tell(Event::Promoted { sent: true, in_doubt: None });
+    // Whatever became of it, nobody else is promoted on its heels.
     for _ in 0..30 {
         scene.wait(1_000).silent(A, 1).silent(C, 1).orphan(B, 1, 90);
     }
@@ -21,12 +38,100 @@ fn automatic_failover_orders_one_promotion_per_cooldown() {
 }
 
 #[test]
+fn an_attempt_that_told_nobody_is_made_again_soon_and_then_less_often() {
+    let mut scene = orphaned(automatic());
+    let mut ordered = Vec::new();
+    for second in 0..40 {
+        if !scene.promoted().is_empty() {
+            ordered.push(second);
+            scene.tell(Event::Promoted { sent: false, in_doubt: None });
+        }
+        scene.wait(1_000).silent(A, 1).orphan(B, 1, 90).orphan(C, 1, 100);
+    }
+    assert_eq!(ordered, [0, 1, 3, 7, 15, 31]);
+}
+
+#[test]
+fn while_a_promotion_is_under_way_nobody_writes_and_nobody_else_is_promoted() {
+    let mut scene = orphaned(automatic());
+    assert!(held(&scene));
+    assert_eq!(scene.promoted(), [C]);
+    // The old primary comes back, and gets nothing.
+    scene.wait(100).primary(A, 1, 100).wait(100).silent(A, 9);
+    assert!(held(&scene) && scene.promoted().is_empty());
+    assert_eq!(scene.epoch(), 1);
+    scene.tell_promoted(C, 2, 110, 100);
+    assert_eq!((scene.head(), scene.epoch()), (Ok(C), 2));
+    scene.tell(Event::Promoted { sent: true, in_doubt: None });
+    assert_eq!(scene.head(), Ok(C));
+}
+
+#[test]
+fn after_an_attempt_that_was_given_up_the_old_primary_is_written_to_again() {
+    let mut scene = orphaned(automatic());
+    scene.wait(100).primary(A, 1, 100);
+    assert!(held(&scene));
+    scene.news();
+    scene.tell(Event::Promoted { sent: false, in_doubt: None });
+    assert_eq!((scene.head(), scene.epoch()), (Ok(A), 1));
+    assert_eq!(scene.news(), ["writes go to the same primary as before"]);
+}
+
+#[test]
+fn as_long_as_a_node_may_have_taken_over_nobody_writes_and_nobody_else_is_promoted() {
+    let mut scene = orphaned(automatic());
+    scene.promoted();
+    scene.tell(Event::Promoted { sent: true, in_doubt: Some(C) });
+    for _ in 0..100 {
+        scene.wait(1_000).silent(A, 1).silent(C, 1).orphan(B, 1, 90);
+    }
+    assert!(held(&scene) && scene.promoted().is_empty());
+    assert_eq!(scene.world.decision(), &Decision::Blocked(Block::InDoubt(C)));
+    let mut resolved = scene.world.clone();
+    let taken_over =
+        Event::Answered { node: C, asked_at: scene.now, seen: seen(Role::Primary, 2, 110, Some(100)) };
+    drop(resolved.apply(taken_over, scene.now));
+    assert_eq!(resolved.topology(scene.now).primary().map(|node| node.id), Ok(C));
+    scene.tell(Event::Cleared);
+    assert_eq!(scene.promoted(), [B]);
+}
+
+#[test]
 fn a_replica_that_still_receives_holds_a_promotion_back() {
-    let mut scene = Scene::settled_with(policy(FailoverMode::Automatic));
+    let mut scene = Scene::settled_with(automatic());
     scene.wait(100).orphan(B, 1, 100).replica(C, 1, 100).silent(A, 9);
     assert_eq!(scene.promoted(), []);
     scene.wait(100).orphan(C, 1, 100);
     assert_eq!(scene.promoted(), [B]);
+}
+
+#[test]
+fn the_witnesses_are_asked_as_soon_as_the_primary_is_silent() {
+    let mut scene = Scene::settled_with(automatic());
+    scene.silent(A, 1);
+    let asked = scene.effects.iter().any(|effect| matches!(effect, Effect::Probe(ids) if *ids == [B, C]));
+    assert!(asked);
+    let mut scene = Scene::settled();
+    scene.silent(A, 1);
+    assert!(!scene.effects.iter().any(|effect| matches!(effect, Effect::Probe(_))), "nobody waits for that");
+}
+
+#[test]
+fn without_the_lease_nobody_is_promoted() {
+    let mut scene = Scene::settled_with(automatic());
+    scene.tell(Event::Lease(false)).wait(100).orphan(B, 1, 100).orphan(C, 1, 100).silent(A, 9);
+    assert_eq!((scene.promoted(), held(&scene)), (vec![], false));
+    assert_eq!(scene.world.decision(), &Decision::Blocked(Block::NoLease));
+    scene.tell(Event::Lease(true));
+    assert_eq!(scene.promoted(), [B]);
+}
+
+#[test]
+fn a_primary_that_was_never_seen_is_replaced_by_nobody() {
+    let mut scene = Scene::with(automatic());
+    scene.tell(Event::Lease(true)).orphan(B, 1, 100).orphan(C, 1, 100).silent(A, 9);
+    scene.wait(1_000).orphan(B, 1, 100).orphan(C, 1, 100).silent(A, 9);
+    assert_eq!(scene.promoted(), []);
 }
 
 #[test]
@@ -36,6 +141,8 @@ fn the_other_modes_promote_nobody() {
         scene.wait(100).orphan(B, 1, 100).orphan(C, 1, 100).silent(A, 9);
         let proposed = matches!(scene.world.decision(), Decision::Propose(B));
         assert_eq!(proposed, mode == FailoverMode::Supervised);
+        let told = scene.effects.iter().any(|effect| matches!(effect, Effect::Propose(B)));
+        assert_eq!(told, mode == FailoverMode::Supervised);
         assert_eq!(scene.promoted(), []);
     }
 }

@@ -1,25 +1,108 @@
 //! Rules for promotions that the world orders.
 
 use rr_core::time::Moment;
-use rr_core::topology::{HealthState, Node, NodeId, Role, Topology};
+use rr_core::topology::{HealthState, NodeId, Role, Topology};
 
 use super::Oracle;
+use crate::simulation::cluster::Cluster;
+use crate::simulation::wal::Content;
+
+/// What whoever takes over must have.
+#[derive(Debug)]
+pub(in crate::simulation) struct Owed<'a> {
+    /// What each standby had applied at the closer look.
+    pub(in crate::simulation) applied: &'a [Content],
+    /// What the old primary had when it was made to refuse writes.
+    pub(in crate::simulation) frozen: Option<Content>,
+    /// What the old primary had. Whatever else a standby has was lost before.
+    pub(in crate::simulation) old: Option<Content>,
+}
 
 impl Oracle {
     /// The world orders a promotion; `topology` is what it published before.
-    pub(in crate::simulation) fn promoting(&mut self, now: Moment, target: NodeId, topology: &Topology) {
-        if let Err(why) = self.may_order(now, target, topology) {
+    pub(in crate::simulation) fn promoting(
+        &mut self,
+        now: Moment,
+        target: NodeId,
+        primary: Option<NodeId>,
+        lease: bool,
+        topology: &Topology,
+    ) {
+        if self.holding {
+            self.object(now, format!("promotion of {target}: another one is under way, or in doubt"));
+        }
+        if !lease {
+            self.object(now, format!("promotion of {target}: the lease is not held"));
+        }
+        if let Err(why) = self.may_order(now, target, primary, topology) {
             self.object(now, format!("promotion of {target}: {why}"));
         }
-        self.last_failover = Some(now);
+        self.holding = true;
     }
 
-    fn may_order(&self, now: Moment, target: NodeId, topology: &Topology) -> Result<(), String> {
+    /// A server is told to take over, after a closer look, after which it owes this; `told` were told before in
+    /// the same promotion.
+    pub(in crate::simulation) fn taking_over(
+        &mut self,
+        now: Moment,
+        server: usize,
+        owed: &Owed<'_>,
+        told: &[usize],
+        lease: bool,
+        truth: &Cluster,
+    ) {
+        if !lease {
+            self.object(now, format!("db{server} is told to take over without the lease"));
+        }
+        let two = told.iter().find(|&&other| {
+            let other = &truth.servers[other];
+            other.told || (other.writable && !other.fenced)
+        });
+        if let Some(other) = two {
+            self.object(now, format!("db{server} is told to take over while db{other} may have"));
+        }
+        let has = truth.servers[server].received;
+        if let Some(frozen) = owed.frozen.filter(|frozen| !truth.wal.includes(has, *frozen)) {
+            self.object(now, format!("db{server} has {has:?} and takes over from one that has {frozen:?}"));
+        }
+        // With `remote_apply` a commit is acknowledged when so many standbys have applied it that any `min_replicas` of them
+        // have one of these among them.
+        let answering = usize::try_from(self.policy.min_replicas).unwrap_or(usize::MAX);
+        let (applied, standbys) = (owed.applied, owed.applied.len());
+        if owed.frozen.is_some() || !self.policy.witness || answering == 0 || answering > standbys {
+            return;
+        }
+        let acknowledged = standbys - answering + 1;
+        let twins =
+            |content: &Content| truth.wal.path(content.branch).any(|part| truth.has_twin(part.branch));
+        if applied.iter().chain([&has]).any(twins) {
+            self.limits.ambiguous_timelines += 1;
+            return;
+        }
+        let of_the_old = |content: &&Content| owed.old.is_some_and(|old| truth.wal.includes(old, **content));
+        for content in applied.iter().filter(of_the_old) {
+            let by = applied.iter().filter(|other| truth.wal.includes(**other, *content)).count();
+            if by >= acknowledged && !truth.wal.includes(has, *content) {
+                self.object(
+                    now,
+                    format!("db{server} has {has:?} and takes over; {by} standbys had applied {content:?}"),
+                );
+            }
+        }
+    }
+
+    fn may_order(
+        &self,
+        now: Moment,
+        target: NodeId,
+        primary: Option<NodeId>,
+        topology: &Topology,
+    ) -> Result<(), String> {
         if !self.may_promote() {
             return Err(format!("the mode is {:?}", self.policy.mode));
         }
-        let primary = topology.primary().map_err(|why| format!("there is no primary to replace: {why}"))?;
-        let silences = self.known.get(&primary.id).map_or(0, |known| known.silences);
+        let primary = primary.ok_or("there is no primary to replace")?;
+        let silences = self.known.get(&primary).map_or(0, |known| known.silences);
         if silences < self.policy.confirmations {
             return Err(format!("the primary was silent {silences} times only"));
         }
@@ -32,7 +115,7 @@ impl Oracle {
             self.known.iter().filter_map(|(id, known)| {
                 let shown = known.newest.as_ref().filter(|shown| shown.role == Role::Replica)?;
                 let node = topology.node(*id).filter(|node| {
-                    *id != primary.id && matches!(node.health, HealthState::Healthy | HealthState::Degraded)
+                    *id != primary && matches!(node.health, HealthState::Healthy | HealthState::Degraded)
                 })?;
                 Some((shown, node)).filter(|_| !known.left && known.silences < self.down_after)
             })
@@ -50,15 +133,7 @@ impl Oracle {
         if target.draining || target.quarantine.is_some() {
             return Err("it is draining or quarantined".to_owned());
         }
-        let more = |node: &Node| match (&node.applied, &target.applied) {
-            (Some(theirs), Some(its)) => theirs.covers(its) && !its.covers(theirs),
-            (_, None) => true,
-            (None, Some(_)) => false,
-        };
-        let fit = replicas().filter(|(_, node)| !node.draining && node.quarantine.is_none());
-        if let Some((_, better)) = fit.into_iter().find(|(_, node)| more(node)) {
-            return Err(format!("{} has more", better.id));
-        }
+        // Who takes over in the end, a closer look tells.
         Ok(())
     }
 }

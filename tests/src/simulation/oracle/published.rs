@@ -78,6 +78,7 @@ impl Oracle {
         let live: Vec<NodeId> = self.claimants().filter(|(_, alive)| *alive).map(|(id, _)| id).collect();
         match (topology.primary(), live.as_slice()) {
             (Err(NoPrimary::SplitBrain { .. }), [_, _, ..]) => {}
+            (Err(NoPrimary::SwitchingOver { .. }), _) if self.holding => {}
             (primary, [_, _, ..]) => {
                 let primary = primary.map(|node| node.id);
                 self.object(now, format!("{live:?} both claim and live, and the primary is {primary:?}"));

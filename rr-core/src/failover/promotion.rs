@@ -1,0 +1,477 @@
+//! One promotion, step by step: what to do next, from what became of the last step.
+//!
+//! ```text
+//! failover:    lease ─ fence ─ look, elect ──────────────────────── catch up ─ lease ─ promote ─ verify ─ re-point
+//! switchover:  lease ───────── look, elect ─ hold ─ drain ─ freeze ─ catch up ─ lease ─ promote ─ verify ─ re-point
+//! ```
+//!
+//! Before the candidate is told to take over, everything can be undone, and is: a switchover thaws the old primary and
+//! releases the writes. A candidate that cannot is left out, and in a failover the next one is tried. From the moment
+//! that it *may* have been told, there are two ways on only: it is seen to be the primary, or it is fenced. Else this
+//! stops and says so. That is why there are never two.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::decide::{Block, witnessed};
+use super::elect::{CandidateRefusal, NoCandidate, ReplicaView, elect};
+use super::report::{Durations, Phase};
+use crate::config::FailoverPolicy;
+use crate::position::Position;
+use crate::time::Moment;
+use crate::topology::NodeId;
+
+/// So many times a candidate is tried that has more than all others, and answers.
+const TRIES: usize = 3;
+
+/// What is undertaken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Task {
+    /// The present primary, or the last one.
+    pub from: Option<NodeId>,
+    /// Who is to take over; `None` for the best candidate.
+    pub target: Option<NodeId>,
+    /// The present primary is well, and is asked to stop first.
+    pub planned: bool,
+    /// Takes a candidate that lacks too much, goes on although the old primary answers, ends what does not drain.
+    pub force: bool,
+    /// Somebody else ([`Promoter`](super::Promoter)) fences, promotes and re-points.
+    pub delegated: bool,
+    /// There is a [`Fence`](super::Fence).
+    pub fence: bool,
+    /// The first failed look at the primary.
+    pub failing_since: Option<Moment>,
+}
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Get the lease, or show that it is still held.
+    Lease,
+    /// Have the old primary fenced.
+    Fence,
+    /// Look closely at all replicas, and whether the primary answers.
+    Look,
+    /// Hold all writes of this router.
+    Hold,
+    /// Wait until nothing of this router is under way on the old primary.
+    Drain,
+    /// Make the old primary refuse writes of everybody, and learn where its log ends.
+    Freeze,
+    /// Wait until the candidate has applied all it has, and all that the frozen primary has.
+    CatchUp(NodeId),
+    /// Show, once more, that the lease is held.
+    ConfirmLease,
+    /// Tell the candidate to take over.
+    Promote(NodeId),
+    /// Have somebody else do it.
+    Delegate(NodeId),
+    /// Wait until it is the accepted primary.
+    Verify(NodeId),
+    /// Have a candidate fenced that may have taken over.
+    FenceCandidate(NodeId),
+    /// Let the old primary write again.
+    Thaw,
+    /// Let the others follow the new primary.
+    Repoint(NodeId),
+    /// Nothing.
+    End,
+}
+
+impl Step {
+    const fn phase(self) -> Phase {
+        match self {
+            Self::Fence | Self::FenceCandidate(_) => Phase::Fencing,
+            Self::Lease | Self::Look => Phase::Election,
+            Self::Hold | Self::Drain | Self::Freeze | Self::Thaw => Phase::Draining,
+            Self::CatchUp(_) => Phase::CatchingUp,
+            Self::ConfirmLease | Self::Promote(_) | Self::Delegate(_) | Self::Verify(_) => Phase::Promotion,
+            Self::Repoint(_) | Self::End => Phase::Repointing,
+        }
+    }
+}
+
+/// What became of a step.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Told {
+    /// It is done.
+    Done,
+    /// It is not done, and certainly will not be.
+    Failed(String),
+    /// It may be done.
+    Unknown(String),
+    /// What the closer look showed.
+    Looked {
+        /// The replicas.
+        replicas: Vec<ReplicaView>,
+        /// The newest position known of the old primary.
+        last_known: Option<Position>,
+        /// The old primary answers.
+        primary_answers: bool,
+    },
+    /// Whom the new primary is followed by now, and by whom not and why.
+    Repointed(Vec<(NodeId, Result<(), String>)>),
+}
+
+/// Why nobody was promoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stop {
+    /// The lease is not held.
+    NoLease(String),
+    /// The old primary could not be fenced.
+    NotFenced(String),
+    /// The replicas could not be looked at.
+    NotLooked(String),
+    /// Nobody can take over.
+    NoCandidate(NoCandidate),
+    /// At a closer look, something stands in the way.
+    Blocked(Block),
+    /// The old primary answers again.
+    PrimaryIsBack,
+    /// A switchover needs a primary that answers.
+    PrimaryIsGone,
+    /// Something was still under way on the old primary.
+    NotDrained(String),
+    /// The old primary could not be made to refuse writes.
+    NotFrozen(String),
+    /// The candidate does not have everything.
+    NotCaughtUp(String),
+    /// The candidate could not be told to take over.
+    NotPromoted(String),
+    /// It was a rehearsal.
+    Rehearsal,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLease(why) => write!(f, "the lease is not held: {why}"),
+            Self::NotFenced(why) => write!(f, "the old primary could not be fenced: {why}"),
+            Self::NotLooked(why) => write!(f, "the replicas could not be looked at: {why}"),
+            Self::NoCandidate(why) => why.fmt(f),
+            Self::Blocked(why) => why.fmt(f),
+            Self::PrimaryIsBack => f.write_str("the primary answers again"),
+            Self::PrimaryIsGone => {
+                f.write_str("the primary does not answer, and a switchover needs one that does")
+            }
+            Self::NotDrained(why) => write!(f, "the old primary was not drained: {why}"),
+            Self::NotFrozen(why) => write!(f, "the old primary could not be made to refuse writes: {why}"),
+            Self::NotCaughtUp(why) => write!(f, "the candidate does not have everything: {why}"),
+            Self::NotPromoted(why) => write!(f, "the candidate could not be told to take over: {why}"),
+            Self::Rehearsal => f.write_str("it was a rehearsal (`failover.dry_run`)"),
+        }
+    }
+}
+
+/// How a promotion ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// This node is the primary.
+    Promoted(NodeId),
+    /// Nobody was told to take over, or whoever was is fenced.
+    Stopped(Stop),
+    /// This node was told to take over, and nobody knows whether it has.
+    InDoubt(NodeId, String),
+}
+
+/// A promotion under way.
+#[derive(Clone, Debug)]
+pub struct Promotion {
+    task: Task,
+    policy: FailoverPolicy,
+    step: Step,
+    step_began: Moment,
+    durations: Durations,
+    outage_began: Option<Moment>,
+    candidate: Option<NodeId>,
+    /// Candidates that could not.
+    tried: Vec<NodeId>,
+    /// Somebody was told to take over.
+    sent: bool,
+    /// The old primary may refuse writes because of us.
+    frozen: bool,
+    ending: Option<Ending>,
+    to_do: Vec<String>,
+}
+
+impl Promotion {
+    /// Begins; [`Promotion::step`] says with what.
+    #[must_use]
+    pub fn new(task: Task, policy: FailoverPolicy, now: Moment) -> Self {
+        let mut durations = Durations::default();
+        if let Some(since) = task.failing_since.filter(|_| !task.planned) {
+            durations.add(Phase::Detection, now.since(since));
+        }
+        Self {
+            task,
+            policy,
+            step: Step::Lease,
+            step_began: now,
+            durations,
+            outage_began: if task.planned { None } else { Some(task.failing_since.unwrap_or(now)) },
+            candidate: None,
+            tried: Vec::new(),
+            sent: false,
+            frozen: false,
+            ending: None,
+            to_do: Vec::new(),
+        }
+    }
+
+    /// What is to be done now.
+    #[must_use]
+    pub const fn step(&self) -> Step {
+        self.step
+    }
+
+    /// What is undertaken.
+    #[must_use]
+    pub const fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// Who is to take over, once that is decided.
+    #[must_use]
+    pub const fn candidate(&self) -> Option<NodeId> {
+        self.candidate
+    }
+
+    /// Whether somebody was told to take over, or may have been.
+    #[must_use]
+    pub const fn was_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// How it ended, when it has.
+    #[must_use]
+    pub const fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// How long everything took so far.
+    #[must_use]
+    pub const fn durations(&self) -> Durations {
+        self.durations
+    }
+
+    /// What is left to do for a person.
+    #[must_use]
+    pub fn to_do(&self) -> &[String] {
+        &self.to_do
+    }
+
+    /// Notes something that a person has to do.
+    pub fn note(&mut self, what: impl Into<String>) {
+        self.to_do.push(what.into());
+    }
+
+    /// Takes in what became of the present step.
+    pub fn advance(&mut self, told: Told, now: Moment) {
+        let took = now.since(self.step_began);
+        self.durations.add(self.step.phase(), took);
+        self.step_began = now;
+        self.step = self.next(told, took, now);
+    }
+
+    fn next(&mut self, told: Told, took: Duration, now: Moment) -> Step {
+        let planned = self.task.planned;
+        match (self.step, told) {
+            (Step::Lease, Told::Done) if planned || !self.task.fence || self.task.delegated => Step::Look,
+            (Step::Lease, Told::Done) => Step::Fence,
+            (Step::Lease | Step::ConfirmLease, told) if !told.is_done() => {
+                self.stop(Stop::NoLease(told.why()))
+            }
+            (Step::Fence, Told::Done) => Step::Look,
+            (Step::Fence, told) if self.policy.fence_required => self.stop(Stop::NotFenced(told.why())),
+            (Step::Fence, told) => {
+                self.note(format!(
+                    "see that the old primary takes no writes: fencing it failed ({})",
+                    told.why()
+                ));
+                Step::Look
+            }
+            (Step::Look, Told::Looked { replicas, last_known, primary_answers }) => {
+                self.choose(&replicas, last_known.as_ref(), primary_answers)
+            }
+            (Step::Look, told) => self.stop(Stop::NotLooked(told.why())),
+            (Step::Hold, _) => {
+                self.outage_began = Some(now);
+                Step::Drain
+            }
+            (Step::Drain, Told::Done) => self.after_drain(),
+            (Step::Drain, _) if self.task.force => self.after_drain(),
+            (Step::Drain, told) => self.stop(Stop::NotDrained(told.why())),
+            (Step::Freeze, told) => {
+                // Also when it failed: half of it may have been done.
+                self.frozen = true;
+                match (told, self.candidate) {
+                    (Told::Done, Some(candidate)) => Step::CatchUp(candidate),
+                    (told, _) => self.stop(Stop::NotFrozen(told.why())),
+                }
+            }
+            (Step::CatchUp(_), Told::Done) => Step::ConfirmLease,
+            (Step::CatchUp(node), told) => self.cannot(node, Stop::NotCaughtUp(told.why())),
+            (Step::ConfirmLease, _) => match (self.candidate, self.task.delegated) {
+                (Some(candidate), false) => Step::Promote(candidate),
+                (Some(candidate), true) => Step::Delegate(candidate),
+                (None, _) => self.stop(Stop::NoCandidate(NoCandidate { refused: Vec::new() })),
+            },
+            (Step::Promote(node) | Step::Delegate(node), Told::Failed(why)) => {
+                self.cannot(node, Stop::NotPromoted(why))
+            }
+            (Step::Promote(node) | Step::Delegate(node), _) => {
+                self.sent = true;
+                Step::Verify(node)
+            }
+            (Step::Verify(node), Told::Done) => {
+                self.durations.outage = self.outage_began.map(|began| now.since(began));
+                if self.task.delegated { self.end(Ending::Promoted(node)) } else { Step::Repoint(node) }
+            }
+            (Step::Verify(node), Told::Failed(why)) => self.cannot(node, Stop::NotPromoted(why)),
+            (Step::Verify(node), told) if self.task.fence => {
+                self.note(format!(
+                    "{node} was fenced: it took {took:.1?} and did not take over ({})",
+                    told.why()
+                ));
+                Step::FenceCandidate(node)
+            }
+            (Step::Verify(node), told) => self.end(Ending::InDoubt(node, told.why())),
+            (Step::FenceCandidate(node), Told::Done) => {
+                let why = Stop::NotPromoted("it did not take over, and was fenced".to_owned());
+                self.cannot(node, why)
+            }
+            (Step::FenceCandidate(node), told) => self.end(Ending::InDoubt(node, told.why())),
+            (Step::Thaw, told) => {
+                if !told.is_done() {
+                    let how = "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();";
+                    self.note(format!("let the old primary write again: {how} ({})", told.why()));
+                }
+                Step::End
+            }
+            (Step::Repoint(node), Told::Repointed(others)) => {
+                for (other, result) in others {
+                    if let Err(why) = result {
+                        self.note(format!("let {other} follow {node}: {why}"));
+                    }
+                }
+                self.end(Ending::Promoted(node))
+            }
+            (Step::Repoint(node), told) => {
+                self.note(format!("let the other replicas follow {node}: {}", told.why()));
+                self.end(Ending::Promoted(node))
+            }
+            (Step::Lease | Step::End, _) => Step::End,
+        }
+    }
+
+    fn choose(
+        &mut self,
+        replicas: &[ReplicaView],
+        last_known: Option<&Position>,
+        primary_answers: bool,
+    ) -> Step {
+        let Task { planned, force, .. } = self.task;
+        if planned && !primary_answers {
+            return self.stop(Stop::PrimaryIsGone);
+        }
+        if !planned && !force && primary_answers {
+            return self.stop(Stop::PrimaryIsBack);
+        }
+        if !planned && !force {
+            // What a replica has is final only when it receives no more.
+            if let Err(block) = witnessed(replicas, &self.policy) {
+                return self.stop(Stop::Blocked(block));
+            }
+        }
+        match self.elect(replicas, last_known) {
+            Ok(candidate) => {
+                self.candidate = Some(candidate);
+                match (planned, self.task.delegated) {
+                    (true, _) => Step::Hold,
+                    (false, true) => Step::ConfirmLease,
+                    (false, false) => Step::CatchUp(candidate),
+                }
+            }
+            Err(nobody) => self.stop(Stop::NoCandidate(nobody)),
+        }
+    }
+
+    /// The best candidate, or the one that is meant.
+    ///
+    /// In a failover nobody is taken while another one that answers has more: one that could not a moment ago is tried again,
+    /// a few times, and then this ends. A person may still decide to do without what only that one has (`force`).
+    fn elect(&self, replicas: &[ReplicaView], last_known: Option<&Position>) -> Result<NodeId, NoCandidate> {
+        let Task { planned, force, target, .. } = self.task;
+        let tries = |id: NodeId| self.tried.iter().filter(|tried| **tried == id).count();
+        let meant = |replica: &&ReplicaView| target.is_none_or(|target| replica.id == target);
+        let (able, tried): (Vec<_>, Vec<_>) =
+            replicas.iter().filter(meant).cloned().partition(|replica| tries(replica.id) == 0);
+        let elected = elect(&able, last_known, &self.policy, force);
+        if planned || force {
+            return elected;
+        }
+        let refused = |mut nobody: NoCandidate| {
+            nobody.refused.extend(tried.iter().map(|replica| (replica.id, CandidateRefusal::Tried)));
+            nobody
+        };
+        let has = |id| replicas.iter().find(|replica| replica.id == id).and_then(ReplicaView::has);
+        let least = elected.as_ref().ok().and_then(|id| has(*id));
+        if let Ok(best) = elect(replicas, last_known, &self.policy, force)
+            && has(best).is_some_and(|more| least.is_none_or(|least| !least.covers(more)))
+        {
+            let again = tried.iter().any(|replica| replica.id == best) && tries(best) < TRIES;
+            return match elected {
+                _ if again => Ok(best),
+                Ok(id) => Err(NoCandidate { refused: vec![(id, CandidateRefusal::Outdone { by: best })] }),
+                Err(nobody) => Err(refused(nobody)),
+            };
+        }
+        elected.map_err(refused)
+    }
+
+    const fn after_drain(&self) -> Step {
+        if self.task.delegated { Step::ConfirmLease } else { Step::Freeze }
+    }
+
+    /// A candidate cannot, and has certainly not taken over. In a failover the next one is tried; a switchover is given up.
+    fn cannot(&mut self, node: NodeId, why: Stop) -> Step {
+        self.sent = false;
+        self.tried.push(node);
+        if self.task.planned || self.task.delegated || self.task.target.is_some() {
+            return self.stop(why);
+        }
+        self.candidate = None;
+        Step::Look
+    }
+
+    /// Undoes what can be undone, and ends.
+    fn stop(&mut self, why: Stop) -> Step {
+        self.ending = Some(Ending::Stopped(why));
+        if std::mem::take(&mut self.frozen) { Step::Thaw } else { Step::End }
+    }
+
+    fn end(&mut self, ending: Ending) -> Step {
+        self.ending = Some(ending);
+        Step::End
+    }
+}
+
+impl Told {
+    const fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    fn why(self) -> String {
+        match self {
+            Self::Failed(why) | Self::Unknown(why) => why,
+            Self::Done | Self::Looked { .. } | Self::Repointed(_) => "it makes no sense here".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

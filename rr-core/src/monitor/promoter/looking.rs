@@ -1,0 +1,145 @@
+//! The closer look at all nodes at once: where they are, and what the promotion's user may do there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{Executor, Line, Peer};
+use crate::connector::Connector;
+use crate::engine::postgres::promotion as sql;
+use crate::engine::postgres::promotion::Look;
+use crate::failover::{ReplicaView, Task, Told};
+use crate::monitor::{Command, Shared};
+use crate::topology::{HealthState, NodeId, Role};
+
+/// An old primary that is back says so at once; one that hangs must not hold up an election.
+const BACK: Duration = Duration::from_millis(100);
+
+/// A replica that takes longer than this to say where it is, is not elected while others wait.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What the promotion's user lacks on a node.
+pub(crate) type Privileges = Result<Vec<&'static str>, String>;
+
+pub(super) async fn look<C: Connector>(line: &mut Line<C>) -> Result<Look, String> {
+    let row = line.ask(&sql::look_sql()).await?;
+    sql::read_look(&row).map_err(|error| error.to_string())
+}
+
+/// What the promotion's user lacks on the node.
+pub(crate) async fn lacking<C: Connector>(line: &mut Line<C>) -> Privileges {
+    let row = line.ask(sql::PRIVILEGES).await?;
+    let version = row.first().cloned().flatten().and_then(|text| text.parse::<u32>().ok());
+    let settings = match version {
+        Some(version) if version >= sql::SETTING_PRIVILEGES_SINCE && !sql::is_true(&row, 1) => {
+            Some(line.ask(sql::SETTING_PRIVILEGES).await?)
+        }
+        _ => None,
+    };
+    Ok(sql::lacking(&row, settings.as_deref()))
+}
+
+/// Looks at all nodes, each in its own time; and what the promotion's user lacks there.
+pub(crate) async fn look_at_all<C: Connector>(
+    shared: &Arc<Shared<C>>,
+    peers: &[Peer],
+    patience: Duration,
+) -> Vec<(NodeId, Result<Look, String>, Privileges)> {
+    let mut looks = JoinSet::new();
+    for peer in peers {
+        let mut line = Line::to(shared, peer);
+        let id = peer.id;
+        looks.spawn(async move {
+            let both = async {
+                let seen = look(&mut line).await;
+                let lacks = match &seen {
+                    Ok(_) => lacking(&mut line).await,
+                    Err(why) => Err(why.clone()),
+                };
+                (seen, lacks)
+            };
+            let late = || format!("no answer within {patience:?}");
+            let (seen, lacks) = timeout(patience, both).await.unwrap_or_else(|_| (Err(late()), Err(late())));
+            (id, seen, lacks)
+        });
+    }
+    looks.join_all().await
+}
+
+impl<C: Connector> Executor<C> {
+    pub(super) async fn look(&mut self, task: &Task) -> Told {
+        if let Err(why) = self.check_head(task) {
+            return Told::Failed(why);
+        }
+        let mut looks = JoinSet::new();
+        for peer in &self.peers {
+            let (id, mut line) = (peer.id, self.lines.take(peer));
+            let limit = if Some(id) == task.from && !task.planned { BACK } else { PATIENCE };
+            looks.spawn(async move {
+                let seen = timeout(limit, look(&mut line)).await;
+                (id, line, seen.unwrap_or_else(|_| Err(format!("no answer within {limit:?}"))))
+            });
+        }
+        let mut seen = Vec::new();
+        for (id, line, look) in looks.join_all().await {
+            self.lines.put(id, line);
+            match look {
+                Ok(look) => seen.push((id, look)),
+                Err(why) => {
+                    tracing::warn!(target: "rr", node = &*self.name(id), why, "not seen in the closer look");
+                }
+            }
+        }
+        for (id, look) in &seen {
+            self.started.insert(*id, look.started.clone());
+        }
+        let old = seen.iter().find(|(id, look)| Some(*id) == task.from && look.seen.role == Role::Primary);
+        let primary_answers = old.is_some();
+        if task.planned
+            && primary_answers
+            && let Err(why) = self.check_frozen(task.from).await
+        {
+            return Told::Failed(why);
+        }
+        let observations = seen.iter().map(|(id, look)| (*id, look.seen.clone())).collect();
+        let Some((mut replicas, last_known)) =
+            self.ask(|reply| Command::Candidates(observations, reply)).await
+        else {
+            return Told::Failed("the router is shut down".to_owned());
+        };
+        for view in &mut replicas {
+            refine(view, seen.iter().find(|(id, _)| *id == view.id).map(|(_, look)| look), task);
+        }
+        Told::Looked { replicas, last_known, primary_answers }
+    }
+}
+
+impl<C: Connector> Executor<C> {
+    /// Whether somebody else has promoted somebody meanwhile.
+    pub(super) fn check_head(&self, task: &Task) -> Result<(), String> {
+        let snapshot = self.shared.snapshot.load();
+        match snapshot.topology.primary() {
+            Ok(primary) if task.from.is_some_and(|from| primary.id != from) => {
+                Err(format!("`{}` is the primary now, and not by us", primary.name))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Adds what only the closer look shows. Whoever was not seen in it does not answer.
+fn refine(view: &mut ReplicaView, look: Option<&Look>, task: &Task) {
+    let Some(look) = look else {
+        view.health = HealthState::Unhealthy;
+        return;
+    };
+    view.delayed = look.delayed;
+    if !view.answers() {
+        // It was down, and answers now.
+        view.health = HealthState::Degraded;
+    }
+    // Somebody has stopped it on purpose, and nothing is on fire.
+    view.barred |= task.planned && look.paused && !task.force;
+}

@@ -1,0 +1,104 @@
+//! What is done with a primary that is well, and is to be one no longer.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Executor, PAUSE, Peer};
+use crate::connector::Connector;
+use crate::engine::postgres::promotion as sql;
+use crate::failover::{Task, Told};
+use crate::position::Lsn;
+use crate::topology::NodeId;
+
+impl<C: Connector> Executor<C> {
+    /// Whether it refuses writes already, because somebody wants it to: then that must not be undone.
+    pub(super) async fn check_frozen(&mut self, old: Option<NodeId>) -> Result<(), String> {
+        let Some(peer) = self.old(old) else { return Ok(()) };
+        let row = self.lines.to(&peer).ask(sql::FROZEN).await?;
+        if sql::is_true(&row, 0) {
+            return Err(format!("`{}` has default_transaction_read_only = on already", peer.name));
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing of this router is under way on the old primary.
+    pub(super) async fn drain(&mut self, old: Option<NodeId>) -> Told {
+        let snapshot = self.shared.snapshot.load_full();
+        let member = snapshot.members.iter().find(|member| Some(member.common.id) == old);
+        let Some(common) = member.map(|member| Arc::clone(&member.common)) else { return Told::Done };
+        while common.load.in_flight() > 0 {
+            sleep(PAUSE).await;
+            if self.hold_until.is_some_and(|until| Instant::now() + PAUSE * 2 >= until) {
+                let left = common.load.in_flight();
+                return Told::Failed(format!(
+                    "{left} statements or transactions of this router were still open on `{}`",
+                    common.name
+                ));
+            }
+        }
+        Told::Done
+    }
+
+    /// Makes the old primary refuse writes, waits for the transactions that may still write and then ends them, and learns
+    /// where its log ends.
+    pub(super) async fn freeze(&mut self, task: &Task) -> Told {
+        let Some(peer) = self.old(task.from) else { return Told::Failed("it has left".to_owned()) };
+        match self.try_to_freeze(&peer).await {
+            Ok(end) => {
+                self.end = Some(end);
+                Told::Done
+            }
+            Err(why) => Told::Failed(why),
+        }
+    }
+
+    async fn try_to_freeze(&mut self, peer: &Peer) -> Result<Lsn, String> {
+        let began = Instant::now();
+        let patience = self.hold_until.map_or(began, |until| began + until.duration_since(began) / 3);
+        let line = self.lines.to(peer);
+        line.tell(sql::FREEZE).await?;
+        line.ask(sql::RELOAD).await?;
+        while !sql::is_true(&line.ask(sql::FROZEN).await?, 0) {
+            sleep(PAUSE).await;
+        }
+        loop {
+            let row = line.ask(sql::WRITERS).await?;
+            let (open, end) = sql::read_writers(&row).map_err(|error| error.to_string())?;
+            if open == 0 {
+                return Ok(end);
+            }
+            if Instant::now() >= patience {
+                tracing::warn!(target: "rr", node = &*peer.name, open, "transactions of others are ended: it is to be the primary no more");
+                line.ask(sql::END_WRITERS).await?;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Lets the old primary write again.
+    pub(super) async fn thaw(&mut self, old: Option<NodeId>) -> Told {
+        let Some(peer) = self.old(old) else { return Told::Failed("it has left".to_owned()) };
+        loop {
+            match self.try_to_thaw(&peer).await {
+                Ok(()) => return Told::Done,
+                Err(why) => tracing::warn!(target: "rr", node = &*peer.name, why, "it still refuses writes"),
+            }
+            sleep(PAUSE * 10).await;
+        }
+    }
+
+    async fn try_to_thaw(&mut self, peer: &Peer) -> Result<(), String> {
+        let line = self.lines.to(peer);
+        line.tell(sql::UNFREEZE).await?;
+        line.ask(sql::RELOAD).await?;
+        while sql::is_true(&line.ask(sql::FROZEN).await?, 0) {
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    fn old(&self, old: Option<NodeId>) -> Option<Peer> {
+        old.and_then(|id| self.peer(id)).cloned()
+    }
+}

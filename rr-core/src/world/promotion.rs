@@ -1,0 +1,208 @@
+//! Whether somebody is to take over, and what holds while somebody does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::notice::Notice;
+use super::{Effect, World};
+use crate::config::FailoverMode;
+use crate::engine::{Log, Observation};
+use crate::failover::{self, Block, Decision, PrimaryView, ReplicaView, Situation};
+use crate::position::Position;
+use crate::time::Moment;
+use crate::topology::{HealthState, NoPrimary, NodeId, Role};
+
+/// An attempt that has told nobody to take over is worth another one after this, and twice as long after each further one,
+/// up to a cooldown: that is for what has happened.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl World {
+    /// Where writes go: to the accepted primary, unless somebody is about to be one in its place.
+    pub(super) fn writable(&self) -> Result<NodeId, NoPrimary> {
+        match (self.promoting.or(self.in_doubt), &self.primary) {
+            (Some(to), Ok(primary)) if self.held == Some(*primary) => {
+                Err(NoPrimary::SwitchingOver { to: self.name(to) })
+            }
+            _ => self.primary.clone(),
+        }
+    }
+
+    /// The replicas as an election sees them; `looks` are closer looks, which know more than what was seen last.
+    #[must_use]
+    pub fn candidates(&self, looks: &[(NodeId, Observation)]) -> Vec<ReplicaView> {
+        let look = |id| looks.iter().find(|(node, _)| *node == id).map(|(_, seen)| seen);
+        let replicas = self.nodes.iter().filter(|node| self.primary != Ok(node.id));
+        let views = replicas.filter_map(|node| {
+            let seen = look(node.id).or(node.seen.as_ref());
+            if seen.map_or(node.spec.expected, |seen| seen.role) != Role::Replica {
+                return None;
+            }
+            let ours = seen.is_some_and(|seen| self.is_ours(seen));
+            let applied = match (look(node.id), &node.applied) {
+                (Some(seen), _) => ours.then(|| self.applied_of(seen)).flatten(),
+                (None, applied) => applied.clone(),
+            };
+            let mut view = ReplicaView::new(node.id, applied);
+            view.received = seen.filter(|_| ours).and_then(|seen| self.received_of(seen));
+            view.health = node.health.state();
+            view.priority = node.spec.priority;
+            view.receiving = seen.and_then(|seen| seen.receiving);
+            view.barred = node.draining || node.spec.mirror || node.quarantine().is_some() || !ours;
+            Some(view)
+        });
+        views.collect()
+    }
+
+    /// The newest position known of the accepted primary.
+    #[must_use]
+    pub fn last_known(&self) -> Option<Position> {
+        let primary = self.primary.as_ref().ok().and_then(|id| self.index(*id))?;
+        self.nodes[primary].applied.clone()
+    }
+
+    /// The accepted primary or the last one, whether or not writes are held, and whether it answers.
+    #[must_use]
+    pub fn head(&self) -> Option<(NodeId, bool)> {
+        let id = *self.primary.as_ref().ok()?;
+        let node = &self.nodes[self.index(id)?];
+        Some((id, node.health.failures() == 0 && node.health.state() != HealthState::Unknown))
+    }
+
+    fn applied_of(&self, seen: &Observation) -> Option<Position> {
+        match &seen.log {
+            Log::Set(position) => position.clone(),
+            Log::Postgres { lsn, timeline, .. } => {
+                self.history.applied((*lsn)?, *timeline).position.map(Position::Postgres)
+            }
+        }
+    }
+
+    fn received_of(&self, seen: &Observation) -> Option<Position> {
+        match &seen.log {
+            Log::Set(_) => None,
+            Log::Postgres { timeline, .. } => {
+                self.history.applied(seen.received?, *timeline).position.map(Position::Postgres)
+            }
+        }
+    }
+
+    /// When the primary falls silent, the replicas are asked whether they have lost it too: at once, and not when their
+    /// turn comes.
+    pub(super) fn call_witnesses(&self, silent: NodeId, effects: &mut Vec<Effect>) {
+        let policy = &self.config.failover;
+        let watchful = matches!(policy.mode, FailoverMode::Supervised | FailoverMode::Automatic);
+        let Some(primary) = self.nodes.iter().find(|node| node.id == silent && self.primary == Ok(silent))
+        else {
+            return;
+        };
+        if watchful && primary.health.failures() <= policy.confirmations && self.promoting.is_none() {
+            let witnesses = self.nodes.iter().filter(|node| node.id != silent).map(|node| node.id);
+            effects.push(Effect::Probe(witnesses.collect()));
+        }
+    }
+
+    pub(super) fn consider_failover(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let replicas = self.candidates(&[]);
+        // Whoever was merely taken for the primary, and never seen to be it, is not replaced.
+        let primary = self.primary.as_ref().ok().and_then(|id| self.index(*id));
+        let primary = primary.map(|index| &self.nodes[index]).filter(|node| node.seen.is_some());
+        let primary =
+            primary.map(|node| PrimaryView::new(node.id, node.health.failures(), node.applied.clone()));
+        let mut situation = Situation::new(primary, &replicas);
+        situation.split_brain = matches!(self.primary, Err(NoPrimary::SplitBrain { .. }));
+        situation.last_failover = self.last_failover;
+        situation.promoting = self.undertaken;
+        situation.lease = self.lease;
+        situation.in_doubt = self.in_doubt;
+        let mut decision = failover::decide(&situation, &self.config.failover, now);
+        if matches!(decision, Decision::Promote(_)) && now < self.retry_at {
+            decision = Decision::Blocked(Block::Cooldown { left: self.retry_at.since(now) });
+        }
+        if decision == Decision::Stay {
+            self.attempts = 0;
+        }
+        let news = decision != self.decision;
+        let turn = std::mem::discriminant(&decision) != std::mem::discriminant(&self.decision);
+        let target = match &decision {
+            Decision::Promote(id) | Decision::Propose(id) => Some(*id),
+            Decision::Stay | Decision::Confirming { .. } | Decision::Blocked(_) => None,
+        };
+        // The countdown of a cooldown is not news.
+        if turn {
+            let target = target.map(|id| self.name(id));
+            effects.push(Effect::Report(Notice::Failover { decision: decision.clone(), target }));
+        }
+        match decision {
+            Decision::Promote(target) if turn => {
+                self.undertaken = true;
+                self.hold(target, effects);
+                effects.push(Effect::Promote(target));
+            }
+            Decision::Propose(target) if news => effects.push(Effect::Propose(target)),
+            _ => {}
+        }
+        self.decision = decision;
+    }
+
+    pub(super) fn hold(&mut self, to: NodeId, effects: &mut Vec<Effect>) {
+        let name = self.name(to);
+        if self.promoting.is_none() && self.in_doubt.is_none() {
+            self.held = self.primary.as_ref().ok().copied();
+        }
+        if self.promoting.replace(to) != Some(to) {
+            effects.push(Effect::Report(Notice::Holding { to: name }));
+        }
+    }
+
+    /// A promotion has ended, one way or another. The accepted primary says by itself when it is a new one.
+    pub(super) fn promotion_ended(
+        &mut self,
+        sent: bool,
+        in_doubt: Option<NodeId>,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let was = self.promoting.take();
+        self.undertaken = false;
+        self.in_doubt = in_doubt.filter(|node| self.primary != Ok(*node));
+        if sent {
+            // Whether it has succeeded or not: a second one on its heels would make two primaries.
+            self.last_failover = Some(now);
+        }
+        let pause = RETRY.saturating_mul(1 << self.attempts.min(10));
+        self.retry_at = now + pause.min(self.config.failover.cooldown);
+        self.attempts = if sent { 0 } else { self.attempts.saturating_add(1) };
+        if was.is_some() && self.in_doubt.is_none() {
+            let held = self.held.take();
+            if held.is_some_and(|held| self.primary == Ok(held)) {
+                effects.push(Effect::Report(Notice::Resumed));
+            }
+        }
+        effects.push(Effect::ProbeAll);
+    }
+
+    /// Who is to take over in the promotion under way.
+    #[must_use]
+    pub const fn promoting(&self) -> Option<NodeId> {
+        self.promoting
+    }
+
+    /// A node that was told to take over, and nobody knows whether it has.
+    #[must_use]
+    pub const fn in_doubt(&self) -> Option<NodeId> {
+        self.in_doubt
+    }
+
+    pub(super) const fn clear_doubt(&mut self) {
+        self.in_doubt = None;
+        if self.promoting.is_none() {
+            self.held = None;
+        }
+    }
+
+    /// A node's name, or a number when it is gone.
+    #[must_use]
+    pub fn name_of(&self, id: NodeId) -> Arc<str> {
+        self.name(id)
+    }
+}

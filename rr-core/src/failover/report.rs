@@ -142,7 +142,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.planned { "switchover" } else { "failover" };
         let name =
-            |node: &Option<Arc<str>>| node.as_ref().map_or("nobody".into(), |node| format!("`{node}`"));
+            |node: &Option<Arc<str>>| node.as_ref().map_or_else(|| "nobody".into(), |node| format!("`{node}`"));
         let (from, to) = (name(&self.from), name(&self.to));
         match &self.ending {
             Ending::Promoted(_) => {

@@ -57,6 +57,7 @@ impl Simulation {
         task.fence = self.plan.fence;
         let machine = Promotion::new(task, self.plan.config.failover.clone(), self.now);
         self.undertakings += 1;
+        self.busy = true;
         let number = self.undertakings;
         self.undertaking = Some(Undertaking {
             machine,
@@ -129,6 +130,7 @@ impl Simulation {
         };
         let sent = !matches!(ending, Ending::Stopped(_));
         self.oracle.holding = in_doubt.is_some();
+        self.busy = false;
         self.tell(Event::Promoted { sent, in_doubt });
     }
 
@@ -412,6 +414,7 @@ impl Simulation {
         for server in &mut self.truth.servers {
             (server.told, server.fenced, server.frozen) = (false, false, false);
         }
+        self.busy = false;
         let sent = self.undertaking.take().is_some_and(|under| under.machine.was_sent());
         self.oracle.holding = false;
         self.tell(Event::Promoted { sent, in_doubt: None });

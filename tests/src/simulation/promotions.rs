@@ -251,7 +251,7 @@ impl Simulation {
             let there = &self.truth.servers[server];
             under.starts.insert(server, there.starts);
             primary_answers |= Some(server) == from && there.writable;
-            looks.extend(there.observe(&self.truth.wal, self.now, true).map(|seen| (node, seen)));
+            looks.extend(there.look(&self.truth.wal, self.now).map(|seen| (node, seen)));
         }
         let mut replicas = self.world.candidates(&looks);
         for view in &mut replicas {

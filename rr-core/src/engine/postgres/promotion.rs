@@ -4,8 +4,8 @@
 //! runs in no transaction.
 
 use super::{PROBE, read_probe};
-use crate::engine::{Observation, UnreadableProbe};
-use crate::position::Lsn;
+use crate::engine::{Log, Observation, UnreadableProbe};
+use crate::position::{Lsn, Timeline};
 
 /// What a closer look at a server shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub struct Look {
 }
 
 /// A closer look than the probe's.
+///
+/// When a standby has lost its primary, nobody is shown any more which timeline it was on. The names of the files of its log tell:
+/// it has those of a timeline only when it has received it.
 #[must_use]
 pub fn look_sql() -> String {
     format!(
@@ -32,7 +35,9 @@ pub fn look_sql() -> String {
          (current_setting('recovery_min_apply_delay')::interval > interval '0')::text, \
          (SELECT (wait_event IN ('RecoveryWalStream', 'RecoveryWalAll', 'RecoveryRetrieveRetryInterval'))::text \
          FROM pg_stat_activity WHERE backend_type = 'startup'), \
-         pg_postmaster_start_time()::text"
+         pg_postmaster_start_time()::text, \
+         CASE WHEN pg_is_in_recovery() THEN \
+         (SELECT max(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{{24}}$') END"
     )
 }
 
@@ -41,7 +46,12 @@ pub fn look_sql() -> String {
 /// # Errors
 /// When the row is not what the statement returns.
 pub fn read_look(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
-    let seen = read_probe(row)?;
+    let mut seen = read_probe(row)?;
+    if let (Log::Postgres { timeline, .. }, Some(file)) = (&mut seen.log, row.get(15).cloned().flatten()) {
+        let shown =
+            Timeline::from_wal_file_name(&file).map_err(|_| UnreadableProbe { column: "newest_file" })?;
+        *timeline = (*timeline).max(Some(shown));
+    }
     let started = row.get(14).cloned().flatten().ok_or(UnreadableProbe { column: "started" })?;
     let [paused, delayed, idle] = [11, 12, 13].map(|column| is_true(row, column));
     Ok(Look { seen, paused, delayed, idle, started })

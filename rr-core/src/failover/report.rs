@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::promotion::Ending;
+use super::step::Ending;
 use crate::time::Moment;
 
 /// A part of a failover.

@@ -3,6 +3,7 @@
 
 mod causal;
 mod classify;
+mod failover;
 mod route;
 mod servers;
 #[cfg(feature = "blocking")]
@@ -29,6 +30,7 @@ const USAGE: &str = "usage: rr-bench <benchmark>
   causal [SECONDS]  how many reads replicas serve, and how many of them are too old
   classify   nanoseconds to classify a statement's text
   diesel     what routing costs under diesel-async, on real servers
+  failover [ROUNDS]  how long nobody can write when the primary changes, and what is lost
   route      nanoseconds for a routing decision
   seaorm     what routing costs under SeaORM, on real servers";
 
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some("diesel") => runtime().and_then(|runtime| runtime.block_on(with_diesel::run(ALLOCATOR))),
+        Some("failover") => runtime().and_then(|runtime| runtime.block_on(failover::run(rounds(20)))),
         Some("route") => route::run(ALLOCATOR),
         Some("seaorm") => runtime().and_then(|runtime| runtime.block_on(with_seaorm::run(ALLOCATOR))),
         _ => Err(USAGE.into()),
@@ -59,6 +62,11 @@ fn main() -> ExitCode {
 fn seconds(default: u64) -> Duration {
     let given = env::args().nth(2).and_then(|text| text.parse().ok());
     Duration::from_secs(given.unwrap_or(default))
+}
+
+/// How often something is measured, where that may be said.
+fn rounds(default: u32) -> u32 {
+    env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// One thread: nothing else moves while something is measured.

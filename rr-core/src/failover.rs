@@ -16,13 +16,15 @@ mod hooks;
 mod lease;
 mod promotion;
 mod report;
+mod step;
 
 pub use decide::{Block, Decision, PrimaryView, Situation, decide};
 pub use elect::{CandidateRefusal, NoCandidate, ReplicaView, elect, refusal};
 pub use hooks::{Fence, HookError, Order, Place, Promoter};
 pub use lease::{BoxFuture, Grant, InProcessLease, Lease, LeaseError};
-pub use promotion::{Ending, Promotion, Step, Stop, Task, Told};
+pub use promotion::Promotion;
 pub use report::{Durations, Phase, Proposal, Report};
+pub use step::{Ending, Step, Stop, Task, Told};
 
 /// A node that says it takes writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -190,7 +190,8 @@ fn candidate(
 
 /// Whether enough replicas answer, and confirm that the primary is gone.
 pub(super) fn witnessed(replicas: &[ReplicaView], policy: &FailoverPolicy) -> Result<(), Block> {
-    let answering = replicas.iter().filter(|r| r.answers()).count();
+    // Whoever is kept out of the election proves nothing by what it has.
+    let answering = replicas.iter().filter(|r| r.answers() && !r.barred).count();
     if answering < usize::try_from(policy.min_replicas).unwrap_or(usize::MAX) {
         return Err(Block::TooFewReplicas { answering, needed: policy.min_replicas });
     }

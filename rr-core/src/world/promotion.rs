@@ -47,7 +47,12 @@ impl World {
             view.health = node.health.state();
             view.priority = node.spec.priority;
             view.receiving = seen.and_then(|seen| seen.receiving);
-            view.barred = node.draining || node.spec.mirror || node.quarantine().is_some() || !ours;
+            let lost_its_way = match look(node.id) {
+                Some(seen) => self.is_beyond_fork(seen),
+                None => node.history_quarantine.is_some(),
+            };
+            let claims = node.claim_quarantine.is_some();
+            view.barred = node.draining || node.spec.mirror || claims || lost_its_way || !ours;
             Some(view)
         });
         views.collect()
@@ -75,6 +80,11 @@ impl World {
                 self.history.applied((*lsn)?, *timeline).position.map(Position::Postgres)
             }
         }
+    }
+
+    fn is_beyond_fork(&self, seen: &Observation) -> bool {
+        let Log::Postgres { lsn: Some(lsn), timeline, .. } = seen.log else { return false };
+        seen.receiving != Some(true) && self.history.applied(lsn, timeline).beyond_fork
     }
 
     fn received_of(&self, seen: &Observation) -> Option<Position> {

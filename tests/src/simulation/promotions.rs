@@ -57,6 +57,7 @@ impl Simulation {
         task.fence = self.plan.fence;
         let machine = Promotion::new(task, self.plan.config.failover.clone(), self.now);
         self.undertakings += 1;
+        self.busy = true;
         let number = self.undertakings;
         self.undertaking = Some(Undertaking {
             machine,
@@ -129,6 +130,7 @@ impl Simulation {
         };
         let sent = !matches!(ending, Ending::Stopped(_));
         self.oracle.holding = in_doubt.is_some();
+        self.busy = false;
         self.tell(Event::Promoted { sent, in_doubt });
     }
 
@@ -249,7 +251,7 @@ impl Simulation {
             let there = &self.truth.servers[server];
             under.starts.insert(server, there.starts);
             primary_answers |= Some(server) == from && there.writable;
-            looks.extend(there.observe(&self.truth.wal, self.now, true).map(|seen| (node, seen)));
+            looks.extend(there.look(&self.truth.wal, self.now).map(|seen| (node, seen)));
         }
         let mut replicas = self.world.candidates(&looks);
         for view in &mut replicas {
@@ -412,6 +414,7 @@ impl Simulation {
         for server in &mut self.truth.servers {
             (server.told, server.fenced, server.frozen) = (false, false, false);
         }
+        self.busy = false;
         let sent = self.undertaking.take().is_some_and(|under| under.machine.was_sent());
         self.oracle.holding = false;
         self.tell(Event::Promoted { sent, in_doubt: None });

@@ -122,6 +122,8 @@ pub(super) struct Simulation {
     /// The promotion under way.
     pub(super) undertaking: Option<Undertaking>,
     pub(super) undertakings: u64,
+    /// There is one.
+    pub(super) busy: bool,
     /// This process holds the lease.
     pub(super) lease: bool,
     /// It cannot be lost before this.
@@ -166,6 +168,7 @@ impl Simulation {
             dice,
             undertaking: None,
             undertakings: 0,
+            busy: false,
             lease: true,
             lease_until: Moment::ORIGIN,
             lease_heard: false,
@@ -285,7 +288,7 @@ impl Simulation {
         if let Event::Lease(held) = event {
             self.lease_heard = held;
         }
-        let idle = self.undertaking.is_none() && self.world.promoting().is_none();
+        let idle = !self.busy && self.world.promoting().is_none();
         let effects = self.world.apply(event, self.now);
         if idle && self.world.in_doubt().is_none() {
             // A doubt ends by itself when somebody is seen to have taken over.

@@ -1,7 +1,7 @@
 //! One simulated PostgreSQL server: what it holds, what it does, and what it answers to a probe.
 
-use rr_core::engine::{Engine, Observation};
-use rr_core::position::Lsn;
+use rr_core::engine::{Engine, Log, Observation};
+use rr_core::position::{Lsn, Timeline};
 use rr_core::time::Moment;
 
 use super::wal::{BranchId, Content, SEGMENT, Wal};
@@ -154,6 +154,15 @@ impl Server {
     /// Answers the monitor's probe. Only a privileged role is shown the timeline that the WAL receiver is on.
     pub(super) fn observe(&self, wal: &Wal, now: Moment, privileged: bool) -> Option<Observation> {
         Engine::Postgres.read_probe(&self.row(wal, now, privileged)).ok()
+    }
+
+    /// Answers a promotion's closer look, which tells by the names of files what was received.
+    pub(super) fn look(&self, wal: &Wal, now: Moment) -> Option<Observation> {
+        let mut seen = self.observe(wal, now, true)?;
+        if let (Log::Postgres { timeline, .. }, false) = (&mut seen.log, self.writable) {
+            *timeline = (*timeline).max(Timeline::new(wal.timeline(self.received.branch)));
+        }
+        Some(seen)
     }
 
     /// The row of [`PROBE`](rr_core::engine::postgres::PROBE).

@@ -31,6 +31,11 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
     for (what, times) in [
         ("promotions in truth", stats.failovers),
         ("promotions by the world", stats.promotions),
+        ("promotions by the world that ended well", happened.taken_over),
+        ("promotions by the world that were given up", happened.given_up),
+        ("promotions by the world whose end nobody knew", happened.doubts),
+        ("second candidates", happened.next_candidates),
+        ("lost leases", happened.leases_lost),
         ("reads of replicas that had to have something", happened.covered_reads),
         ("reads of replicas after a read of unknown position", happened.followed_reads),
         ("writes that end with a page", happened.page_ends),

@@ -4,8 +4,8 @@
 //! runs in no transaction.
 
 use super::{PROBE, read_probe};
-use crate::engine::{Observation, UnreadableProbe};
-use crate::position::Lsn;
+use crate::engine::{Log, Observation, UnreadableProbe};
+use crate::position::{Lsn, Timeline};
 
 /// What a closer look at a server shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub struct Look {
 }
 
 /// A closer look than the probe's.
+///
+/// When a standby has lost its primary, nobody is shown any more which timeline it was on. The names of the files of its log tell:
+/// it has those of a timeline only when it has received it.
 #[must_use]
 pub fn look_sql() -> String {
     format!(
@@ -32,7 +35,9 @@ pub fn look_sql() -> String {
          (current_setting('recovery_min_apply_delay')::interval > interval '0')::text, \
          (SELECT (wait_event IN ('RecoveryWalStream', 'RecoveryWalAll', 'RecoveryRetrieveRetryInterval'))::text \
          FROM pg_stat_activity WHERE backend_type = 'startup'), \
-         pg_postmaster_start_time()::text"
+         pg_postmaster_start_time()::text, \
+         CASE WHEN pg_is_in_recovery() THEN \
+         (SELECT max(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{{24}}$') END"
     )
 }
 
@@ -41,7 +46,12 @@ pub fn look_sql() -> String {
 /// # Errors
 /// When the row is not what the statement returns.
 pub fn read_look(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
-    let seen = read_probe(row)?;
+    let mut seen = read_probe(row)?;
+    if let (Log::Postgres { timeline, .. }, Some(file)) = (&mut seen.log, row.get(15).cloned().flatten()) {
+        let shown =
+            Timeline::from_wal_file_name(&file).map_err(|_| UnreadableProbe { column: "newest_file" })?;
+        *timeline = (*timeline).max(Some(shown));
+    }
     let started = row.get(14).cloned().flatten().ok_or(UnreadableProbe { column: "started" })?;
     let [paused, delayed, idle] = [11, 12, 13].map(|column| is_true(row, column));
     Ok(Look { seen, paused, delayed, idle, started })
@@ -124,6 +134,16 @@ pub fn follow(conninfo: &str) -> String {
 /// Has the server read its settings again.
 pub const RELOAD: &str = "SELECT pg_reload_conf()::text";
 
+/// The same, and when that was asked for, on the server's clock.
+pub const RELOAD_SINCE: &str = "SELECT extract(epoch FROM clock_timestamp())::text, pg_reload_conf()::text";
+
+/// Whether the server has read its settings since then. To be asked on a new connection, which has them from the postmaster: a
+/// session may have read them before the postmaster did, and the next one would begin with the old ones.
+#[must_use]
+pub fn reloaded(since: f64) -> String {
+    format!("SELECT (extract(epoch FROM pg_conf_load_time()) >= {since:.6})::text")
+}
+
 /// Makes the server refuse writes of sessions that do not insist.
 pub const FREEZE: &str = "ALTER SYSTEM SET default_transaction_read_only = on";
 
@@ -138,15 +158,15 @@ SELECT (reset_val = 'on')::text FROM pg_settings WHERE name = 'default_transacti
 pub const END_WRITERS: &str = "\
 SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity \
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() \
-AND (backend_xid IS NOT NULL OR xact_start <= pg_conf_load_time())";
+AND (backend_xid IS NOT NULL OR xact_start <= pg_conf_load_time() + interval '100 ms')";
 
-/// How many transactions are open that have written, or began before the settings were read last and so may; and where the
-/// log ends. (The count comes first: what they have written is in the log when they are gone.)
+/// How many transactions are open that have written, or began before all sessions had read the settings and so may; and where
+/// the log ends. (The count comes first: what they have written is in the log when they are gone.)
 pub const WRITERS: &str = "\
 SELECT writers.count::text, pg_current_wal_insert_lsn()::text, \
 pg_size_bytes(current_setting('wal_segment_size'))::text \
 FROM (SELECT count(*) AS count FROM pg_stat_activity WHERE backend_type = 'client backend' \
-AND pid <> pg_backend_pid() AND (backend_xid IS NOT NULL OR xact_start <= pg_conf_load_time())) AS writers";
+AND pid <> pg_backend_pid() AND (backend_xid IS NOT NULL OR xact_start <= pg_conf_load_time() + interval '100 ms')) AS writers";
 
 /// What the answer to [`WRITERS`] says: open transactions, and the end of the log.
 ///

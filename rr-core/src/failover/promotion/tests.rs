@@ -1,3 +1,4 @@
+use super::super::decide::Block;
 use super::*;
 use crate::position::{Lsn, PgPosition, Timeline};
 

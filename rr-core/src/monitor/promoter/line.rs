@@ -64,6 +64,11 @@ impl<C: Connector> Line<C> {
         Ok(())
     }
 
+    /// The next statement goes over a new connection.
+    pub(crate) fn hang_up(&mut self) {
+        self.control = None;
+    }
+
     async fn take(&mut self) -> Result<C::Control, String> {
         if let Some(control) = self.control.take() {
             return Ok(control);

@@ -53,9 +53,10 @@ pub(crate) async fn look_at_all<C: Connector>(
         let id = peer.id;
         looks.spawn(async move {
             let both = async {
-                let seen = look(&mut line).await;
-                let lacks = match &seen {
-                    Ok(_) => lacking(&mut line).await,
+                // First: whoever lacks too much cannot even look.
+                let lacks = lacking(&mut line).await;
+                let seen = match &lacks {
+                    Ok(_) => look(&mut line).await,
                     Err(why) => Err(why.clone()),
                 };
                 (seen, lacks)

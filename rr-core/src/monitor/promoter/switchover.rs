@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Executor, PAUSE, Peer};
+use super::{Executor, Line, PAUSE, Peer};
 use crate::connector::Connector;
 use crate::engine::postgres::promotion as sql;
 use crate::failover::{Task, Told};
@@ -58,10 +58,7 @@ impl<C: Connector> Executor<C> {
         let patience = self.hold_until.map_or(began, |until| began + until.duration_since(began) / 3);
         let line = self.lines.to(peer);
         line.tell(sql::FREEZE).await?;
-        line.ask(sql::RELOAD).await?;
-        while !sql::is_true(&line.ask(sql::FROZEN).await?, 0) {
-            sleep(PAUSE).await;
-        }
+        reload(line).await?;
         loop {
             let row = line.ask(sql::WRITERS).await?;
             let (open, end) = sql::read_writers(&row).map_err(|error| error.to_string())?;
@@ -91,14 +88,24 @@ impl<C: Connector> Executor<C> {
     async fn try_to_thaw(&mut self, peer: &Peer) -> Result<(), String> {
         let line = self.lines.to(peer);
         line.tell(sql::UNFREEZE).await?;
-        line.ask(sql::RELOAD).await?;
-        while sql::is_true(&line.ask(sql::FROZEN).await?, 0) {
-            sleep(PAUSE).await;
-        }
-        Ok(())
+        reload(line).await
     }
 
     fn old(&self, old: Option<NodeId>) -> Option<Peer> {
         old.and_then(|id| self.peer(id)).cloned()
+    }
+}
+
+/// Has the server read its settings again, and waits until it has.
+async fn reload<C: Connector>(line: &mut Line<C>) -> Result<(), String> {
+    let row = line.ask(sql::RELOAD_SINCE).await?;
+    let since = row.first().and_then(Option::as_deref).and_then(|text| text.parse().ok());
+    let since = since.ok_or("the server does not tell the time")?;
+    loop {
+        line.hang_up();
+        if sql::is_true(&line.ask(&sql::reloaded(since)).await?, 0) {
+            return Ok(());
+        }
+        sleep(PAUSE).await;
     }
 }

@@ -38,9 +38,7 @@ pub(super) async fn promoted(
 /// Waits for the end of a promotion, however it ends.
 pub(super) async fn ended(router: &Router<Plain>, count: usize) -> Result<Arc<Report>> {
     until(router, "the promotion to end", |r| r.failover().history().len() >= count).await?;
-    let report = router.failover().history().pop().ok_or("a report")?;
-    eprintln!("{report}");
-    Ok(report)
+    Ok(router.failover().history().pop().ok_or("a report")?)
 }
 
 /// The servers that take writes.

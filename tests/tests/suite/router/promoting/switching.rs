@@ -49,7 +49,6 @@ async fn a_switchover_under_load_fails_no_statement_and_loses_no_write() -> Resu
     let (stop, writers) = load(&router);
     until(&router, "writes", |r| r.routed("primary", RouteReason::Write) > 100).await?;
     let report = router.failover().initiate("maintenance", Some("replica-2"), false).await?;
-    eprintln!("{report}");
     assert!(report.succeeded() && report.planned, "{report}");
     assert!(!report.durations.of(Phase::Draining).is_zero());
     until(&router, "writes on the new primary", |r| r.routed("replica-2", RouteReason::Write) > 100).await?;

@@ -1,0 +1,294 @@
+//! How long nobody can write when a primary dies, and what becomes of what was written before.
+//!
+//! Clients of both ORMs write and read at full speed while the primary's processes are killed, a replica is promoted from
+//! outside, or the primary is changed as planned. Each round has a cluster of its own: a primary and two standbys. Rows are
+//! counted on the new primary afterwards; nothing is taken from our own counters but how long each phase took.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use rr_core::Config;
+use rr_core::config::{FailoverMode, MonitorConfig};
+use rr_core::failover::{Phase, Report};
+use rr_core::time::Moment;
+use rr_tests::cluster::{Builder, Cluster};
+use rr_tests::plain::promoting;
+use rr_tests::wait::wait_for;
+
+use self::load::{Done, Load};
+use crate::Error;
+
+mod load;
+
+/// How long clients work before anything happens, and how long afterwards.
+const BEFORE: Duration = Duration::from_millis(500);
+const AFTER: Duration = Duration::from_millis(500);
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the standbys' log is on its way where commits do not wait for it: what was under way is lost with the primary.
+const DISTANCE: Duration = Duration::from_millis(2);
+
+const SETUP: &str = "CREATE TABLE entry (id bigint PRIMARY KEY); INSERT INTO entry VALUES (0);";
+
+/// Times in milliseconds.
+struct Times(Histogram<u64>);
+
+impl Times {
+    fn new() -> Result<Self, Error> {
+        Ok(Self(Histogram::new(3)?))
+    }
+
+    fn add(&mut self, took: Duration) -> Result<(), Error> {
+        Ok(self.0.record(u64::try_from(took.as_micros())?)?)
+    }
+
+    fn at(&self, quantile: f64) -> f64 {
+        Duration::from_micros(self.0.value_at_quantile(quantile)).as_secs_f64() * 1e3
+    }
+
+    fn print(&self, name: &str) {
+        println!("  {name:<28} p50 {:>8.1} ms, max {:>8.1} ms", self.at(0.5), self.at(1.0));
+    }
+}
+
+/// What came of all rounds of a kind.
+struct Tally {
+    outage: Times,
+    reroute: Times,
+    phases: Vec<(Phase, Times)>,
+    reads: u64,
+    failed_reads: u64,
+    failed_writes: u64,
+    written: usize,
+    lost: usize,
+    /// Lost writes whose session was told, sessions that were told of a loss though their own row is there, and lost writes
+    /// whose session was not told.
+    told: usize,
+    warned: usize,
+    untold: usize,
+}
+
+impl Tally {
+    fn new() -> Result<Self, Error> {
+        let phases = Phase::ALL.into_iter().map(|phase| Ok::<_, Error>((phase, Times::new()?)));
+        Ok(Self {
+            outage: Times::new()?,
+            reroute: Times::new()?,
+            phases: phases.collect::<Result<_, _>>()?,
+            reads: 0,
+            failed_reads: 0,
+            failed_writes: 0,
+            written: 0,
+            lost: 0,
+            told: 0,
+            warned: 0,
+            untold: 0,
+        })
+    }
+
+    /// From when there was no primary to the first write that began after that and was answered; `ready` is when another
+    /// one could have taken it.
+    fn time(&mut self, done: &Done, gone: Moment, ready: Option<Moment>) -> Result<(), Error> {
+        let first = done.first_write.ok_or("nothing was written after the failover")?;
+        self.outage.add(first.since(gone))?;
+        ready.map_or(Ok(()), |ready| self.reroute.add(first.since(ready)))
+    }
+
+    fn phases(&mut self, report: &Report) -> Result<(), Error> {
+        for (phase, times) in &mut self.phases {
+            times.add(report.durations.of(*phase))?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, done: &Done, kept: &HashSet<i64>) {
+        self.reads += done.reads;
+        self.failed_reads += done.failed_reads;
+        self.failed_writes += done.failed_writes;
+        self.written += done.written.len();
+        for written in &done.written {
+            let lost = !kept.contains(&written.id);
+            self.lost += usize::from(lost);
+            match (lost, written.is_told(&done.routers)) {
+                (true, true) => self.told += 1,
+                (true, false) => self.untold += 1,
+                (false, true) => self.warned += 1,
+                (false, false) => {}
+            }
+        }
+    }
+
+    fn print(&self, name: &str, rounds: u32) {
+        println!("{name}, {rounds} times:");
+        for (phase, times) in &self.phases {
+            if times.at(1.0) > 0.0 {
+                times.print(phase.as_str());
+            }
+        }
+        self.outage.print("until a write is answered");
+        println!(
+            "  reads {}, failed {}; writes {}, not answered {}; lost {}: told {}, not told {}; told of others' {}",
+            self.reads,
+            self.failed_reads,
+            self.written,
+            self.failed_writes,
+            self.lost,
+            self.told,
+            self.untold,
+            self.warned,
+        );
+    }
+
+    fn outage_line(&self, name: &str) {
+        println!(
+            "{name} failover_write_outage_ms_p50={:.0} max={:.0} failed_reads={} lost_acknowledged_writes={} reported={}",
+            self.outage.at(0.5),
+            self.outage.at(1.0),
+            self.failed_reads,
+            self.lost,
+            self.told,
+        );
+    }
+
+    /// The promises that are no matter of speed.
+    fn check(&self) -> Result<(), Error> {
+        if self.failed_reads > 0 {
+            return Err("a read failed".into());
+        }
+        if self.untold > 0 {
+            return Err("a lost write was not reported to its session".into());
+        }
+        Ok(())
+    }
+}
+
+/// A cluster under load, and the router that may promote.
+async fn under_load(builder: Builder, mode: FailoverMode) -> Result<(Cluster, Load), Error> {
+    let cluster = builder.replicas(2).start().await?;
+    cluster.primary().sql(SETUP).await?;
+    cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let mut config = promoting(&cluster, mode);
+    // As every application has it.
+    config.monitor = MonitorConfig::default();
+    let load = Load::start(config, config_of_the_other(&cluster)).await?;
+    Ok((cluster, load))
+}
+
+/// Only one of the two routers promotes; the other one follows.
+fn config_of_the_other(cluster: &Cluster) -> Config {
+    let mut config = promoting(cluster, FailoverMode::Follow);
+    config.monitor = MonitorConfig::default();
+    config
+}
+
+async fn kept(cluster: &Cluster, leader: &str) -> Result<HashSet<i64>, Error> {
+    let ids = cluster.node(leader)?.query_text("SELECT string_agg(id::text, ',') FROM entry").await?;
+    Ok(ids.split(',').map(str::parse).collect::<Result<_, _>>()?)
+}
+
+async fn report(load: &Load) -> Result<Arc<Report>, Error> {
+    let ended = async || Ok::<_, Error>(load.router().failover().history().pop());
+    let report = wait_for(PATIENCE, "the promotion to end", ended).await?;
+    if report.succeeded() { Ok(report) } else { Err(report.to_string().into()) }
+}
+
+/// Kills the primary, and lets the router replace it.
+async fn kill(rounds: u32, synchronous: bool) -> Result<Tally, Error> {
+    let mut tally = Tally::new()?;
+    for _ in 0..rounds {
+        let builder = match synchronous {
+            true => Cluster::builder().synchronous(["replica-1", "replica-2"]),
+            false => Cluster::builder(),
+        };
+        let (cluster, load) = under_load(builder, FailoverMode::Automatic).await?;
+        if !synchronous {
+            for replica in cluster.replicas() {
+                replica.upstream_link().ok_or("a link")?.delay(DISTANCE).await?;
+            }
+        }
+        tokio::time::sleep(BEFORE).await;
+        let gone = load.now();
+        cluster.primary().crash().await?;
+        load.gone(load.now());
+        let report = report(&load).await?;
+        tokio::time::sleep(AFTER).await;
+        let done = load.end().await?;
+        let leader = report.to.as_deref().ok_or("a leader")?;
+        tally.time(&done, gone, None)?;
+        tally.phases(&report)?;
+        tally.count(&done, &kept(&cluster, leader).await?);
+    }
+    Ok(tally)
+}
+
+/// Kills the primary, and promotes a replica from outside.
+async fn outside(rounds: u32) -> Result<Tally, Error> {
+    let mut tally = Tally::new()?;
+    for _ in 0..rounds {
+        let (cluster, load) = under_load(Cluster::builder(), FailoverMode::Follow).await?;
+        tokio::time::sleep(BEFORE).await;
+        let gone = load.now();
+        cluster.primary().crash().await?;
+        load.gone(load.now());
+        cluster.replica(1)?.promote().await?;
+        let ready = load.now();
+        wait_for(PATIENCE, "a write", async || Ok::<_, Error>(load.first_write())).await?;
+        tokio::time::sleep(AFTER).await;
+        let done = load.end().await?;
+        tally.time(&done, gone, Some(ready))?;
+        tally.count(&done, &kept(&cluster, "replica-1").await?);
+    }
+    Ok(tally)
+}
+
+/// Changes the primary as planned. Gives the longest write of each round as well.
+async fn switchover(rounds: u32) -> Result<(Tally, Times), Error> {
+    let (mut tally, mut pauses) = (Tally::new()?, Times::new()?);
+    for _ in 0..rounds {
+        let (cluster, load) = under_load(Cluster::builder(), FailoverMode::Manual).await?;
+        tokio::time::sleep(BEFORE).await;
+        load.gone(load.now());
+        let report = load.router().failover().initiate("a benchmark", Some("replica-1"), false).await?;
+        if !report.succeeded() {
+            return Err(report.to_string().into());
+        }
+        tokio::time::sleep(AFTER).await;
+        let done = load.end().await?;
+        tally.phases(&report)?;
+        pauses.add(done.longest_write)?;
+        tally.count(&done, &kept(&cluster, "replica-1").await?);
+    }
+    Ok((tally, pauses))
+}
+
+/// Measures each kind so many times.
+pub(crate) async fn run(rounds: u32) -> Result<(), Error> {
+    let asynchronous = kill(rounds, false).await?;
+    asynchronous.print("primary killed, asynchronous standbys 2 ms away", rounds);
+    let synchronous = kill(rounds, true).await?;
+    synchronous.print("primary killed, remote_apply", rounds);
+    let outside = outside(rounds).await?;
+    outside.print("primary killed, promoted from outside", rounds);
+    outside.reroute.print("from the promotion to a write");
+    let (planned, pauses) = switchover(rounds).await?;
+    planned.print("planned switchover", rounds);
+    pauses.print("the longest write");
+    println!("outside_reroute_ms_p50={:.0}", outside.reroute.at(0.5));
+    println!(
+        "switchover_pause_ms={:.0} failed_writes={} lost_writes={}",
+        pauses.at(1.0),
+        planned.failed_writes,
+        planned.lost
+    );
+    synchronous.outage_line("remote_apply:");
+    asynchronous.outage_line("asynchronous:");
+    [&asynchronous, &synchronous, &outside, &planned].into_iter().try_for_each(Tally::check)?;
+    match synchronous.lost + planned.lost {
+        0 if planned.failed_writes == 0 => Ok(()),
+        _ => Err("a write was lost, or failed, that must not be".into()),
+    }
+}

@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel::{ExpressionMethods, QueryDsl};
 use rr_core::adapter::{Ledger, Search, Wish};
 use rr_core::route::RouteError;
 use rr_core::time::{Clock, Moment};
@@ -55,6 +54,7 @@ enum Db {
 
 impl Db {
     async fn write(&self, id: i64, session: &Session) -> Result<(), Error> {
+        use diesel_async::RunQueryDsl;
         match self {
             Self::Diesel(pool) => {
                 let mut conn = pool.get().await?.with_session(session);
@@ -69,6 +69,7 @@ impl Db {
     }
 
     async fn read(&self) -> Result<(), Error> {
+        use diesel_async::RunQueryDsl;
         match self {
             Self::Diesel(pool) => {
                 let mut conn = pool.get().await?;

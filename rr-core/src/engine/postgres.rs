@@ -42,23 +42,25 @@ current_database()::text, \
 (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() END)::text, \
 (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text";
 
+/// What the columns of [`PROBE`] are called in errors.
+const COLUMNS: [&str; 12] = [
+    "in_recovery",
+    "lsn",
+    "wal_file",
+    "timeline",
+    "switch",
+    "system",
+    "receivers",
+    "segment",
+    "privileged",
+    "database",
+    "received",
+    "started",
+];
+
 pub(super) fn read_probe(row: &[Option<String>]) -> Result<Observation, UnreadableProbe> {
-    let columns = [
-        "in_recovery",
-        "lsn",
-        "wal_file",
-        "timeline",
-        "switch",
-        "system",
-        "receivers",
-        "segment",
-        "privileged",
-        "database",
-        "received",
-        "started",
-    ];
     let text = |index: usize| row.get(index).and_then(Option::as_deref).filter(|text| !text.is_empty());
-    let bad = |index: usize| UnreadableProbe { column: columns[index] };
+    let bad = |index: usize| UnreadableProbe { column: COLUMNS[index] };
     let lsn = |index: usize| match text(index) {
         None => Ok(None),
         Some(text) => text.parse::<Lsn>().map(Some).map_err(|_| bad(index)),

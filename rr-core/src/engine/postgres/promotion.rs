@@ -3,7 +3,7 @@
 //! Each text is one statement that returns one row of text, except for those of `ALTER SYSTEM`, which returns none and
 //! runs in no transaction.
 
-use super::{PROBE, read_probe};
+use super::{COLUMNS, PROBE, read_probe};
 use crate::engine::{Log, Observation, UnreadableProbe};
 use crate::position::{Lsn, Timeline};
 
@@ -47,13 +47,15 @@ pub fn look_sql() -> String {
 /// When the row is not what the statement returns.
 pub fn read_look(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
     let mut seen = read_probe(row)?;
-    if let (Log::Postgres { timeline, .. }, Some(file)) = (&mut seen.log, row.get(15).cloned().flatten()) {
+    // What is asked besides comes behind the probe's own columns.
+    let [paused, delayed, idle] = [0, 1, 2].map(|column| is_true(row, COLUMNS.len() + column));
+    let text = |column: usize| row.get(COLUMNS.len() + column).cloned().flatten();
+    if let (Log::Postgres { timeline, .. }, Some(file)) = (&mut seen.log, text(4)) {
         let shown =
             Timeline::from_wal_file_name(&file).map_err(|_| UnreadableProbe { column: "newest_file" })?;
         *timeline = (*timeline).max(Some(shown));
     }
-    let started = row.get(14).cloned().flatten().ok_or(UnreadableProbe { column: "started" })?;
-    let [paused, delayed, idle] = [11, 12, 13].map(|column| is_true(row, column));
+    let started = text(3).ok_or(UnreadableProbe { column: "started" })?;
     Ok(Look { seen, paused, delayed, idle, started })
 }
 

@@ -188,7 +188,9 @@ impl<C: Connector> Executor<C> {
 
     async fn fence(&mut self, node: Option<NodeId>) -> Told {
         let place = node.and_then(|id| self.peer(id)).map(Peer::place);
-        let (Some(fence), Some(place)) = (self.fence.clone(), place) else { return Told::Done };
+        let (Some(fence), Some(place)) = (self.fence.clone(), place) else {
+            return Told::Failed("nobody to be fenced, or nobody to fence".to_owned());
+        };
         match fence.fence(&place).await {
             Ok(()) => Told::Done,
             Err(error) => Told::Failed(chain(&error)),

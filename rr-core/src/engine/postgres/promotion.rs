@@ -59,6 +59,15 @@ pub fn read_look(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
     Ok(Look { seen, paused, delayed, idle, started })
 }
 
+/// What the answer to a [probe](PROBE) says, as far as that goes.
+///
+/// # Errors
+/// As [`read_look`].
+pub fn read_glance(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
+    let seen = read_probe(row)?;
+    Ok(Look { seen, paused: false, delayed: false, idle: false, started: String::new() })
+}
+
 /// Whether a column says yes.
 #[must_use]
 pub fn is_true(row: &[Option<String>], column: usize) -> bool {

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{Executor, Line, Peer};
 use crate::connector::Connector;
+use crate::engine::postgres::PROBE;
 use crate::engine::postgres::promotion as sql;
 use crate::engine::postgres::promotion::Look;
 use crate::failover::{ReplicaView, Task, Told};
@@ -26,6 +27,12 @@ pub(crate) type Privileges = Result<Vec<&'static str>, String>;
 pub(super) async fn look<C: Connector>(line: &mut Line<C>) -> Result<Look, String> {
     let row = line.ask(&sql::look_sql()).await?;
     sql::read_look(&row).map_err(|error| error.to_string())
+}
+
+/// What a role sees that may do nothing: enough where somebody else promotes.
+async fn glance<C: Connector>(line: &mut Line<C>) -> Result<Look, String> {
+    let row = line.ask(PROBE).await?;
+    sql::read_glance(&row).map_err(|error| error.to_string())
 }
 
 /// What the promotion's user lacks on the node.
@@ -74,12 +81,14 @@ impl<C: Connector> Executor<C> {
         if let Err(why) = self.check_head(task) {
             return Told::Failed(why);
         }
-        let mut looks = JoinSet::new();
+        let (mut looks, delegated) = (JoinSet::new(), task.delegated);
         for peer in &self.peers {
             let (id, mut line) = (peer.id, self.lines.take(peer));
             let limit = if Some(id) == task.from && !task.planned { BACK } else { PATIENCE };
             looks.spawn(async move {
-                let seen = timeout(limit, look(&mut line)).await;
+                let looking =
+                    async { if delegated { glance(&mut line).await } else { look(&mut line).await } };
+                let seen = timeout(limit, looking).await;
                 (id, line, seen.unwrap_or_else(|_| Err(format!("no answer within {limit:?}"))))
             });
         }
@@ -99,6 +108,7 @@ impl<C: Connector> Executor<C> {
         let old = seen.iter().find(|(id, look)| Some(*id) == task.from && look.seen.role == Role::Primary);
         let primary_answers = old.is_some();
         if task.planned
+            && !delegated
             && primary_answers
             && let Err(why) = self.check_frozen(task.from).await
         {
@@ -115,9 +125,7 @@ impl<C: Connector> Executor<C> {
         }
         Told::Looked { replicas, last_known, primary_answers }
     }
-}
 
-impl<C: Connector> Executor<C> {
     /// Whether somebody else has promoted somebody meanwhile.
     pub(super) fn check_head(&self, task: &Task) -> Result<(), String> {
         let snapshot = self.shared.snapshot.load();

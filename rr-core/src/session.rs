@@ -12,7 +12,7 @@ use crate::consistency::Consistency;
 use crate::position::Position;
 use crate::requirement::{Requirement, Seen};
 use crate::time::Moment;
-use crate::topology::NodeId;
+use crate::topology::{Former, NodeId};
 
 mod affinity;
 mod following;
@@ -48,6 +48,8 @@ struct Registers {
     last_read: LastRead,
     /// Nanoseconds + 1 of the newest write whose position is not known yet; 0 when there is none.
     unplaced: AtomicU64,
+    /// The same for the newest one that was answered; 0 when there is none, or it has been placed.
+    answered: AtomicU64,
     /// Newer ones, whose position will be known in a moment.
     placing: Placing,
     /// Nothing but the primary will do: what it must see could not be said otherwise.
@@ -80,12 +82,26 @@ impl Session {
         self.registers.unplaced.fetch_max(at.as_nanos().saturating_add(1), Ordering::AcqRel);
     }
 
-    /// Notes a write that ended at `position`, or not later than `now` when that is not known.
+    /// Notes a write that was answered, and ended at `position`, or not later than `now` when that is not known. Where it
+    /// stays unknown until another node is the primary, it may be lost, and that is said.
     pub(crate) fn note(&self, position: Option<&Position>, now: Moment) {
         match position {
             Some(position) => self.wrote(position),
-            None => self.wrote_unplaced(now),
+            None => {
+                self.registers.answered.fetch_max(now.as_nanos().saturating_add(1), Ordering::AcqRel);
+                self.wrote_unplaced(now);
+            }
         }
+    }
+
+    /// Places a write that was answered by the former primary, and was not placed while it was the primary.
+    pub(crate) fn remember(&self, former: &Former) {
+        let answered = self.registers.answered.load(Ordering::Acquire);
+        let Some(at) = answered.checked_sub(1).map(Moment::from_nanos) else { return };
+        let Some(bound) = former.bound(at) else { return };
+        // Raise first, clear second, as in `settle`.
+        self.registers.wrote.raise(&bound);
+        let _ = self.registers.answered.compare_exchange(answered, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Notes that a read of this session may have seen everything up to `position` (sampled on the node that
@@ -124,7 +140,14 @@ impl Session {
         // Raise first, clear second: a reader that finds nothing unplaced must find the position. A write
         // noted in between makes the exchange fail and stays unplaced.
         self.registers.wrote.raise(position);
-        let _ = self.registers.unplaced.compare_exchange(unplaced, 0, Ordering::AcqRel, Ordering::Acquire);
+        let clear = |mark: &AtomicU64, seen| {
+            let _ = mark.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire);
+        };
+        let answered = self.registers.answered.load(Ordering::Acquire);
+        if answered <= sampled_at.as_nanos().saturating_add(1) {
+            clear(&self.registers.answered, answered);
+        }
+        clear(&self.registers.unplaced, unplaced);
     }
 
     /// Nothing but the primary can prove to hold what this session wrote and saw, from now on.
@@ -176,6 +199,8 @@ impl Session {
         if let Some(at) = other.unplaced_since() {
             self.wrote_unplaced(at);
         }
+        let answered = other.registers.answered.load(Ordering::Acquire);
+        self.registers.answered.fetch_max(answered, Ordering::AcqRel);
         self.registers.wrote.absorb(&other.registers.wrote);
         self.registers.last_read.absorb(&other.registers.last_read);
         self.registers.saw.absorb(&other.registers.saw);

@@ -14,9 +14,11 @@ use crate::position::{PgPosition, Position};
 use crate::select::Rejection;
 use crate::time::Moment;
 
+mod former;
 mod node;
 mod set;
 
+pub(crate) use former::{Former, is_anywhere};
 pub use node::{Epoch, HealthState, Node, NodeId, Quarantine, Role};
 pub use set::{Members, NodeSet};
 
@@ -98,6 +100,8 @@ pub struct Topology {
     primary: Result<usize, NoPrimary>,
     /// The cluster's identity, once it is known.
     system: Option<u64>,
+    /// The primary before the present one.
+    former: Option<Arc<Former>>,
     panicking: bool,
     /// Replicas in the rotation, whoever asks.
     serving: NodeSet,
@@ -166,6 +170,7 @@ impl Topology {
             rules,
             primary,
             system: None,
+            former: None,
             panicking: false,
             serving: NodeSet::EMPTY,
             general: NodeSet::EMPTY,
@@ -193,6 +198,17 @@ impl Topology {
             least.zip(most).filter(|&(least, most)| PgPosition::on_one_timeline(least, most));
         topology.common_head = on_one_timeline.map_or(0, |(least, _)| least);
         topology
+    }
+
+    /// This topology, after this one of another primary.
+    pub(crate) fn after(mut self, former: Option<Arc<Former>>) -> Self {
+        self.former = former;
+        self
+    }
+
+    /// The primary before the present one.
+    pub(crate) fn former(&self) -> Option<&Former> {
+        self.former.as_deref()
     }
 
     /// This topology, of the cluster with this identity.

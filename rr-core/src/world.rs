@@ -19,7 +19,7 @@ use crate::health::{Change, Health, Signal};
 use crate::lag::{LagLevel, LagSummary, PrimaryTimeline, ReplicaLag};
 use crate::position::{Lsn, Position, Timeline};
 use crate::time::Moment;
-use crate::topology::{Epoch, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
+use crate::topology::{Epoch, Former, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
 
 mod identity;
 mod memory;
@@ -135,6 +135,8 @@ pub struct World {
     /// The accepted primary, or the last one, which may have left.
     last_primary: Option<(NodeId, Arc<str>)>,
     positions: PrimaryTimeline,
+    /// The primary before the present one.
+    former: Option<Arc<Former>>,
     epoch: Epoch,
     last_failover: Option<Moment>,
     /// After an attempt that changed nothing, the next one is worth it from then on.
@@ -169,6 +171,7 @@ impl World {
             primary_timeline: None,
             last_primary: None,
             positions: PrimaryTimeline::new(),
+            former: None,
             epoch: Epoch::default(),
             last_failover: None,
             retry_at: Moment::ORIGIN,
@@ -239,6 +242,7 @@ impl World {
         let (facts, primary) = (facts.collect(), self.writable());
         Topology::assemble(self.epoch, facts, primary, self.rules.clone())
             .of_system(self.identity.as_ref().map(Identity::system))
+            .after(self.former.clone())
     }
 
     /// The lag of a replica over the last samples, and its alert level.

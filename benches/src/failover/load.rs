@@ -221,7 +221,8 @@ async fn write(db: Db, shared: Arc<Shared>, clock: Clock) -> Vec<Written> {
         }
         written.push(Written { id, session, by_diesel: matches!(db, Db::Diesel(_)) });
         let Some(gone) = shared.gone.get() else { continue };
-        let nanos = |moment: Moment| u64::try_from(moment.since(Moment::ORIGIN).as_nanos()).unwrap_or(u64::MAX);
+        let nanos =
+            |moment: Moment| u64::try_from(moment.since(Moment::ORIGIN).as_nanos()).unwrap_or(u64::MAX);
         if begun >= *gone {
             let first = shared.first_write.load(Ordering::Relaxed);
             if first == 0 || nanos(ended) < first {

@@ -134,7 +134,17 @@ impl<C: Connector> Ledger<C> {
     pub(super) fn wrote_in(&self, session: Option<&Session>, position: Option<&Position>) {
         self.router.wrote(position);
         if let Some(session) = session {
+            // What it wrote before, and where no longer can be learned, must not hide behind this.
+            session.catch_up(&self.router.topology());
             session.note(position, self.router.now());
+        }
+    }
+
+    /// Notes what may have been written: its caller knows that it was not answered.
+    pub(super) fn may_have_written_in(&self, session: Option<&Session>) {
+        self.router.may_have_written();
+        if let Some(session) = session {
+            session.wrote_unplaced(self.router.now());
         }
     }
 }

@@ -82,7 +82,7 @@ impl<C: Connector> Suspect<C> {
 impl<C: Connector> Drop for Suspect<C> {
     fn drop(&mut self) {
         if self.open {
-            self.ledger.wrote_in(self.session.as_ref(), None);
+            self.ledger.may_have_written_in(self.session.as_ref());
         }
     }
 }

@@ -7,21 +7,28 @@ use crate::connector::Connector;
 use crate::route::Route;
 use crate::topology::{Epoch, NodeId, Role};
 
+/// For so long a primary may refuse writes because another process is about to put another one in its place.
+const SWITCHOVER: Duration = Duration::from_secs(1);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(5);
+
 impl<C: Connector> Router<C> {
     /// Whether this node, which was chosen as the primary in `epoch` and then refused to write, has been deposed. Nothing
     /// has happened there in that case, and the statement may go to the new primary as soon as there is one.
     ///
     /// Has all nodes asked at once, and waits for what they say, at most so long. A node that says that it is the primary
-    /// nevertheless was told by somebody to refuse, and its error is the caller's.
+    /// nevertheless was told by somebody to refuse. In a switchover that is so for a moment; if it says so for longer, its
+    /// error is the caller's.
     pub async fn is_deposed(&self, node: NodeId, epoch: Epoch, within: Duration) -> bool {
-        let refused_at = self.now();
+        let insists_at = self.now() + within.min(SWITCHOVER);
         let mut published = self.inner.shared.published.subscribe();
         let asking = async {
             loop {
                 let topology = self.topology();
                 match topology.primary() {
                     Ok(primary) if primary.id == node && topology.epoch() == epoch => {
-                        if primary.sampled_at.is_some_and(|at| at >= refused_at) {
+                        if primary.sampled_at.is_some_and(|at| at >= insists_at) {
                             return false;
                         }
                     }
@@ -32,6 +39,7 @@ impl<C: Connector> Router<C> {
                 if published.changed().await.is_err() {
                     return false;
                 }
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::time::timeout(within, asking).await.unwrap_or(false)

@@ -60,4 +60,10 @@ impl<C: Connector> Router<C> {
         let now = self.now();
         self.inner.shared.circle.each(|session| session.note(position, now));
     }
+
+    /// Notes what may have been written, and nobody has said that it was.
+    pub(crate) fn may_have_written(&self) {
+        let now = self.now();
+        self.inner.shared.circle.each(|session| session.wrote_unplaced(now));
+    }
 }

@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use super::LONGEST;
 use crate::position::Position;
+use crate::topology::is_anywhere;
 
 /// A write that was acknowledged is not part of the primary's history: a failover lost it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a write that was acknowledged at {token} is lost: the history of the present primary left that timeline at {switch}; \
-     check what the failover lost, and write again"
+    "a write that was acknowledged {} lost: the history of the present primary left that timeline at {switch}; \
+     check what the failover lost, and write again",
+    if is_anywhere(.token) { "right before a failover may be".into() } else { format!("at {token} is") }
 )]
 #[non_exhaustive]
 pub struct LostWrite {
-    /// Where the write ended, as the session or its token has it.
+    /// Where the write ended, as the session or its token has it. Where nobody has learned that before the failover, it is the
+    /// greatest position of the timeline.
     pub token: Position,
     /// Up to where that timeline was kept.
     pub switch: Position,

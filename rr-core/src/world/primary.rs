@@ -9,7 +9,7 @@ use crate::failover::{self, Claim};
 use crate::lag::PrimaryTimeline;
 use crate::position::Timeline;
 use crate::time::Moment;
-use crate::topology::{Epoch, NoPrimary, NodeId, Quarantine, Role};
+use crate::topology::{Epoch, Former, NoPrimary, NodeId, Quarantine, Role};
 
 impl World {
     /// Works out who is the primary, and begins a new epoch when that is somebody else than before.
@@ -95,6 +95,9 @@ impl World {
                 // Freshness is about one primary's commits: what of it holds for the new one's as well?
                 let same_node = self.last_primary.as_ref().is_some_and(|(last, _)| *last == id);
                 if !same_node || self.primary_timeline != timeline {
+                    let last = self.positions.newest().map(|(at, position)| (at, position.clone()));
+                    let former = Former { until: now, last, timeline: self.primary_timeline };
+                    self.former = self.last_primary.as_ref().map(|_| Arc::new(former));
                     let limit = self.nodes[index].descends_since(self.primary_timeline, timeline);
                     self.nodes.iter_mut().for_each(|node| node.lag.limit(limit));
                 }

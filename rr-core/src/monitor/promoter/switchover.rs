@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Executor, Line, PAUSE, Peer};
 use crate::connector::Connector;
 use crate::engine::postgres::promotion as sql;
 use crate::failover::{Task, Told};
+use crate::monitor::Shared;
 use crate::position::Lsn;
 use crate::topology::NodeId;
 
@@ -47,6 +48,7 @@ impl<C: Connector> Executor<C> {
         match self.try_to_freeze(&peer).await {
             Ok(end) => {
                 self.end = Some(end);
+                place_writes(&self.shared, peer.id).await;
                 Told::Done
             }
             Err(why) => Told::Failed(why),
@@ -108,4 +110,26 @@ async fn reload<C: Connector>(line: &mut Line<C>) -> Result<(), String> {
         }
         sleep(PAUSE).await;
     }
+}
+
+/// Has the monitor look at the old primary once more, so that everything that was written there has a position that is
+/// certainly kept. Where it does not answer in time, some sessions are told that their write may be lost.
+async fn place_writes<C: Connector>(shared: &Shared<C>, old: NodeId) {
+    let mut published = shared.published.subscribe();
+    let ended_at = shared.clock.now();
+    let looking = async {
+        loop {
+            let snapshot = shared.snapshot.load_full();
+            let node = snapshot.topology.node(old);
+            if node.is_none_or(|node| node.sampled_at.is_some_and(|at| at >= ended_at)) {
+                return;
+            }
+            let member = snapshot.members.iter().find(|member| member.common.id == old);
+            member.inspect(|member| member.common.poke.notify_one());
+            if published.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    drop(timeout(shared.config.monitor.timeout, looking).await);
 }

@@ -1,0 +1,39 @@
+//! The primary before the present one, as far as it matters to what was written there.
+
+use crate::position::{Lsn, PgPosition, Position, Timeline};
+use crate::time::Moment;
+
+/// The primary before the present one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Former {
+    /// Since this moment another one is the primary.
+    pub(crate) until: Moment,
+    /// The last answer of the former one: when it was asked for, and where its log ended.
+    pub(crate) last: Option<(Moment, Position)>,
+    /// Its timeline.
+    pub(crate) timeline: Option<Timeline>,
+}
+
+impl Former {
+    /// Where a write may have ended that was answered at this moment; `None` when the former primary has nothing to do with
+    /// it. What was answered after its last answer to us may have ended anywhere on its timeline.
+    pub(crate) fn bound(&self, answered: Moment) -> Option<Position> {
+        if answered >= self.until {
+            return None;
+        }
+        match &self.last {
+            Some((at, position)) if *at >= answered => Some(position.clone()),
+            _ => self.timeline.map(|timeline| anywhere(timeline).into()),
+        }
+    }
+}
+
+/// Greater than every position on this timeline: no history that has left it covers it.
+fn anywhere(timeline: Timeline) -> PgPosition {
+    PgPosition::new(timeline, Lsn::from_u64(u64::MAX))
+}
+
+/// Whether nobody knows where on its timeline this is.
+pub(crate) fn is_anywhere(position: &Position) -> bool {
+    matches!(position, Position::Postgres(own) if own.head().1.as_u64() == u64::MAX)
+}

@@ -63,12 +63,18 @@ struct Tally {
     failed_reads: u64,
     failed_writes: u64,
     written: usize,
+    /// By Diesel, which learns where each write ended, and by SeaORM, which learns it by the next sample of the primary.
+    fates: [Fates; 2],
+}
+
+/// What became of answered writes.
+#[derive(Clone, Copy, Default)]
+struct Fates {
     lost: usize,
-    /// Lost writes whose session was told, sessions that were told of a loss though their own row is there, and lost writes
-    /// whose session was not told.
+    /// Lost writes whose session was told.
     told: usize,
+    /// Sessions that were told that their write may be lost, though it is there.
     warned: usize,
-    untold: usize,
 }
 
 impl Tally {
@@ -82,10 +88,7 @@ impl Tally {
             failed_reads: 0,
             failed_writes: 0,
             written: 0,
-            lost: 0,
-            told: 0,
-            warned: 0,
-            untold: 0,
+            fates: [Fates::default(); 2],
         })
     }
 
@@ -110,14 +113,11 @@ impl Tally {
         self.failed_writes += done.failed_writes;
         self.written += done.written.len();
         for written in &done.written {
-            let lost = !kept.contains(&written.id);
-            self.lost += usize::from(lost);
-            match (lost, written.is_told(&done.routers)) {
-                (true, true) => self.told += 1,
-                (true, false) => self.untold += 1,
-                (false, true) => self.warned += 1,
-                (false, false) => {}
-            }
+            let (lost, told) = (!kept.contains(&written.id), written.is_told(&done.routers));
+            let fates = &mut self.fates[usize::from(!written.by_diesel)];
+            fates.lost += usize::from(lost);
+            fates.told += usize::from(lost && told);
+            fates.warned += usize::from(!lost && told);
         }
     }
 
@@ -130,16 +130,14 @@ impl Tally {
         }
         self.outage.print("until a write is answered");
         println!(
-            "  reads {}, failed {}; writes {}, not answered {}; lost {}: told {}, not told {}; told of others' {}",
-            self.reads,
-            self.failed_reads,
-            self.written,
-            self.failed_writes,
-            self.lost,
-            self.told,
-            self.untold,
-            self.warned,
+            "  reads {}, failed {}; writes {}, not answered {}",
+            self.reads, self.failed_reads, self.written, self.failed_writes
         );
+        for (name, Fates { lost, told, warned }) in ["Diesel", "SeaORM"].into_iter().zip(self.fates) {
+            println!(
+                "  answered writes, {name}: lost {lost}, of these reported {told}; said to be in doubt {warned}"
+            );
+        }
     }
 
     fn outage_line(&self, name: &str) {
@@ -148,9 +146,13 @@ impl Tally {
             self.outage.at(0.5),
             self.outage.at(1.0),
             self.failed_reads,
-            self.lost,
-            self.told,
+            self.lost(),
+            self.fates.iter().map(|fates| fates.told).sum::<usize>(),
         );
+    }
+
+    fn lost(&self) -> usize {
+        self.fates.iter().map(|fates| fates.lost).sum()
     }
 
     /// The promises that are no matter of speed.
@@ -158,7 +160,7 @@ impl Tally {
         if self.failed_reads > 0 {
             return Err("a read failed".into());
         }
-        if self.untold > 0 {
+        if self.fates.iter().any(|fates| fates.told < fates.lost) {
             return Err("a lost write was not reported to its session".into());
         }
         Ok(())
@@ -282,12 +284,12 @@ pub(crate) async fn run(rounds: u32) -> Result<(), Error> {
         "switchover_pause_ms={:.0} failed_writes={} lost_writes={}",
         pauses.at(1.0),
         planned.failed_writes,
-        planned.lost
+        planned.lost()
     );
     synchronous.outage_line("remote_apply:");
     asynchronous.outage_line("asynchronous:");
     [&asynchronous, &synchronous, &outside, &planned].into_iter().try_for_each(Tally::check)?;
-    match synchronous.lost + planned.lost {
+    match synchronous.lost() + planned.lost() {
         0 if planned.failed_writes == 0 => Ok(()),
         _ => Err("a write was lost, or failed, that must not be".into()),
     }

@@ -279,6 +279,28 @@ mod tests {
     }
 
     #[test]
+    fn an_answered_write_is_not_settled_by_the_next_primary() {
+        let (history, former) = (
+            Position::Postgres("1:0/64,2:0/1F4".parse().unwrap()),
+            Former { until: Moment::from_millis(100), last: None, timeline: Timeline::new(1) },
+        );
+        let session = |at: u64| {
+            let session = Session::new();
+            session.note(None, Moment::from_millis(at));
+            session.remember(&former);
+            session.settle(Moment::from_millis(200), &history);
+            session
+        };
+        assert!(session(50).lost(&history).is_some());
+        assert!(session(150).lost(&history).is_none(), "written on the new one");
+        let unanswered = Session::new();
+        unanswered.wrote_unplaced(Moment::from_millis(50));
+        unanswered.remember(&former);
+        unanswered.settle(Moment::from_millis(200), &history);
+        assert!(unanswered.lost(&history).is_none(), "its caller knows");
+    }
+
+    #[test]
     fn merging_is_a_join() {
         let (a, b) = (Session::new(), Session::new());
         a.wrote(&at(10));

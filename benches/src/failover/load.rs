@@ -87,7 +87,7 @@ impl Db {
 pub(super) struct Written {
     pub(super) id: i64,
     session: Session,
-    by_diesel: bool,
+    pub(super) by_diesel: bool,
 }
 
 impl Written {

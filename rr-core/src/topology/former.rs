@@ -37,3 +37,32 @@ fn anywhere(timeline: Timeline) -> PgPosition {
 pub(crate) fn is_anywhere(position: &Position) -> bool {
     matches!(position, Position::Postgres(own) if own.head().1.as_u64() == u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Position {
+        Position::Postgres(text.parse().unwrap())
+    }
+
+    fn former(last: Option<(u64, &str)>) -> Former {
+        let last = last.map(|(millis, position)| (Moment::from_millis(millis), at(position)));
+        Former { until: Moment::from_millis(100), last, timeline: Timeline::new(1) }
+    }
+
+    #[test]
+    fn a_write_is_bounded_by_the_last_sample_after_it() {
+        let former = former(Some((50, "1:0/500")));
+        assert_eq!(former.bound(Moment::from_millis(50)), Some(at("1:0/500")));
+        assert_eq!(former.bound(Moment::from_millis(100)), None, "the present primary's");
+    }
+
+    #[test]
+    fn what_was_answered_after_that_is_covered_by_no_history_that_has_left_the_timeline() {
+        for former in [former(Some((50, "1:0/500"))), former(None)] {
+            let bound = former.bound(Moment::from_millis(51)).unwrap();
+            assert!(is_anywhere(&bound) && !at("1:0/FFFF,2:0/FFFFF").covers(&bound));
+        }
+    }
+}

@@ -73,6 +73,41 @@ async fn a_token_from_before_the_switch_is_good_and_one_beyond_it_is_a_lost_writ
 }
 
 #[tokio::test]
+async fn a_write_that_nobody_had_placed_when_its_primary_died_is_told_of() -> Result {
+    let (cluster, db, _other) = two(1).await?;
+    let (kept, lost) = (Session::new(), Session::new());
+    db.of(&kept).write_unplaced("kept").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    // The primary is asked once more, and so it is known that this one was shipped.
+    let since = db.router().now();
+    until(db.router(), "a sample of the primary", |r| {
+        r.topology().primary().is_ok_and(|primary| primary.sampled_at.is_some_and(|at| at >= since))
+    })
+    .await?;
+    cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
+    db.of(&lost).write_unplaced("lost").await?;
+    cluster.primary().kill9().await?;
+    cluster.replica(1)?.promote().await?;
+    followed(db.router()).await?;
+
+    assert!(db.of(&kept).sees("kept").await?);
+    let handle = db.of(&lost);
+    let search = Search::new(db.router(), Wish::default());
+    let told = match db.router().route(&search.request(&handle.ledger)) {
+        Err(RouteError::LostWrite(told)) => told,
+        other => panic!("{other:?}"),
+    };
+    assert!(told.token.covers(&told.switch), "{told}");
+    lost.accept_loss(&told);
+    assert!(!handle.sees("lost").await? && handle.sees("kept").await?);
+
+    // What is written from now on is no business of that failover.
+    handle.write_unplaced("new").await?;
+    assert!(handle.sees("new").await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn sessions_go_on_over_several_promotions_and_their_tokens_stay_short() -> Result {
     let (cluster, one, other) = two(3).await?;
     cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;

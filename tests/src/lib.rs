@@ -8,6 +8,7 @@
 
 pub mod cluster;
 pub mod lease;
+pub mod load;
 pub mod plain;
 pub mod proxy;
 pub mod simulation;

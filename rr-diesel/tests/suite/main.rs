@@ -7,6 +7,7 @@ mod consistency;
 mod discovery;
 #[cfg(feature = "axum")]
 mod extract;
+mod failovers;
 mod failures;
 mod handle;
 mod hints;

@@ -4,6 +4,7 @@ mod consistency;
 mod discovery;
 #[cfg(feature = "axum")]
 mod extract;
+mod failovers;
 mod failures;
 mod hints;
 mod lent;

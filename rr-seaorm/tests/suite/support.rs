@@ -3,7 +3,7 @@
 use rr_core::Config;
 use rr_core::config::{ConfigBuilder, ReadPreference};
 use rr_seaorm::RoutedConnection;
-use rr_tests::cluster::{Cluster, Node};
+use rr_tests::cluster::{Builder, Cluster, Node};
 pub(crate) use rr_tests::wait::{PATIENCE, until};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
@@ -45,7 +45,11 @@ pub(crate) mod seen {
 }
 
 pub(crate) async fn boot(replicas: usize) -> Result<Cluster> {
-    let cluster = Cluster::builder().replicas(replicas).start().await?;
+    boot_with(Cluster::builder().replicas(replicas)).await
+}
+
+pub(crate) async fn boot_with(builder: Builder) -> Result<Cluster> {
+    let cluster = builder.start().await?;
     cluster
         .primary()
         .sql(

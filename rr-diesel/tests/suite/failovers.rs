@@ -39,8 +39,9 @@ async fn a_dead_primary_is_replaced_and_no_answered_write_is_lost_with_remote_ap
     let done = load.end().await?;
     assert!(done.reads > 0);
     assert_eq!(done.failed_reads, 0);
-    let leader = pool.router().topology().primary().map(|primary| primary.name.to_string())?;
-    assert_eq!(done.missing_on(cluster.node(&leader)?).await?, Vec::<String>::new());
+    let topology = pool.router().topology();
+    let leader = cluster.node(&topology.primary().map_err(|none| none.to_string())?.name)?;
+    assert_eq!(done.missing_on(leader).await?, Vec::<String>::new());
     Ok(())
 }
 

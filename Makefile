@@ -53,7 +53,9 @@ doc: ## build the documentation into target/doc
 sim: ## run the simulation (SEEDS=100000)
 	cargo run --release -p rr-tests --bin rr-sim -- --seeds $(SEEDS)
 
-.PHONY: bench-route bench-classify
+.PHONY: bench-route bench-classify bench-failover
+bench-failover: ## measure how long nobody can write when the primary changes
+	cargo run --release -p rr-bench -- failover
 bench-route: ## measure a routing decision
 	cargo run --release -p rr-bench -- route
 bench-classify: ## measure the classification of SQL text

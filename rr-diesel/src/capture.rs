@@ -102,6 +102,8 @@ fn number<'a>(row: &impl Row<'a, Pg>, column: usize) -> Option<u64> {
 ///
 /// Everything whose first poll came before this one's is included.
 pub(crate) async fn position(connection: &Connection) -> Option<Position> {
+    // The write is sent first: what it takes to make up the question passes while the server is at work.
+    tokio::task::yield_now().await;
     let timeline = &connection.timeline;
     let asked = match timeline.get() {
         None => ask::<true>(&connection.conn).await,

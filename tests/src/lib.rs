@@ -32,8 +32,6 @@ mod documentation {
     mod consistency {}
     #[doc = include_str!("../../docs/guide/discovery.md")]
     mod discovery {}
-    #[doc = include_str!("../../docs/guide/failover.md")]
-    mod failover {}
     #[doc = include_str!("../../docs/guide/notifications.md")]
     mod notifications {}
     #[doc = include_str!("../../docs/guide/operating.md")]

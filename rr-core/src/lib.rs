@@ -107,6 +107,8 @@
 //!
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
 //!
+//! `prometheus`: these also as the text that Prometheus scrapes, `Router::metrics_text`, and as a route, `web::metrics`.
+//!
 //! `dns`: `discovery.kind = "dns"`, replicas that are records of a name.
 //!
 //! `axum`: the module `web`, sessions in cookies and headers, health routes, and a live page.

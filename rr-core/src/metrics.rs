@@ -4,6 +4,11 @@
 //! [`Load`](crate::load::Load)) and read when metrics are collected; nothing on the way of a statement knows about
 //! OpenTelemetry. Labels are node names, roles and reasons: their number is bounded by the configuration.
 
+#[cfg(feature = "prometheus")]
+mod both;
+#[cfg(feature = "prometheus")]
+mod text;
+
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,6 +26,8 @@ use crate::world::Notice;
 #[derive(Debug)]
 pub(crate) struct Metrics {
     meter: Meter,
+    #[cfg(feature = "prometheus")]
+    text: text::Text,
     probe_duration: Histogram<f64>,
     notices: Counter<u64>,
     discovery: Counter<u64>,
@@ -30,6 +37,10 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let meter = global::meter("rr");
+        #[cfg(feature = "prometheus")]
+        let text = text::Text::new();
+        #[cfg(feature = "prometheus")]
+        let meter = text.beside(meter);
         Self {
             probe_duration: meter
                 .f64_histogram("rr.probe.duration")
@@ -49,8 +60,20 @@ impl Metrics {
                 .with_unit("{node}")
                 .with_description("Nodes that a discovery has found, and that are there")
                 .build(),
+            #[cfg(feature = "prometheus")]
+            text,
             meter,
         }
+    }
+
+    /// All that was measured, as Prometheus reads it.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn text(&self) -> String {
+        self.text.render()
+    }
+
+    pub(crate) fn deliveries(&self) -> Deliveries {
+        Deliveries::new(&self.meter)
     }
 
     pub(crate) fn discovery(&self, source: &str, outcome: &'static str) {
@@ -218,8 +241,8 @@ impl Metrics {
 pub(crate) struct Deliveries(Counter<u64>);
 
 impl Deliveries {
-    pub(crate) fn new() -> Self {
-        let counter = global::meter("rr")
+    fn new(meter: &Meter) -> Self {
+        let counter = meter
             .u64_counter("rr.notifications")
             .with_description("Notifications to people, by notifier and what became of them")
             .build();

@@ -25,7 +25,7 @@ use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
 use crate::failover::Task;
 use crate::journal::Journal;
-use crate::metrics::{Deliveries, Metrics};
+use crate::metrics::Metrics;
 use crate::notify::{Couriers, Post};
 use crate::requirement::Requirement;
 use crate::session::Session;
@@ -226,7 +226,7 @@ impl<C: Connector> Worker<C> {
             nodes: Vec::new(),
             next_id: 0,
             probes: JoinSet::new(),
-            couriers: Couriers::start(plugins.notifiers, clock, Deliveries::new()),
+            couriers: Couriers::start(plugins.notifiers, clock, shared.metrics.deliveries()),
             cluster: shared.config.cluster().into(),
             seekers: discover::Seekers::start(&shared, plugins.discoveries, &command_sender, &stop),
             desk: Desk::new(plugins.hooks, clock, command_sender.clone()),

@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "says where it has left its pictures")]
 
 mod example;
-mod guarded;
 mod web_driver;
 
 use std::error::Error;

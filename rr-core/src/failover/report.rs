@@ -141,8 +141,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.planned { "switchover" } else { "failover" };
-        let name =
-            |node: &Option<Arc<str>>| node.as_ref().map_or_else(|| "nobody".into(), |node| format!("`{node}`"));
+        let name = |node: &Option<Arc<str>>| {
+            node.as_ref().map_or_else(|| "nobody".into(), |node| format!("`{node}`"))
+        };
         let (from, to) = (name(&self.from), name(&self.to));
         match &self.ending {
             Ending::Promoted(_) => {

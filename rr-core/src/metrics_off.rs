@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::connector::Connector;
 use crate::monitor::Shared;
+use crate::tally::Turnover;
 use crate::world::Notice;
 
 #[derive(Debug)]
@@ -29,6 +30,18 @@ impl Metrics {
     pub(crate) const fn discovered(&self, _source: &str, _nodes: usize) {}
 
     pub(crate) const fn notice(&self, _notice: &Notice) {}
+
+    pub(crate) const fn waited(&self, _outcome: &'static str, _waited: Duration) {}
+
+    pub(crate) const fn turnover(&self, _kind: Turnover, _outage: Duration) {}
+
+    pub(crate) const fn is_decision_due(&self) -> bool {
+        false
+    }
+
+    pub(crate) const fn decided(&self, _took: Duration) {}
+
+    pub(crate) const fn hand_over(&self) {}
 }
 
 #[derive(Clone, Debug)]

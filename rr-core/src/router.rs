@@ -19,6 +19,7 @@ use crate::monitor::{Command, Shared};
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
 use crate::snapshot::Snapshot;
+use crate::tally::{Fallback, Retried, Retry, RetryOutcome};
 use crate::time::Moment;
 use crate::token::KeyRing;
 use crate::topology::{NodeSet, Role, Topology};
@@ -91,8 +92,23 @@ impl<C: Connector> Router<C> {
     /// [`RouteError`] says for each node why it may not serve.
     #[inline]
     pub fn route(&self, request: &Request<'_>) -> Result<Route<C::Pool>, RouteError> {
-        let snapshot = self.inner.shared.snapshot.load();
-        self.conclude(&snapshot, request, self.decide(&snapshot, request))
+        self.timed(|| {
+            let snapshot = self.inner.shared.snapshot.load();
+            self.conclude(&snapshot, request, self.decide(&snapshot, request))
+        })
+    }
+
+    /// Makes a decision, and takes its time if that is due.
+    #[inline]
+    fn timed<T>(&self, decide: impl FnOnce() -> T) -> T {
+        let metrics = &self.inner.shared.metrics;
+        if !metrics.is_decision_due() {
+            return decide();
+        }
+        let began = self.now();
+        let decided = decide();
+        metrics.decided(self.now().since(began));
+        decided
     }
 
     /// The time on the router's clock, for [`Session::wrote_unplaced`](crate::Session::wrote_unplaced).
@@ -101,14 +117,20 @@ impl<C: Connector> Router<C> {
         self.inner.shared.clock.now()
     }
 
-    /// Takes one statement from the budget for retries; `false` when it is spent.
-    pub(crate) fn spend_retry(&self) -> bool {
+    /// Whether something that has failed is run again: it is, if there is `time` for it, and the budget for retries is not
+    /// spent.
+    pub(crate) fn may_retry(&self, what: Retried, time: bool) -> bool {
         let retries = &self.inner.retries;
-        let allowed = retries.is_unlimited() || retries.spend(self.now());
-        if !allowed {
+        let outcome = match time {
+            false => RetryOutcome::GaveUp,
+            true if retries.is_unlimited() || retries.spend(self.now()) => RetryOutcome::Again,
+            true => RetryOutcome::BudgetSpent,
+        };
+        if outcome == RetryOutcome::BudgetSpent {
             tracing::debug!(target: "rr", "a statement is not tried again: the budget (`retries.per_second`) is spent");
         }
-        allowed
+        self.inner.shared.tally.count_retry(Retry { what, outcome });
+        outcome == RetryOutcome::Again
     }
 
     /// What is known about the nodes.
@@ -217,7 +239,14 @@ impl<C: Connector> Router<C> {
                     return Ok(route);
                 }
                 let budget = &self.inner.budget;
-                if !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now()) {
+                let served = !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now());
+                if let Some(fallback) = Fallback::of(reason, served) {
+                    self.inner.shared.tally.count_fallback(fallback);
+                }
+                if served {
+                    if reason == RouteReason::ReplicasBehind {
+                        self.inner.shared.tally.upgraded(request.level);
+                    }
                     return Ok(self.enter(snapshot, index, reason, request));
                 }
                 Err(RouteError::BudgetSpent { rejected: named(topology, &self.ask(topology, request)) })

@@ -17,7 +17,7 @@ use crate::time::Moment;
 mod node;
 mod set;
 
-pub use node::{Epoch, HealthState, Node, NodeId, Quarantine, Role};
+pub use node::{Epoch, HealthState, Node, NodeId, Quarantine, Role, State};
 pub use set::{Members, NodeSet};
 
 /// The most nodes that one topology can hold (one bit each in a [`NodeSet`]).

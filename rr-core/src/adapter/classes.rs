@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -22,6 +23,7 @@ pub struct Classes {
     /// Texts that looked like reads and were refused by a replica, by their hash.
     texts: ArcSwapOption<HashSet<u64>>,
     hasher: RandomState,
+    misroutes: AtomicU64,
 }
 
 impl Classes {
@@ -33,6 +35,7 @@ impl Classes {
             types: ArcSwap::default(),
             texts: ArcSwapOption::default(),
             hasher: RandomState::default(),
+            misroutes: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +60,7 @@ impl Classes {
 
     /// A replica refused a statement that was taken for a read: it is a write from now on.
     pub fn learn_write(&self, id: Option<TypeId>, sql: &str) {
+        self.misroutes.fetch_add(1, Ordering::Relaxed);
         tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
         if let Some(id) = id {
             let hint = self.types.load().get(&id).and_then(|known| known.hint);
@@ -71,6 +75,12 @@ impl Classes {
             }
             Some(std::sync::Arc::new(texts))
         });
+    }
+
+    /// How often a replica refused a statement that was taken for a read.
+    #[must_use]
+    pub fn misroutes(&self) -> u64 {
+        self.misroutes.load(Ordering::Relaxed)
     }
 
     fn scan(&self, sql: &str) -> Classified {

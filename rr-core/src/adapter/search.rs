@@ -7,6 +7,7 @@ use crate::engine::Fault;
 use crate::requirement::Requirement;
 use crate::route::Request;
 use crate::router::Router;
+use crate::tally::Retried;
 use crate::topology::{NodeId, Role};
 
 /// The search for a node that serves one read: which ones failed, and whether to go on.
@@ -72,7 +73,7 @@ impl Search {
     /// Whether to run the statement again after a node has failed it. That spends of the budget for retries, so that a
     /// cluster in trouble does not get every statement several times.
     pub fn may_replay<C: Connector>(&mut self, router: &Router<C>) -> bool {
-        self.patience.has_time() && router.spend_retry()
+        router.may_retry(Retried::Read, self.patience.has_time())
     }
 }
 

@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::Request as HttpRequest;
 use http_body_util::BodyExt;
 use rr_core::web::metrics;
-use rr_core::{Config, Request, Router};
+use rr_core::{Request, Router};
 use rr_tests::cluster::Cluster;
 use rr_tests::plain::{Plain, config};
 use rr_tests::wait;

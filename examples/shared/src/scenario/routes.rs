@@ -21,7 +21,8 @@ pub async fn all(program: &str, instances: usize) -> Result {
     users(&mut turns).await?;
     notes(&mut turns).await?;
     levels(&mut turns).await?;
-    health(&mut turns).await
+    health(&mut turns).await?;
+    figures(&mut turns, instances).await
 }
 
 /// A browser whose requests go to one instance after the other.
@@ -127,5 +128,32 @@ async fn health(turns: &mut Turns) -> Result {
     }
     let (status, _) = turns.get("/").await?;
     assert_eq!(status, StatusCode::OK, "the page");
+    Ok(())
+}
+
+/// What each instance tells Prometheus is what its health says.
+async fn figures(turns: &mut Turns, instances: usize) -> Result {
+    for instance in 0..instances {
+        let health = turns.browser.get(instance, "/health/database").await?;
+        let text = turns.browser.get(instance, "/metrics").await?;
+        let text = text.as_str().ok_or("text")?;
+        let value = |series: &str| text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        assert_eq!(value("rr_epoch").map(str::to_owned), Some(health["epoch"].to_string()), "{text}");
+        let (mut reads, replicas) = (0, health["replicas"].as_array().ok_or("replicas")?);
+        for replica in replicas {
+            let name = replica["name"].as_str().ok_or("a name")?;
+            let labels = format!("rr_node=\"{name}\"");
+            assert_eq!(
+                value(&format!("rr_node_health{{{labels},rr_role=\"replica\"}}")),
+                Some("1"),
+                "{text}"
+            );
+            reads += text
+                .lines()
+                .filter(|line| line.starts_with("rr_routes_total") && line.contains(&labels))
+                .count();
+        }
+        assert!(reads > 0, "replicas have served reads: {text}");
+    }
     Ok(())
 }

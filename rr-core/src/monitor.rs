@@ -31,6 +31,7 @@ use crate::requirement::Requirement;
 use crate::session::Session;
 use crate::snapshot::{Common, Member, Pulse, Snapshot};
 use crate::tally::{Reign, Tally};
+use crate::throttle::Throttles;
 use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NoPrimary, NodeId, Role, Topology};
 use crate::trail::Trail;
@@ -85,6 +86,7 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) metrics: Metrics,
     /// The worker's.
     pub(crate) pulse: Pulse,
+    pub(crate) throttles: Throttles,
     /// Those that wait for a primary.
     pub(crate) writers: Arc<Writers>,
 }
@@ -220,6 +222,7 @@ impl<C: Connector> Worker<C> {
             own,
             metrics: Metrics::new(),
             pulse: Pulse::default(),
+            throttles: Throttles::default(),
             writers: Arc::new(Writers::new(config.write_queue)),
             config,
         });

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -15,7 +16,9 @@ use crate::balance::{Balancer, Candidates};
 use crate::budget::Budget;
 use crate::config::{Config, ReadPreference};
 use crate::connector::Connector;
+use crate::consistency::Consistency;
 use crate::monitor::{Command, Shared};
+use crate::observe::{self, Observing};
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
 use crate::snapshot::Snapshot;
@@ -64,6 +67,8 @@ struct Inner<C: Connector> {
     retries: Budget,
     /// For tokens of sessions.
     keys: KeyRing,
+    /// Who is told of statements.
+    observing: Option<Arc<Observing>>,
     commands: mpsc::Sender<Command>,
     stop: watch::Sender<()>,
     worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -275,17 +280,38 @@ impl<C: Connector> Router<C> {
     ) -> Route<C::Pool> {
         let member = Arc::clone(&snapshot.members[index]);
         let epoch = snapshot.topology.epoch();
-        tracing::trace!(
-            target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
-            reason = reason.as_str(), level = request.level.map(tracing::field::display), epoch = epoch.number(), "routed"
-        );
         self.inner.shared.trail.note(&member.common, member.role, request, reason);
         if let Some(session) = &request.session
             && self.inner.shared.config.session.affinity.is_some()
         {
             session.stick(member.common.id, self.now());
         }
-        Route::enter(member, reason, request, epoch)
+        let route = Route::enter(member, reason, request, epoch);
+        let observing = self.inner.observing.as_ref();
+        if observing.is_some() || observe::is_traced() {
+            return route.watched_by(observing);
+        }
+        route
+    }
+
+    /// Tells of a statement that waited long for a node, now and then.
+    #[cold]
+    pub(crate) fn note_wait(
+        &self,
+        why: &'static str,
+        class: Access,
+        level: Option<Consistency>,
+        waited: Duration,
+    ) {
+        let shared = &self.inner.shared;
+        if shared.config.slow_route.is_some_and(|limit| waited >= limit)
+            && let Some(left_out) = shared.throttles.slow.pass(self.now())
+        {
+            tracing::warn!(
+                target: "rr", why, class = class.as_str(), level = level.map(tracing::field::display), ?waited, left_out,
+                "a statement waited long for its node (`slow_route`)"
+            );
+        }
     }
 
     #[inline]

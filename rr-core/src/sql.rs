@@ -69,6 +69,7 @@ mod keywords;
 mod lexer;
 mod mysql;
 mod names;
+mod operation;
 mod postgres;
 #[cfg(test)]
 mod properties;
@@ -81,6 +82,8 @@ use crate::consistency::Consistency;
 use crate::engine::Engine;
 
 pub use calls::calls_unknown;
+pub use operation::operation;
+pub(crate) use operation::up_to_values;
 
 /// Whose rules of quoting and whose statements a text follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

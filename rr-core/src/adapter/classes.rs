@@ -5,11 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan};
+use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan, up_to_values};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
 const LEARNED: usize = 4096;
+
+/// Of so many the log tells: an application that writes values into its texts has a new one each time.
+const TOLD: u64 = 100;
 
 /// The table of Diesel's migrations: read stale, it lets them run twice.
 const MIGRATIONS: &str = "__diesel_schema_migrations";
@@ -60,8 +63,11 @@ impl Classes {
 
     /// A replica refused a statement that was taken for a read: it is a write from now on.
     pub fn learn_write(&self, id: Option<TypeId>, sql: &str) {
-        self.misroutes.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
+        let before = self.misroutes.fetch_add(1, Ordering::Relaxed);
+        if before < TOLD {
+            let sql = up_to_values(sql);
+            tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
+        }
         if let Some(id) = id {
             let hint = self.types.load().get(&id).and_then(|known| known.hint);
             self.remember(id, Classified::new(StatementClass::Write, hint));

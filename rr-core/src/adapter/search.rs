@@ -5,7 +5,7 @@ use crate::config::ReadPreference;
 use crate::connector::Connector;
 use crate::engine::Fault;
 use crate::requirement::Requirement;
-use crate::route::Request;
+use crate::route::{Access, Request};
 use crate::router::Router;
 use crate::tally::Retried;
 use crate::topology::{NodeId, Role};
@@ -73,7 +73,9 @@ impl Search {
     /// Whether to run the statement again after a node has failed it. That spends of the budget for retries, so that a
     /// cluster in trouble does not get every statement several times.
     pub fn may_replay<C: Connector>(&mut self, router: &Router<C>) -> bool {
-        router.may_retry(Retried::Read, self.patience.has_time())
+        let time = self.patience.has_time();
+        router.note_wait("nodes failed it", Access::Read, self.wish.level, self.patience.spent());
+        router.may_retry(Retried::Read, time)
     }
 }
 

@@ -75,7 +75,9 @@ impl<C: Connector> Router<C> {
                 if self.inner.shared.config.lost_writes == LostWrites::Error {
                     return Err(lost.into());
                 }
-                tracing::warn!(target: "rr", "{lost}");
+                if let Some(left_out) = self.inner.shared.throttles.lost.pass(self.now()) {
+                    tracing::warn!(target: "rr", left_out, "{lost}");
+                }
                 session.give_up_lost(history);
             }
         }

@@ -216,7 +216,9 @@ impl<C: Connector> Router<C> {
         let lost = session.give_up_lost(history)?;
         self.inner.shared.tally.count(Step::LostWrite);
         self.inner.shared.tally.count_loss(Loss::Session);
-        tracing::warn!(target: "rr", "{lost}");
+        if let Some(left_out) = self.inner.shared.throttles.lost.pass(self.now()) {
+            tracing::warn!(target: "rr", left_out, "{lost}");
+        }
         Some(lost)
     }
 

@@ -88,7 +88,9 @@ impl<C: Connector> Router<C> {
         let began = self.now();
         let ended = |step: Step| {
             shared.tally.count(step);
-            shared.metrics.waited(step.as_str(), self.now().since(began));
+            let waited = self.now().since(began);
+            shared.metrics.waited(step.as_str(), waited);
+            self.note_wait("no replica had what it must see", request.access, request.level, waited);
         };
         shared.tally.count(Step::Waited);
         let waiting = self.wait_on(request, patience);

@@ -40,10 +40,11 @@ async fn metrics_and_spans_arrive_and_the_text_says_the_same() -> Result {
     let layer = tracing_opentelemetry::layer().with_tracer(tracers.tracer("application"));
     let guard = tracing_subscriber::registry().with(layer).set_default();
 
-    let (_cluster, router) = routed(1).await?;
+    let (cluster, router) = routed(1).await?;
     for _ in 0..3 {
         let route = router.route(&Request::read(Requirement::NONE).at_level(Consistency::Eventual))?;
         let span = route.span();
+        route.runs("SELECT 'hunter2'");
         run(route, "SELECT 'hunter2'").instrument(span).await?;
     }
     let route = router.route(&Request::write())?;
@@ -85,17 +86,27 @@ async fn metrics_and_spans_arrive_and_the_text_says_the_same() -> Result {
 
     let spans = collector.spans();
     let of = |node: &'static str| {
-        spans.iter().filter(move |(_, of)| of.get(NODE).map(String::as_str) == Some(node))
+        spans.iter().filter(move |(_, of)| of.get("rr.node").is_some_and(|at| at == node))
     };
     assert_eq!((of("replica-1").count(), of("primary").count()), (3, 1), "{spans:#?}");
-    for (_, span) in of("replica-1") {
-        for (key, wanted) in READ_SPAN {
-            assert_eq!(span.get(key).map(String::as_str), Some(wanted), "{key} in {span:?}");
+    let port = cluster.replica(1)?.link().port().to_string();
+    let wanted = [
+        ("db.system.name", "postgresql"),
+        ("db.operation.name", "SELECT"),
+        ("server.address", "127.0.0.1"),
+        ("server.port", &port),
+        ("rr.role", "replica"),
+        ("rr.class", "read"),
+        ("rr.reason", "replica"),
+        ("rr.level", "eventual"),
+        ("rr.epoch", "1"),
+    ];
+    for (name, span) in of("replica-1") {
+        assert_eq!(name, "rr.statement");
+        for (key, value) in wanted {
+            assert_eq!(span.get(key).map(String::as_str), Some(value), "{key} in {span:?}");
         }
     }
     assert!(!format!("{spans:?}").contains("hunter2"));
     Ok(())
 }
-
-const NODE: &str = "node";
-const READ_SPAN: [(&str, &str); 2] = [("class", "read"), ("reason", "replica")];

@@ -94,9 +94,10 @@ impl fmt::Debug for Observing {
     }
 }
 
-/// Whether anybody might want a span or an event of a statement.
+/// Whether anybody might want a span or an event of a statement. For adapters that would have to make its text first.
 #[inline]
-pub(crate) fn is_traced() -> bool {
+#[must_use]
+pub fn is_traced() -> bool {
     LevelFilter::current() >= LevelFilter::DEBUG
 }
 
@@ -139,7 +140,7 @@ impl Watched {
 
     /// The statement is this text.
     pub(crate) fn runs(&self, sql: &str) {
-        if !self.span.is_disabled() {
+        if !self.span.is_disabled() && !sql.is_empty() {
             self.span.record("db.operation.name", crate::sql::operation(sql));
         }
     }
@@ -150,7 +151,7 @@ impl Watched {
         self.span.record("otel.status_code", "ERROR");
     }
 
-    pub(crate) fn end(self: Box<Self>, outcome: Option<Outcome>, clock: Clock) {
+    pub(crate) fn end(&self, outcome: Option<Outcome>, clock: Clock) {
         if let Some(Outcome::Failed(fault)) = outcome {
             self.failed(fault.as_str());
         }

@@ -44,7 +44,7 @@ mod watching;
 mod writes;
 
 pub use builder::Builder;
-pub use explain::{Explanation, Verdict};
+pub use explain::{Explanation, Statement, Verdict};
 pub use failover::{Failover, NodePlan, Plan, Standing};
 pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
 pub use jobs::{Else, Required};

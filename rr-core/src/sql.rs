@@ -75,6 +75,7 @@ mod postgres;
 mod properties;
 mod statement;
 mod verb;
+mod why;
 
 use std::fmt;
 
@@ -84,6 +85,7 @@ use crate::engine::Engine;
 pub use calls::calls_unknown;
 pub use operation::operation;
 pub(crate) use operation::up_to_values;
+pub use why::{Why, why};
 
 /// Whose rules of quoting and whose statements a text follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

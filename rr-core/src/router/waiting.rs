@@ -148,7 +148,7 @@ impl<C: Connector> Router<C> {
     }
 
     /// Whether only their positions keep replicas from serving, and they may get there within `patience`.
-    fn may_improve(
+    pub(super) fn may_improve(
         &self,
         snapshot: &Snapshot<C::Pool>,
         request: &Request<'_>,

@@ -11,7 +11,7 @@ use crate::router::Router;
 /// A route, `/metrics`, with [the router's metrics as text](Router::metrics_text).
 ///
 /// It works with whatever meter provider the application has installed, and without one; what is exported by OTLP is the
-/// same. Of several routers in one process, give each a route of its own: `Router::nest("/orders", metrics(&orders))`.
+/// same. Of several routers in one process, give each a route of its own: `axum::Router::nest("/orders", metrics(&orders))`.
 ///
 /// It holds names and numbers, and no address. Keep it from the public all the same.
 pub fn metrics<C: Connector, S>(router: &Router<C>) -> axum::Router<S>

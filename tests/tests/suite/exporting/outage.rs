@@ -56,7 +56,8 @@ async fn alerts_fire_when_servers_die_and_clear_when_they_are_back() -> Result {
     let down = || ("RRReplicaDown".to_owned(), "replica-1".to_owned());
     cluster.replica(1)?.kill9().await?;
     wait::until("the alert", async || Ok(prometheus.firing("rr_node").await?.contains(&down()))).await?;
-    assert_eq!(prometheus.firing("rr_node").await?, [down()], "and no other");
+    let critical = |alerts: Vec<(String, String)>| alerts.iter().any(|(_, severity)| severity == "critical");
+    assert!(!critical(prometheus.firing("severity").await?), "nobody is woken for that");
     cluster.replica(1)?.start().await?;
     wait::until("its end", async || Ok(prometheus.firing("rr_node").await?.is_empty())).await?;
 
@@ -98,9 +99,16 @@ async fn the_live_page_shows_the_figures_that_prometheus_shows() -> Result {
             let what = format!("{shown} of {name} to be {wanted:?} in Prometheus");
             wait::until(&what, async || Ok(prometheus.query(&expression).await? == wanted)).await?;
         }
-        let health = format!("rr_node_health{{rr_node=\"{name}\"}}");
-        assert_eq!(prometheus.query(&health).await?, Some(1.0));
-        assert_eq!(node["state"], "healthy", "{frame:#}");
+        let states = ["unknown", "healthy", "degraded", "unhealthy"];
+        let state = format!("rr_node_health{{rr_node=\"{name}\"}}");
+        let agree = async || {
+            let (frame, told) = (shown(&router).await?, prometheus.query(&state).await?);
+            let nodes = frame["nodes"].as_array().ok_or("nodes")?;
+            let shown = nodes.iter().find(|node| node["name"] == name).ok_or("the node")?;
+            let told = (0_u8..).zip(states).find(|(number, _)| told == Some(f64::from(*number)));
+            Ok(told.is_some_and(|(_, word)| shown["state"] == word))
+        };
+        wait::until("both to show one state", agree).await?;
     }
     assert_eq!(prometheus.query("rr_epoch").await?, frame["cluster"]["epoch"].as_f64(), "{frame:#}");
     assert_eq!(prometheus.query("rr_in_flight{rr_node=\"primary\"}").await?, Some(0.0));

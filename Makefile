@@ -16,7 +16,7 @@ demo: setup ## boot a primary and two replicas and run the example; Ctrl-C remov
 	cargo run -p $(DEMO)
 
 .PHONY: test
-test: setup setup-libpq setup-browser ## install what the tests need and run all of them
+test: setup setup-libpq setup-browser setup-prometheus ## install what the tests need and run all of them
 	@scripts/test.sh
 
 .PHONY: lint
@@ -29,6 +29,7 @@ lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --no-default-features -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --features axum -- -D warnings
+	cargo clippy --locked -p rr-core --all-targets --features axum,prometheus -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --features notify-http -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --no-default-features --features notify-smtp -- -D warnings
 	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
@@ -61,12 +62,14 @@ bench-route: ## measure a routing decision
 bench-classify: ## measure the classification of SQL text
 	cargo run --release -p rr-bench -- classify
 
-.PHONY: setup setup-libpq setup-browser setup-lints
+.PHONY: setup setup-libpq setup-browser setup-prometheus setup-lints
 setup: ## install PostgreSQL's server programs if they are absent (demo and test do this)
 	@scripts/setup.sh rust postgres
 setup-libpq:
 	@scripts/setup.sh rust libpq
 setup-browser:
 	@scripts/setup.sh rust browser
+setup-prometheus:
+	@scripts/setup.sh prometheus
 setup-lints:
 	@scripts/setup.sh rust lints

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Makes sure that what a make target needs is there, and installs it where that is safe:
 #
-#   scripts/setup.sh rust      a Rust toolchain and a linker
-#   scripts/setup.sh lints     rustfmt and clippy
-#   scripts/setup.sh postgres  PostgreSQL's server programs (no server is started, no cluster is created)
-#   scripts/setup.sh libpq     PostgreSQL's client library, to link the synchronous connections with
-#   scripts/setup.sh browser   Chromium and its driver, to look at the examples' page
+#   scripts/setup.sh rust        a Rust toolchain and a linker
+#   scripts/setup.sh lints       rustfmt and clippy
+#   scripts/setup.sh postgres    PostgreSQL's server programs (no server is started, no cluster is created)
+#   scripts/setup.sh libpq       PostgreSQL's client library, to link the synchronous connections with
+#   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page
+#   scripts/setup.sh prometheus  Prometheus and promtool (no service is installed)
 #
 # Nothing is touched when it is there already.
 set -eu
@@ -199,7 +200,38 @@ need_browser() {
   has_browser || die "Chromium and its driver were not found and could not be installed: install both, of one version (Debian: chromium and chromium-driver, Ubuntu: the snap chromium, Fedora: chromium and chromedriver, Arch: chromium, Homebrew: the casks chromium and chromedriver), or let RR_CHROMIUM and RR_CHROMEDRIVER name the two programs"
 }
 
-[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser..."
+# These look where the tests look: tests/tests/suite/exporting/programs.rs.
+unpacked=${CARGO_TARGET_DIR:-target}/tools/prometheus
+
+has_prometheus() {
+  first_of "${RR_PROMETHEUS:-prometheus}" "$unpacked/usr/bin/prometheus" >/dev/null &&
+    first_of "${RR_PROMTOOL:-promtool}" "$unpacked/usr/bin/promtool" >/dev/null
+}
+
+# Debian's package makes a user, starts a service on port 9090, and starts it again at each boot. The tests need its two
+# programs and none of that, so it is unpacked, not installed; that needs no root either.
+prometheus_by_apt() (
+  packages=$(mktemp -d) || return 1
+  trap 'rm -rf "$packages"' EXIT
+  apt_get update || say "apt-get update failed: going on with the package lists there are"
+  (cd "$packages" && apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download prometheus) &&
+    mkdir -p "$unpacked" && dpkg-deb -x "$packages"/prometheus_*.deb "$unpacked"
+)
+
+need_prometheus() {
+  if has_prometheus; then
+    return
+  fi
+  say "fetching Prometheus"
+  if have apt-get; then
+    prometheus_by_apt || :
+  elif have brew; then
+    HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install prometheus || :
+  fi
+  has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_PROMETHEUS and RR_PROMTOOL name the two programs"
+}
+
+[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser|prometheus..."
 for what in "$@"; do
   case $what in
     rust) need_rust ;;
@@ -207,6 +239,7 @@ for what in "$@"; do
     postgres) need_postgres ;;
     libpq) need_libpq ;;
     browser) need_browser ;;
-    *) die "unknown: $what (rust, lints, postgres, libpq or browser)" ;;
+    prometheus) need_prometheus ;;
+    *) die "unknown: $what (rust, lints, postgres, libpq, browser or prometheus)" ;;
   esac
 done

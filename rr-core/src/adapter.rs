@@ -7,6 +7,7 @@
 //! otherwise. Which requirement that means, and who learns of a write, is the [`Ledger`]'s business.
 
 mod classes;
+mod explain;
 mod ledger;
 mod patience;
 mod search;

@@ -117,6 +117,10 @@ pub struct Config {
     pub write_wait: Duration,
     /// Writes that wait for a primary at most; one more fails at once. Default: 1000.
     pub write_queue: u32,
+    /// A statement that waited this long for a node (for a replica to catch up, for a primary, because nodes failed it) is
+    /// logged with why, one in ten seconds at most. Default: 1 s; `"none"` logs none.
+    #[serde(with = "duration::or_none")]
+    pub slow_route: Option<Duration>,
     /// How long the start waits for a first look at the cluster. Default: 2 s.
     #[serde(with = "duration::plain")]
     pub startup_wait: Duration,
@@ -169,6 +173,7 @@ impl Default for Config {
             read_after_write_window: Duration::from_secs(5),
             write_wait: Duration::from_secs(5),
             write_queue: 1000,
+            slow_route: Some(Duration::from_secs(1)),
             startup_wait: Duration::from_secs(2),
             primary_reads: PrimaryReads::default(),
             retries: Retries::default(),

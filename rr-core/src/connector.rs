@@ -47,13 +47,35 @@ impl Target {
     }
 }
 
-/// How many connections of a pool are open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+/// How busy a pool is. What the driver does not tell is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct PoolState {
     /// Connections in use.
     pub active: u32,
     /// Connections that are open and unused.
     pub idle: u32,
+    /// Statements that wait for a connection at present.
+    pub waiting: Option<u32>,
+    /// Statements so far that had to wait, and got one.
+    pub waits: Option<u64>,
+    /// Statements so far that waited in vain.
+    pub timeouts: Option<u64>,
+}
+
+impl PoolState {
+    /// That of a pool with so many open connections, so many of which are unused.
+    #[must_use]
+    pub const fn of(open: u32, idle: u32) -> Self {
+        Self { active: open.saturating_sub(idle), idle, waiting: None, waits: None, timeouts: None }
+    }
+
+    /// This state, with what is known of those that wait.
+    #[must_use]
+    pub const fn waited(mut self, waiting: u32, waits: u64, timeouts: u64) -> Self {
+        (self.waiting, self.waits, self.timeouts) = (Some(waiting), Some(waits), Some(timeouts));
+        self
+    }
 }
 
 /// Opens pools and control connections of one database driver.
@@ -97,6 +119,12 @@ pub trait Connector: Send + Sync + 'static {
 
     /// How busy a pool is, for people who look; `None` when the driver does not tell.
     fn pool_state(&self, _pool: &Self::Pool) -> Option<PoolState> {
+        None
+    }
+
+    /// How many statements so far looked like reads and were refused by a replica; `None` when the adapter does not count
+    /// them.
+    fn misroutes(&self) -> Option<u64> {
         None
     }
 

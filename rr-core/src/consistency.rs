@@ -30,6 +30,30 @@ pub enum Consistency {
     Strong,
 }
 
+impl Consistency {
+    /// The names that a label of metrics may have: those of the levels, without any age, and one for reads whose level was
+    /// not told.
+    pub const KINDS: [&'static str; 6] =
+        ["eventual", "bounded", "read-after-write", "session", "strong", "untold"];
+
+    /// Its name without an age: one of few, for labels of metrics.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        Self::KINDS[Self::kind_index(Some(self))]
+    }
+
+    pub(crate) const fn kind_index(level: Option<Self>) -> usize {
+        match level {
+            Some(Self::Eventual) => 0,
+            Some(Self::Bounded(_)) => 1,
+            Some(Self::ReadAfterWrite) => 2,
+            Some(Self::Session) => 3,
+            Some(Self::Strong) => 4,
+            None => 5,
+        }
+    }
+}
+
 impl fmt::Display for Consistency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -107,6 +107,8 @@
 //!
 //! `metrics` (default): OpenTelemetry instruments under `rr.`. Without it the same calls compile to nothing.
 //!
+//! `prometheus`: these also as the text that Prometheus scrapes, `Router::metrics_text`, and as a route, `web::metrics`.
+//!
 //! `dns`: `discovery.kind = "dns"`, replicas that are records of a name.
 //!
 //! `axum`: the module `web`, sessions in cookies and headers, health routes, and a live page.
@@ -134,6 +136,7 @@ mod metrics;
 mod metrics;
 mod monitor;
 pub mod notify;
+pub mod observe;
 pub mod outcome;
 pub mod position;
 pub mod requirement;
@@ -146,6 +149,7 @@ pub mod session;
 mod snapshot;
 pub mod sql;
 pub mod tally;
+mod throttle;
 pub mod time;
 pub mod token;
 pub mod topology;
@@ -158,6 +162,7 @@ mod writers;
 pub use config::Config;
 pub use connector::Connector;
 pub use consistency::Consistency;
+pub use observe::RouteObserver;
 pub use outcome::OutcomeUnknown;
 pub use position::Position;
 pub use requirement::Requirement;

@@ -1,8 +1,11 @@
 //! OpenTelemetry instruments.
 //!
 //! What changes with every statement is counted in plain atomics ([`Counters`](crate::snapshot::Counters),
-//! [`Load`](crate::load::Load)) and read when metrics are collected; nothing on the way of a statement knows about
-//! OpenTelemetry. Labels are node names, roles and reasons: their number is bounded by the configuration.
+//! [`Load`](crate::load::Load), [`Tally`](crate::tally::Tally)) and read when metrics are collected; nothing on the way of a
+//! statement knows about OpenTelemetry. What is told of as it happens is rare: probes, changes of primary, reads that waited.
+//!
+//! Labels are names of nodes, notifiers and discoveries, and words of this crate: their number is bounded by the
+//! configuration. What is unknown has no value, rather than 0. docs/guide/metrics.md lists all instruments.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,36 +15,74 @@ use opentelemetry::{KeyValue, global};
 
 use crate::connector::Connector;
 use crate::monitor::Shared;
-use crate::route::RouteReason;
-use crate::snapshot::{Member, Snapshot};
-use crate::tally::{Step, WriteStep};
+use crate::tally::Turnover;
 use crate::topology::Node;
 use crate::world::Notice;
+
+#[cfg(feature = "prometheus")]
+mod both;
+mod cluster;
+mod counts;
+mod decisions;
+mod nodes;
+mod pools;
+#[cfg(feature = "prometheus")]
+mod text;
+
+/// Boundaries for what servers take, in seconds.
+const ANSWERS: [f64; 11] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0];
+
+/// Those for reads that wait for a replica.
+const WAITS: [f64; 11] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0];
+
+/// Those for outages.
+const OUTAGES: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 #[derive(Debug)]
 pub(crate) struct Metrics {
     meter: Meter,
+    #[cfg(feature = "prometheus")]
+    text: text::Text,
     probe_duration: Histogram<f64>,
+    causal_duration: Histogram<f64>,
+    failover_duration: Histogram<f64>,
     notices: Counter<u64>,
     discovery: Counter<u64>,
     discovered: Gauge<u64>,
+    decisions: decisions::Decisions,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         let meter = global::meter("rr");
+        #[cfg(feature = "prometheus")]
+        let text = text::Text::new();
+        #[cfg(feature = "prometheus")]
+        let meter = text.beside(meter);
+        let seconds = |name: &'static str, description: &'static str, boundaries: &[f64]| {
+            let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
+            histogram.with_boundaries(boundaries.to_vec()).build()
+        };
         Self {
-            probe_duration: meter
-                .f64_histogram("rr.probe.duration")
-                .with_unit("s")
-                .with_description("Time that a node took to answer a probe")
-                .build(),
+            probe_duration: seconds("rr.probe.duration", "Time that a node took to answer a probe", &ANSWERS),
+            causal_duration: seconds(
+                "rr.causal.duration",
+                "Time that a read waited for a replica to catch up, by outcome",
+                &WAITS,
+            ),
+            failover_duration: seconds(
+                "rr.failover.duration",
+                "Time without a primary that takes writes, at a change of primary",
+                &OUTAGES,
+            ),
             notices: meter
                 .u64_counter("rr.notices")
+                .with_unit("{notice}")
                 .with_description("Changes that were reported, by kind")
                 .build(),
             discovery: meter
                 .u64_counter("rr.discovery.answers")
+                .with_unit("{answer}")
                 .with_description("Answers of a discovery, by outcome")
                 .build(),
             discovered: meter
@@ -49,8 +90,21 @@ impl Metrics {
                 .with_unit("{node}")
                 .with_description("Nodes that a discovery has found, and that are there")
                 .build(),
+            decisions: decisions::Decisions::new(&meter),
+            #[cfg(feature = "prometheus")]
+            text,
             meter,
         }
+    }
+
+    /// All that was measured, as Prometheus reads it.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn text(&self) -> String {
+        self.text.render()
+    }
+
+    pub(crate) fn deliveries(&self) -> Deliveries {
+        Deliveries::new(&self.meter)
     }
 
     pub(crate) fn discovery(&self, source: &str, outcome: &'static str) {
@@ -71,143 +125,92 @@ impl Metrics {
         self.notices.add(1, &[KeyValue::new("rr.kind", notice.kind())]);
     }
 
+    /// A read has waited.
+    pub(crate) fn waited(&self, outcome: &'static str, waited: Duration) {
+        self.causal_duration.record(waited.as_secs_f64(), &[KeyValue::new("rr.outcome", outcome)]);
+    }
+
+    /// There is another primary, after so long without one.
+    pub(crate) fn turnover(&self, kind: Turnover, outage: Duration) {
+        self.failover_duration.record(outage.as_secs_f64(), &[KeyValue::new("rr.reason", kind.as_str())]);
+    }
+
+    /// Whether this thread is to take the time of its next decision.
+    #[inline]
+    pub(crate) fn is_decision_due(&self) -> bool {
+        self.decisions.is_due()
+    }
+
+    /// A decision took so long.
+    pub(crate) fn decided(&self, took: Duration) {
+        self.decisions.note(took);
+    }
+
+    /// To be called now and then: hands over what was noted without a lock.
+    pub(crate) fn hand_over(&self) {
+        self.decisions.hand_over();
+    }
+
     /// Registers the instruments that read the router's state when metrics are collected. They outlive the router,
     /// and then report nothing.
     pub(crate) fn observe<C: Connector>(&self, shared: &Arc<Shared<C>>) {
-        self.count_routes(shared);
-        self.count_steps(shared);
-        self.count_writes(shared);
-        self.gauge(shared, "rr.in_flight", "{statement}", "Statements in flight", |_, member| {
-            Some(f64::from(member.in_flight))
-        });
-        self.gauge(shared, "rr.lag", "s", "Upper bound of the age of a node's data", |node, member| {
-            node.staleness(member.now).map(|staleness| staleness.as_secs_f64())
-        });
-        self.gauge(shared, "rr.lag.size", "By", "Log that a node lacks", |node, _| node.lag_bytes.map(exact));
-        self.gauge(
-            shared,
-            "rr.node.health",
-            "1",
-            "0 unknown, 1 healthy, 2 degraded, 3 unhealthy",
-            |node, _| Some(f64::from(node.health as u8)),
-        );
-        self.gauge(shared, "rr.node.weight", "1", "Its share of the traffic", |node, _| {
-            Some(f64::from(node.weight))
-        });
-        let weak = Arc::downgrade(shared);
-        let _ = self
-            .meter
-            .u64_observable_gauge("rr.epoch")
-            .with_description("Changes of primary so far")
+        let watch = Watch { meter: &self.meter, shared };
+        watch.nodes();
+        watch.pools();
+        watch.cluster();
+        watch.counts();
+    }
+}
+
+/// Registers instruments that look at what is shared.
+struct Watch<'a, C: Connector> {
+    meter: &'a Meter,
+    shared: &'a Arc<Shared<C>>,
+}
+
+/// Takes values and their labels.
+type Tell<'a, T> = &'a mut dyn FnMut(T, &[KeyValue]);
+
+/// What an instrument is called, its unit, and what it tells.
+type What = (&'static str, &'static str, &'static str);
+
+impl<C: Connector> Watch<'_, C> {
+    fn weak(&self) -> Weak<Shared<C>> {
+        Arc::downgrade(self.shared)
+    }
+
+    fn counter(&self, (name, unit, description): What, read: fn(&Shared<C>, Tell<'_, u64>)) {
+        let weak = self.weak();
+        let counter = self.meter.u64_observable_counter(name).with_unit(unit).with_description(description);
+        let _ = counter
             .with_callback(move |observer| {
                 if let Some(shared) = weak.upgrade() {
-                    observer.observe(shared.snapshot.load().topology.epoch().number(), &[]);
+                    read(&shared, &mut |value, labels| observer.observe(value, labels));
                 }
             })
             .build();
     }
 
-    fn count_routes<C: Connector>(&self, shared: &Arc<Shared<C>>) {
-        let weak = Arc::downgrade(shared);
-        let _ = self
-            .meter
-            .u64_observable_counter("rr.routes")
-            .with_unit("{statement}")
-            .with_description("Statements routed, by node and reason")
-            .with_callback(move |observer| {
-                each(&weak, |node, member, _| {
-                    for reason in RouteReason::ALL {
-                        let count = member.common.counters.get(reason);
-                        if count > 0 {
-                            let [name, role] = labels(node);
-                            let reason = KeyValue::new("rr.reason", reason.as_str());
-                            observer.observe(count, &[name, role, reason]);
-                        }
-                    }
-                });
-            })
-            .build();
-    }
-
-    fn count_steps<C: Connector>(&self, shared: &Arc<Shared<C>>) {
-        let weak = Arc::downgrade(shared);
-        let _ = self
-            .meter
-            .u64_observable_counter("rr.causal")
-            .with_description("Reads that no replica could serve at once, by what came of it")
-            .with_callback(move |observer| {
-                let Some(shared) = weak.upgrade() else { return };
-                for step in Step::ALL {
-                    observer.observe(shared.tally.get(step), &[KeyValue::new("rr.step", step.as_str())]);
-                }
-            })
-            .build();
-        let weak = Arc::downgrade(shared);
-        let _ = self
-            .meter
-            .u64_observable_counter("rr.tokens")
-            .with_unit("{token}")
-            .with_description("Session tokens issued, resumed, and refused by kind")
-            .with_callback(move |observer| {
-                let Some(shared) = weak.upgrade() else { return };
-                for (outcome, count) in shared.tally.tokens().filter(|(_, count)| *count > 0) {
-                    observer.observe(count, &[KeyValue::new("rr.outcome", outcome)]);
-                }
-            })
-            .build();
-    }
-
-    fn count_writes<C: Connector>(&self, shared: &Arc<Shared<C>>) {
-        let weak = Arc::downgrade(shared);
-        let _ = self
-            .meter
-            .u64_observable_counter("rr.writes")
-            .with_unit("{write}")
-            .with_description(
-                "Writes that found no primary to connect to or were not answered, by what came of it",
-            )
-            .with_callback(move |observer| {
-                let Some(shared) = weak.upgrade() else { return };
-                for step in WriteStep::ALL {
-                    observer.observe(shared.tally.writes(step), &[KeyValue::new("rr.step", step.as_str())]);
-                }
-            })
-            .build();
-        let weak = Arc::downgrade(shared);
-        let _ = self
-            .meter
-            .u64_observable_gauge("rr.writes.waiting")
-            .with_unit("{write}")
-            .with_description("Writes that wait for a primary")
+    fn gauge(&self, (name, unit, description): What, read: fn(&Shared<C>, Tell<'_, u64>)) {
+        let weak = self.weak();
+        let gauge = self.meter.u64_observable_gauge(name).with_unit(unit).with_description(description);
+        let _ = gauge
             .with_callback(move |observer| {
                 if let Some(shared) = weak.upgrade() {
-                    observer.observe(u64::try_from(shared.writers.waiting()).unwrap_or(u64::MAX), &[]);
+                    read(&shared, &mut |value, labels| observer.observe(value, labels));
                 }
             })
             .build();
     }
 
-    fn gauge<C: Connector>(
-        &self,
-        shared: &Arc<Shared<C>>,
-        name: &'static str,
-        unit: &'static str,
-        description: &'static str,
-        value: fn(&Node, Live) -> Option<f64>,
-    ) {
-        let weak = Arc::downgrade(shared);
-        let _ = self
-            .meter
-            .f64_observable_gauge(name)
-            .with_unit(unit)
-            .with_description(description)
+    fn gauge_of_time(&self, (name, unit, description): What, read: fn(&Shared<C>, Tell<'_, f64>)) {
+        let weak = self.weak();
+        let gauge = self.meter.f64_observable_gauge(name).with_unit(unit).with_description(description);
+        let _ = gauge
             .with_callback(move |observer| {
-                each(&weak, |node, member, now| {
-                    let live = Live { now, in_flight: member.common.load.in_flight() };
-                    if let Some(value) = value(node, live) {
-                        observer.observe(value, &labels(node));
-                    }
-                });
+                if let Some(shared) = weak.upgrade() {
+                    read(&shared, &mut |value, labels| observer.observe(value, labels));
+                }
             })
             .build();
     }
@@ -218,9 +221,10 @@ impl Metrics {
 pub(crate) struct Deliveries(Counter<u64>);
 
 impl Deliveries {
-    pub(crate) fn new() -> Self {
-        let counter = global::meter("rr")
+    fn new(meter: &Meter) -> Self {
+        let counter = meter
             .u64_counter("rr.notifications")
+            .with_unit("{notification}")
             .with_description("Notifications to people, by notifier and what became of them")
             .build();
         Self(counter)
@@ -232,37 +236,16 @@ impl Deliveries {
     }
 }
 
-/// Byte counts up to 8 PiB are exact in a float.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a gauge is a float, and nobody misses the last byte of petabytes"
-)]
-const fn exact(bytes: u64) -> f64 {
-    bytes as f64
-}
-
-/// What a gauge may look at besides the facts.
-#[derive(Clone, Copy)]
-struct Live {
-    now: crate::time::Moment,
-    in_flight: u32,
-}
-
 fn labels(node: &Node) -> [KeyValue; 2] {
     [KeyValue::new("rr.node", node.name.to_string()), KeyValue::new("rr.role", node.role.as_str())]
 }
 
-fn each<C: Connector>(
-    shared: &Weak<Shared<C>>,
-    mut visit: impl FnMut(&Node, &Member<C::Pool>, crate::time::Moment),
-) {
-    let Some(shared) = shared.upgrade() else { return };
-    let snapshot: Arc<Snapshot<C::Pool>> = shared.snapshot.load_full();
-    let now = shared.clock.now();
-    snapshot
-        .topology
-        .nodes()
-        .iter()
-        .zip(&snapshot.members)
-        .for_each(|(node, member)| visit(node, member, now));
+/// The labels of a node, and one more.
+fn labels_and(node: &Node, key: &'static str, value: &'static str) -> [KeyValue; 3] {
+    let [name, role] = labels(node);
+    [name, role, KeyValue::new(key, value)]
+}
+
+fn number(many: usize) -> u64 {
+    u64::try_from(many).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::connector::Connector;
 use crate::monitor::Shared;
+use crate::tally::Turnover;
 use crate::world::Notice;
 
 #[derive(Debug)]
@@ -18,6 +19,10 @@ impl Metrics {
 
     pub(crate) const fn observe<C: Connector>(&self, _shared: &Arc<Shared<C>>) {}
 
+    pub(crate) const fn deliveries(&self) -> Deliveries {
+        Deliveries
+    }
+
     pub(crate) const fn probe(&self, _node: &str, _latency: Duration) {}
 
     pub(crate) const fn discovery(&self, _source: &str, _outcome: &'static str) {}
@@ -25,6 +30,18 @@ impl Metrics {
     pub(crate) const fn discovered(&self, _source: &str, _nodes: usize) {}
 
     pub(crate) const fn notice(&self, _notice: &Notice) {}
+
+    pub(crate) const fn waited(&self, _outcome: &'static str, _waited: Duration) {}
+
+    pub(crate) const fn turnover(&self, _kind: Turnover, _outage: Duration) {}
+
+    pub(crate) const fn is_decision_due(&self) -> bool {
+        false
+    }
+
+    pub(crate) const fn decided(&self, _took: Duration) {}
+
+    pub(crate) const fn hand_over(&self) {}
 }
 
 #[derive(Clone, Debug)]
@@ -32,9 +49,5 @@ pub(crate) struct Deliveries;
 
 #[expect(clippy::unused_self, reason = "the same signatures as the real one")]
 impl Deliveries {
-    pub(crate) const fn new() -> Self {
-        Self
-    }
-
     pub(crate) const fn count(&self, _notifier: &str, _outcome: &'static str) {}
 }

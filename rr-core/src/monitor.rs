@@ -25,12 +25,13 @@ use crate::engine::Engine;
 use crate::error::{NodeError, StartError};
 use crate::failover::Task;
 use crate::journal::Journal;
-use crate::metrics::{Deliveries, Metrics};
+use crate::metrics::Metrics;
 use crate::notify::{Couriers, Post};
 use crate::requirement::Requirement;
 use crate::session::Session;
-use crate::snapshot::{Common, Member, Snapshot};
-use crate::tally::Tally;
+use crate::snapshot::{Common, Member, Pulse, Snapshot};
+use crate::tally::{Reign, Tally};
+use crate::throttle::Throttles;
 use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NoPrimary, NodeId, Role, Topology};
 use crate::trail::Trail;
@@ -83,6 +84,9 @@ pub(crate) struct Shared<C: Connector> {
     /// Those of other routers of the same database.
     pub(crate) circle: Arc<Circle>,
     pub(crate) metrics: Metrics,
+    /// The worker's.
+    pub(crate) pulse: Pulse,
+    pub(crate) throttles: Throttles,
     /// Those that wait for a primary.
     pub(crate) writers: Arc<Writers>,
 }
@@ -132,6 +136,7 @@ pub(crate) struct Worker<C: Connector> {
     /// Becomes true when enough is known of every configured node.
     looked: watch::Sender<bool>,
     keeper: Keeper,
+    reign: Reign,
 }
 
 /// A node that the worker watches.
@@ -216,9 +221,12 @@ impl<C: Connector> Worker<C> {
             circle: Circle::join(&config.primary.url, &own),
             own,
             metrics: Metrics::new(),
+            pulse: Pulse::default(),
+            throttles: Throttles::default(),
             writers: Arc::new(Writers::new(config.write_queue)),
             config,
         });
+        shared.pulse.beat(clock.now());
         shared.metrics.observe(&shared);
         let mut worker = Self {
             shared: Arc::clone(&shared),
@@ -226,7 +234,7 @@ impl<C: Connector> Worker<C> {
             nodes: Vec::new(),
             next_id: 0,
             probes: JoinSet::new(),
-            couriers: Couriers::start(plugins.notifiers, clock, Deliveries::new()),
+            couriers: Couriers::start(plugins.notifiers, clock, shared.metrics.deliveries()),
             cluster: shared.config.cluster().into(),
             seekers: discover::Seekers::start(&shared, plugins.discoveries, &command_sender, &stop),
             desk: Desk::new(plugins.hooks, clock, command_sender.clone()),
@@ -237,6 +245,7 @@ impl<C: Connector> Worker<C> {
             stop,
             looked,
             keeper,
+            reign: Reign::default(),
         };
         for (index, node) in shared.config.nodes().enumerate() {
             let expected = if index == 0 { Role::Primary } else { Role::Replica };
@@ -271,6 +280,8 @@ impl<C: Connector> Worker<C> {
                 Some(ended) = self.desk.ended() => self.conclude(ended),
                 _ = ticks.tick() => {
                     self.take(Event::Tick);
+                    self.shared.pulse.beat(self.shared.clock.now());
+                    self.shared.metrics.hand_over();
                     self.review_proposal();
                 }
             }

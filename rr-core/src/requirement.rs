@@ -4,6 +4,7 @@
 //! selection knows nothing else about consistency. A requirement is a plain value: building it allocates
 //! nothing on PostgreSQL, and comparing it with a node is a few integer comparisons.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::consistency::Consistency;
@@ -28,6 +29,29 @@ pub struct Requirement {
     pub seen: Option<Seen>,
     /// The node's data must have been current at most this long ago.
     pub max_lag: Option<Duration>,
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.primary {
+            return f.write_str("the primary");
+        }
+        let mut parts = Vec::new();
+        if let Some(position) = &self.covers {
+            parts.push(format!("what was committed up to {position}"));
+        }
+        if self.after.is_some() {
+            parts.push("a write whose position is not known yet".to_owned());
+        }
+        if self.seen.is_some() {
+            parts.push("what was read last".to_owned());
+        }
+        if let Some(limit) = self.max_lag {
+            parts.push(format!("data that is at most {limit:?} old"));
+        }
+        f.write_str(if parts.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&parts.join(", and "))
+    }
 }
 
 /// The last read of somebody who must not go back in time.

@@ -11,6 +11,7 @@ use crate::adapter::Patience;
 use crate::connector::Connector;
 use crate::outcome::{OutcomeUnknown, Resolution};
 use crate::router::Router;
+use crate::tally::Retried;
 
 /// How often a transaction is run at most, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +117,8 @@ impl<'r, C: Connector> Attempts<'r, C> {
     /// before it says so.
     pub async fn again(&mut self, trouble: Option<Trouble>) -> bool {
         let Some(trouble) = trouble else { return false };
-        if self.number >= self.tries || !self.patience.has_time() || !self.router.spend_retry() {
+        let time = self.number < self.tries && self.patience.has_time();
+        if !self.router.may_retry(Retried::Transaction, time) {
             return false;
         }
         self.patience.pause().await;

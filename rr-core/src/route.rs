@@ -8,6 +8,7 @@ use crate::config::ReadPreference;
 use crate::connector::Target;
 use crate::consistency::Consistency;
 use crate::engine::Fault;
+use crate::observe::{Facts, Observing, Watched};
 use crate::requirement::Requirement;
 use crate::select::Rejection;
 use crate::session::{Follows, Session};
@@ -294,6 +295,8 @@ pub struct Route<P> {
     under: Follows,
     /// Set for the few routes whose latency is taken.
     started: Option<Moment>,
+    /// Set while somebody watches.
+    watched: Option<Box<Watched>>,
 }
 
 impl<P> Route<P> {
@@ -308,7 +311,23 @@ impl<P> Route<P> {
         let nth = member.common.counters.count(reason);
         let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| member.common.clock.now());
         let under = Follows::of(request.requirement.seen);
-        Self { member, reason, access: request.access, level: request.level, epoch, under, started }
+        let (access, level) = (request.access, request.level);
+        Self { member, reason, access, level, epoch, under, started, watched: None }
+    }
+
+    /// This route, with a span and an observer as far as they are wanted.
+    #[cold]
+    pub(crate) fn watched_by(mut self, observing: Option<&Arc<Observing>>) -> Self {
+        let facts = Facts {
+            node: Arc::clone(self.name()),
+            role: self.role(),
+            class: self.access,
+            reason: self.reason,
+            level: self.level,
+            epoch: self.epoch,
+        };
+        self.watched = Watched::begin(facts, &self.member.common, observing);
+        self
     }
 
     /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
@@ -376,23 +395,37 @@ impl<P> Route<P> {
         self.reason
     }
 
-    /// A span for the statement, at DEBUG.
+    /// The statement's span, at DEBUG, by OpenTelemetry's conventions for databases. It ends with the route; a disabled one
+    /// where nobody wants it.
     #[must_use]
     pub fn span(&self) -> tracing::Span {
-        tracing::debug_span!(
-            "rr.statement",
-            node = &*self.member.common.name,
-            role = %self.member.role,
-            class = self.access.as_str(),
-            reason = self.reason.as_str(),
-            level = self.level.map(tracing::field::display),
-            epoch = self.epoch.number(),
-        )
+        self.watched.as_ref().map_or_else(tracing::Span::none, |watched| watched.span().clone())
+    }
+
+    /// Tells what is run, for the span, which takes no more of it than its first word.
+    #[inline]
+    pub fn runs(&self, sql: &str) {
+        if let Some(watched) = &self.watched {
+            watched.runs(sql);
+        }
+    }
+
+    /// Tells that the server has answered with this error (its SQLSTATE), for the span. Faults of the node need not be told:
+    /// [`finish`](Self::finish) does.
+    #[inline]
+    pub fn failed(&self, code: &str) {
+        if let Some(watched) = &self.watched {
+            watched.failed(code);
+        }
     }
 
     /// Ends it, and tells the node's load and health how it went.
-    pub fn finish(self, outcome: Outcome) {
+    pub fn finish(mut self, outcome: Outcome) {
+        let watched = self.watched.take();
         let common = &self.member.common;
+        if let Some(watched) = watched {
+            watched.end(Some(outcome), common.clock);
+        }
         match outcome {
             Outcome::Answered => {
                 common.load.success();
@@ -411,6 +444,9 @@ impl<P> Route<P> {
 impl<P> Drop for Route<P> {
     fn drop(&mut self) {
         self.member.common.load.leave();
+        if let Some(watched) = self.watched.take() {
+            watched.end(None, self.member.common.clock);
+        }
     }
 }
 

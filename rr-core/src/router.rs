@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -15,10 +16,13 @@ use crate::balance::{Balancer, Candidates};
 use crate::budget::Budget;
 use crate::config::{Config, ReadPreference};
 use crate::connector::Connector;
+use crate::consistency::Consistency;
 use crate::monitor::{Command, Shared};
+use crate::observe::{self, Observing};
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection, Selected};
 use crate::snapshot::Snapshot;
+use crate::tally::{Fallback, Retried, Retry, RetryOutcome};
 use crate::time::Moment;
 use crate::token::KeyRing;
 use crate::topology::{NodeSet, Role, Topology};
@@ -40,7 +44,7 @@ mod watching;
 mod writes;
 
 pub use builder::Builder;
-pub use explain::{Explanation, Verdict};
+pub use explain::{Explanation, Statement, Verdict};
 pub use failover::{Failover, NodePlan, Plan, Standing};
 pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
 pub use jobs::{Else, Required};
@@ -63,6 +67,8 @@ struct Inner<C: Connector> {
     retries: Budget,
     /// For tokens of sessions.
     keys: KeyRing,
+    /// Who is told of statements.
+    observing: Option<Arc<Observing>>,
     commands: mpsc::Sender<Command>,
     stop: watch::Sender<()>,
     worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
@@ -91,8 +97,23 @@ impl<C: Connector> Router<C> {
     /// [`RouteError`] says for each node why it may not serve.
     #[inline]
     pub fn route(&self, request: &Request<'_>) -> Result<Route<C::Pool>, RouteError> {
-        let snapshot = self.inner.shared.snapshot.load();
-        self.conclude(&snapshot, request, self.decide(&snapshot, request))
+        self.timed(|| {
+            let snapshot = self.inner.shared.snapshot.load();
+            self.conclude(&snapshot, request, self.decide(&snapshot, request))
+        })
+    }
+
+    /// Makes a decision, and takes its time if that is due.
+    #[inline]
+    fn timed<T>(&self, decide: impl FnOnce() -> T) -> T {
+        let metrics = &self.inner.shared.metrics;
+        if !metrics.is_decision_due() {
+            return decide();
+        }
+        let began = self.now();
+        let decided = decide();
+        metrics.decided(self.now().since(began));
+        decided
     }
 
     /// The time on the router's clock, for [`Session::wrote_unplaced`](crate::Session::wrote_unplaced).
@@ -101,14 +122,20 @@ impl<C: Connector> Router<C> {
         self.inner.shared.clock.now()
     }
 
-    /// Takes one statement from the budget for retries; `false` when it is spent.
-    pub(crate) fn spend_retry(&self) -> bool {
+    /// Whether something that has failed is run again: it is, if there is `time` for it, and the budget for retries is not
+    /// spent.
+    pub(crate) fn may_retry(&self, what: Retried, time: bool) -> bool {
         let retries = &self.inner.retries;
-        let allowed = retries.is_unlimited() || retries.spend(self.now());
-        if !allowed {
+        let outcome = match time {
+            false => RetryOutcome::GaveUp,
+            true if retries.is_unlimited() || retries.spend(self.now()) => RetryOutcome::Again,
+            true => RetryOutcome::BudgetSpent,
+        };
+        if outcome == RetryOutcome::BudgetSpent {
             tracing::debug!(target: "rr", "a statement is not tried again: the budget (`retries.per_second`) is spent");
         }
-        allowed
+        self.inner.shared.tally.count_retry(Retry { what, outcome });
+        outcome == RetryOutcome::Again
     }
 
     /// What is known about the nodes.
@@ -217,7 +244,14 @@ impl<C: Connector> Router<C> {
                     return Ok(route);
                 }
                 let budget = &self.inner.budget;
-                if !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now()) {
+                let served = !reason.is_fallback() || budget.is_unlimited() || budget.spend(self.now());
+                if let Some(fallback) = Fallback::of(reason, served) {
+                    self.inner.shared.tally.count_fallback(fallback);
+                }
+                if served {
+                    if reason == RouteReason::ReplicasBehind {
+                        self.inner.shared.tally.upgraded(request.level);
+                    }
                     return Ok(self.enter(snapshot, index, reason, request));
                 }
                 Err(RouteError::BudgetSpent { rejected: named(topology, &self.ask(topology, request)) })
@@ -246,17 +280,38 @@ impl<C: Connector> Router<C> {
     ) -> Route<C::Pool> {
         let member = Arc::clone(&snapshot.members[index]);
         let epoch = snapshot.topology.epoch();
-        tracing::trace!(
-            target: "rr::route", node = &*member.common.name, role = %member.role, class = request.access.as_str(),
-            reason = reason.as_str(), level = request.level.map(tracing::field::display), epoch = epoch.number(), "routed"
-        );
         self.inner.shared.trail.note(&member.common, member.role, request, reason);
         if let Some(session) = &request.session
             && self.inner.shared.config.session.affinity.is_some()
         {
             session.stick(member.common.id, self.now());
         }
-        Route::enter(member, reason, request, epoch)
+        let route = Route::enter(member, reason, request, epoch);
+        let observing = self.inner.observing.as_ref();
+        if observing.is_some() || observe::is_traced() {
+            return route.watched_by(observing);
+        }
+        route
+    }
+
+    /// Tells of a statement that waited long for a node, now and then.
+    #[cold]
+    pub(crate) fn note_wait(
+        &self,
+        why: &'static str,
+        class: Access,
+        level: Option<Consistency>,
+        waited: Duration,
+    ) {
+        let shared = &self.inner.shared;
+        if shared.config.slow_route.is_some_and(|limit| waited >= limit)
+            && let Some(left_out) = shared.throttles.slow.pass(self.now())
+        {
+            tracing::warn!(
+                target: "rr", why, class = class.as_str(), level = level.map(tracing::field::display), ?waited, left_out,
+                "a statement waited long for its node (`slow_route`)"
+            );
+        }
     }
 
     #[inline]

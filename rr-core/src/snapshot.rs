@@ -16,7 +16,7 @@ use crate::engine::Fault;
 use crate::load::Load;
 use crate::position::Position;
 use crate::route::RouteReason;
-use crate::time::Clock;
+use crate::time::{Clock, Moment};
 use crate::topology::{Epoch, NodeId, Role, Topology};
 use crate::world::Event;
 
@@ -67,6 +67,8 @@ pub(crate) struct Common {
     pub(crate) waiters: AtomicU32,
     /// What reads that waited in vain have learned about it.
     pub(crate) stall: Stall,
+    /// How often it was looked at, and when last.
+    pub(crate) looks: Looks,
     events: mpsc::Sender<Event>,
 }
 
@@ -83,6 +85,7 @@ impl Common {
             retired: AtomicBool::new(false),
             waiters: AtomicU32::new(0),
             stall: Stall::default(),
+            looks: Looks::default(),
             events,
         }
     }
@@ -137,6 +140,66 @@ impl Stall {
     pub(crate) fn is_known(&self, place: u64, patience: Duration) -> bool {
         self.at.load(Ordering::Acquire) == place
             && u128::from(self.nanos.load(Ordering::Acquire)) >= patience.as_nanos()
+    }
+}
+
+/// How a look at a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LookOutcome {
+    Answered,
+    NoConnection,
+    ConnectTimeout,
+    Failed,
+    Timeout,
+    Unreadable,
+}
+
+impl LookOutcome {
+    const COUNT: usize = 6;
+
+    #[cfg(feature = "metrics")]
+    const NAMES: [&'static str; Self::COUNT] =
+        ["answered", "no_connection", "connect_timeout", "failed", "timeout", "unreadable"];
+}
+
+/// How often a node was looked at, by outcome, and when last.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    counts: [AtomicU64; LookOutcome::COUNT],
+    /// 0 when it never was.
+    last: AtomicU64,
+}
+
+impl Looks {
+    pub(crate) fn count(&self, outcome: LookOutcome, now: Moment) {
+        self.counts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.last.store(now.as_nanos().max(1), Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        LookOutcome::NAMES.into_iter().zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn last(&self) -> Option<Moment> {
+        let last = self.last.load(Ordering::Relaxed);
+        (last > 0).then(|| Moment::from_nanos(last))
+    }
+}
+
+/// When somebody showed a sign of life.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse(AtomicU64);
+
+impl Pulse {
+    pub(crate) fn beat(&self, now: Moment) {
+        self.0.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(crate) fn last(&self) -> Moment {
+        Moment::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 

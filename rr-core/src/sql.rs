@@ -69,11 +69,13 @@ mod keywords;
 mod lexer;
 mod mysql;
 mod names;
+mod operation;
 mod postgres;
 #[cfg(test)]
 mod properties;
 mod statement;
 mod verb;
+mod why;
 
 use std::fmt;
 
@@ -81,6 +83,9 @@ use crate::consistency::Consistency;
 use crate::engine::Engine;
 
 pub use calls::calls_unknown;
+pub use operation::operation;
+pub(crate) use operation::up_to_values;
+pub use why::{Why, why};
 
 /// Whose rules of quoting and whose statements a text follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

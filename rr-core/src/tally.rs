@@ -3,7 +3,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::consistency::Consistency;
 use crate::token::TokenError;
+use crate::world::Severity;
+
+#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "read by instruments only"))]
+mod failovers;
+#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "read by instruments only"))]
+mod kinds;
+
+pub(crate) use failovers::{Failovers, Reign, Turnover, TurnoverOutcome};
+pub(crate) use kinds::{Fallback, Loss, Retried, Retry, RetryOutcome};
 
 /// A step of a read that no replica could serve at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,9 +104,36 @@ pub(crate) struct Tally {
     steps: [AtomicU64; Step::ALL.len()],
     writes: [AtomicU64; WriteStep::ALL.len()],
     tokens: [AtomicU64; TOKENS],
+    upgrades: [AtomicU64; Consistency::KINDS.len()],
+    fallbacks: [AtomicU64; Fallback::ALL.len()],
+    retries: [AtomicU64; Retry::COUNT],
+    losses: [AtomicU64; Loss::ALL.len()],
+    alerts: [AtomicU64; Severity::ALL.len()],
+    pub(crate) failovers: Failovers,
 }
 
 impl Tally {
+    /// Counts a read on the primary because no replica had what its level asks for.
+    pub(crate) fn upgraded(&self, level: Option<Consistency>) {
+        self.upgrades[Consistency::kind_index(level)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_fallback(&self, fallback: Fallback) {
+        self.fallbacks[fallback as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_retry(&self, retry: Retry) {
+        self.retries[retry.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_loss(&self, loss: Loss) {
+        self.losses[loss as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_alert(&self, severity: Severity) {
+        self.alerts[severity as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn count(&self, step: Step) {
         self.steps[step as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -127,5 +164,29 @@ impl Tally {
     pub(crate) fn tokens(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let names = ["issued", "resumed"].into_iter().chain(TokenError::kinds());
         names.zip(self.tokens.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Tally {
+    /// Those reads, in the order of [`Consistency::KINDS`].
+    pub(crate) fn upgrades(&self) -> [u64; Consistency::KINDS.len()] {
+        std::array::from_fn(|index| self.upgrades[index].load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn fallbacks(&self, fallback: Fallback) -> u64 {
+        self.fallbacks[fallback as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn retries(&self, retry: Retry) -> u64 {
+        self.retries[retry.index()].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn losses(&self, loss: Loss) -> u64 {
+        self.losses[loss as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn alerts(&self, severity: Severity) -> u64 {
+        self.alerts[severity as usize].load(Ordering::Relaxed)
     }
 }

@@ -19,7 +19,7 @@ mod node;
 mod set;
 
 pub(crate) use former::{Former, is_anywhere};
-pub use node::{Epoch, HealthState, Node, NodeId, Quarantine, Role};
+pub use node::{Epoch, HealthState, Node, NodeId, Quarantine, Role, State};
 pub use set::{Members, NodeSet};
 
 /// The most nodes that one topology can hold (one bit each in a [`NodeSet`]).

@@ -21,6 +21,8 @@ pub mod dashboard;
 mod health;
 mod layer;
 mod level;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod rejection;
 
 pub use cookies::CookieSettings;
@@ -28,6 +30,8 @@ pub use dashboard::{Dashboard, Panel, dashboard};
 pub use health::{HealthPolicy, health_routes};
 pub use layer::{SessionLayer, SessionService};
 pub use level::{ConsistencyLayer, ConsistencyService};
+#[cfg(feature = "prometheus")]
+pub use metrics::metrics;
 pub use rejection::Rejection;
 
 /// The header that a token travels in, where headers are used.

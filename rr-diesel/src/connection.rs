@@ -13,6 +13,8 @@ use futures_util::Stream;
 use futures_util::future::Either;
 use rr_core::adapter::{Ledger, Place, Search, Wish};
 use rr_core::route::{Access, Outcome};
+use rr_core::router::Explanation;
+use rr_core::sql::Dialect;
 use rr_core::topology::Role;
 use rr_core::{Consistency, Router, Session};
 use tokio::sync::OnceCell;
@@ -20,6 +22,7 @@ use tokio::sync::OnceCell;
 use crate::checkout::Checkout;
 use crate::connector::{DieselConnector, PooledConnection};
 use crate::error;
+use crate::explain;
 use crate::hold::Hold;
 use crate::instrument::Shared;
 use crate::lower::{Lowered, lower};
@@ -160,6 +163,21 @@ impl RoutedPgConnection {
     #[must_use]
     pub fn router(&self) -> &Router<DieselConnector> {
         &self.ledger.router
+    }
+
+    /// Says where this query would go now and why, and why to no other node. Runs nothing and counts nothing; what was asked
+    /// for the next statement ([`use_primary`](Self::use_primary)) is taken into account, and stays for it.
+    ///
+    /// # Errors
+    /// When the query cannot be rendered.
+    pub fn explain_route<Q>(&self, query: &Q) -> QueryResult<Explanation>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        let (sql, classified, wish) = explain::look::<Pg, Q>(query, self.router().connector().classes())?;
+        let wish = wish.or(once(self.once.load(Ordering::Relaxed)), &classified, self.standing);
+        let kept = self.pin.get().map(|pin| Arc::clone(pin.checkout.route().name()));
+        Ok(self.ledger.explain(&sql, &classified, wish, Dialect::Postgres, kept))
     }
 
     /// Sends the next statement, whatever it is, to the primary.
@@ -310,13 +328,18 @@ impl RoutedPgConnection {
     fn lower<Q: QueryFragment<Pg> + QueryId>(&self, query: &Q) -> QueryResult<Arc<Lowered>> {
         let classes = self.ledger.router.connector().classes();
         let mut lowered = lower(query, classes, self.instrumentation.is_some())?;
-        let once = match self.once.swap(0, Ordering::Relaxed) {
-            1 => Some(Place::Primary),
-            2 => Some(Place::Replica),
-            _ => None,
-        };
+        let once = once(self.once.swap(0, Ordering::Relaxed));
         lowered.wish = lowered.wish.or(once, &lowered.classified, self.standing);
         Ok(Arc::new(lowered))
+    }
+}
+
+/// Where the next statement alone is to go.
+const fn once(number: u8) -> Option<Place> {
+    match number {
+        1 => Some(Place::Primary),
+        2 => Some(Place::Replica),
+        _ => None,
     }
 }
 

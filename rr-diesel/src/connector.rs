@@ -169,6 +169,10 @@ impl Connector for DieselConnector {
         control.client.batch_execute(sql).await.map_err(ConnectError::Run)
     }
 
+    fn misroutes(&self) -> Option<u64> {
+        Some(self.classes().misroutes())
+    }
+
     fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {
         Some(pool.state())
     }

@@ -98,6 +98,29 @@ pub(crate) fn not_answered(unknown: &OutcomeUnknown, error: &Error) -> Error {
     Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(information))
 }
 
+/// What kind of error it is, in one of few words: for spans.
+pub(crate) const fn word(error: &Error) -> &'static str {
+    match error {
+        Error::DatabaseError(kind, _) => match kind {
+            DatabaseErrorKind::UniqueViolation => "unique_violation",
+            DatabaseErrorKind::ForeignKeyViolation => "foreign_key_violation",
+            DatabaseErrorKind::UnableToSendCommand => "unable_to_send_command",
+            DatabaseErrorKind::SerializationFailure => "serialization_failure",
+            DatabaseErrorKind::ReadOnlyTransaction => "read_only_transaction",
+            DatabaseErrorKind::NotNullViolation => "not_null_violation",
+            DatabaseErrorKind::CheckViolation => "check_violation",
+            DatabaseErrorKind::RestrictViolation => "restrict_violation",
+            DatabaseErrorKind::ExclusionViolation => "exclusion_violation",
+            DatabaseErrorKind::ClosedConnection => "closed_connection",
+            _ => "database_error",
+        },
+        Error::QueryBuilderError(_) => "query_builder_error",
+        Error::DeserializationError(_) => "deserialization_error",
+        Error::SerializationError(_) => "serialization_error",
+        _ => "other",
+    }
+}
+
 /// What an error says of a write that was sent and not answered; `None` for every other error.
 ///
 /// ```

@@ -17,6 +17,7 @@ mod connector;
 mod early;
 mod error;
 mod establish;
+mod explain;
 #[cfg(feature = "axum")]
 pub mod extract;
 mod hint;

@@ -78,6 +78,7 @@ impl RoutedStream {
             if error::is_lost(error) {
                 checkout.discard();
             }
+            checkout.route().failed(error::word(error));
             checkout.finish(error::outcome(error));
         }
     }

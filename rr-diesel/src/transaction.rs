@@ -205,6 +205,7 @@ async fn begin_on_primary(conn: &mut RoutedPgConnection, sql: Option<&str>) -> Q
 }
 
 async fn begin(checkout: &mut Checkout, sql: Option<&str>) -> QueryResult<()> {
+    checkout.route().runs(sql.unwrap_or("BEGIN"));
     let statement = checkout.statement();
     let connection = checkout.connection_mut();
     let begun = match sql {

@@ -17,6 +17,7 @@ use crate::metric::Callback;
 
 mod build;
 mod checkout;
+mod explain;
 mod read;
 mod traits;
 mod twins;

@@ -229,6 +229,10 @@ impl Connector for SeaOrmConnector {
         Ok(control.execute_unprepared(sql).await.map(drop)?)
     }
 
+    fn misroutes(&self) -> Option<u64> {
+        Some(self.classes().misroutes())
+    }
+
     fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {
         Some(pool.state())
     }

@@ -1,5 +1,6 @@
 //! Errors of routing as SeaORM's errors, and what SeaORM's errors say about a node.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -313,6 +314,19 @@ pub(crate) fn ended(error: Option<&DbErr>) -> Ended {
         None => Ended::Done,
         Some(error) if is_lost(error) => Ended::Unknown,
         Some(_) => Ended::Refused,
+    }
+}
+
+/// What kind of error it is, for spans: an SQLSTATE where the server has said one.
+pub(crate) fn word(error: &DbErr) -> Cow<'_, str> {
+    let (DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error)) = error else {
+        return "other".into();
+    };
+    let RuntimeErr::SqlxError(error) = error else { return "other".into() };
+    match &**error {
+        sqlx::Error::Database(error) => error.code().unwrap_or_else(|| "database_error".into()),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => "closed_connection".into(),
+        _ => "other".into(),
     }
 }
 

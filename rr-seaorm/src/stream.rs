@@ -61,6 +61,7 @@ impl RoutedConnection {
                 drop((conn, route));
                 return self.write_rows(Access::Write, statement).await;
             }
+            route.runs(&statement.sql);
             let limit = self.deadline().or_else(|| route.pool().statement_timeout());
             let guarded = route.role() == Role::Primary && self.connector().may_write(&statement.sql);
             let (mut rows, held) = open(conn, statement.clone(), guarded);
@@ -95,6 +96,7 @@ impl RoutedConnection {
     async fn write_rows(&self, access: Access, statement: Statement) -> Result<RoutedStream, DbErr> {
         self.check_writes()?;
         let Checkout { conn, route } = self.writer(access, &mut Turn::new(self.router())).await?;
+        route.runs(&statement.sql);
         let report = self.report(statement.clone());
         let (rows, _) = open(conn, statement, false);
         let mut stream = RoutedStream::new(rows, route);
@@ -198,6 +200,7 @@ impl Stream for RoutedStream {
                 if let Some(report) = &mut this.report {
                     report.failed = true;
                 }
+                this.route.iter().for_each(|route| route.failed(&error::word(error)));
                 let role = this.route.as_ref().map_or(Role::Replica, Route::role);
                 this.end(error::outcome(error, role));
             }

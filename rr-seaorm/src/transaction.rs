@@ -129,6 +129,7 @@ impl RoutedConnection {
         match begun {
             Ok(inner) => {
                 route.begin();
+                route.runs("BEGIN");
                 let root = Root {
                     chosen: (route.node(), route.epoch()),
                     ledger: self.ledger().bound(),

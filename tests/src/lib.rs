@@ -1,12 +1,14 @@
 //! What every test, benchmark and example of rr stands on: real clusters and a simulation.
 //!
 //! [`cluster`] boots real PostgreSQL servers in about a second and removes them whatever happens;
+//! [`guarded`] starts other programs, and ends them with the test;
 //! [`plain`] lets the core be tested without an ORM;
 //! [`proxy`] is the network between them, which a test may cut, slow down or silence;
 //! [`tls`] gives the servers certificates;
 //! [`simulation`] runs thousands of failovers a second without any server.
 
 pub mod cluster;
+pub mod guarded;
 pub mod lease;
 pub mod load;
 pub mod plain;
@@ -32,6 +34,8 @@ mod documentation {
     mod consistency {}
     #[doc = include_str!("../../docs/guide/discovery.md")]
     mod discovery {}
+    #[doc = include_str!("../../docs/guide/monitoring.md")]
+    mod monitoring {}
     #[doc = include_str!("../../docs/guide/notifications.md")]
     mod notifications {}
     #[doc = include_str!("../../docs/guide/operating.md")]

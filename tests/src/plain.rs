@@ -54,8 +54,10 @@ impl Connector for Plain {
 
     fn pool_state(&self, pool: &Pool) -> Option<PoolState> {
         let state = pool.state();
-        let (open, idle) = (state.connections, state.idle_connections);
-        Some(PoolState { active: open.saturating_sub(idle), idle })
+        let told = &state.statistics;
+        let waiting = told.get_started.saturating_sub(told.completed_gets());
+        let state = PoolState::of(state.connections, state.idle_connections);
+        Some(state.waited(u32::try_from(waiting).unwrap_or(u32::MAX), told.get_waited, told.get_timed_out))
     }
 
     fn fault(&self, error: &Self::Error, role: Role) -> Option<Fault> {

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use axum::Router;
 use rr_core::Config;
-use rr_core::web::{CookieSettings, HealthPolicy, SessionLayer, health_routes};
+use rr_core::web::{CookieSettings, HealthPolicy, SessionLayer, health_routes, metrics};
 use rr_example::BoxError;
 use rr_seaorm::RoutedConnection;
 
@@ -36,5 +36,6 @@ async fn start(config: Config) -> Result<Router, BoxError> {
         // Each request works for its client's session, whatever process served the last one.
         .layer(SessionLayer::new(&router).with_cookie(CookieSettings::default().insecure()))
         .merge(health_routes(&router, HealthPolicy::default()))
+        .merge(metrics(&router))
         .with_state(db))
 }

@@ -3,12 +3,16 @@
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan};
+use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan, up_to_values};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
 const LEARNED: usize = 4096;
+
+/// Of so many the log tells: an application that writes values into its texts has a new one each time.
+const TOLD: u64 = 100;
 
 /// The table of Diesel's migrations: read stale, it lets them run twice.
 const MIGRATIONS: &str = "__diesel_schema_migrations";
@@ -22,6 +26,7 @@ pub struct Classes {
     /// Texts that looked like reads and were refused by a replica, by their hash.
     texts: ArcSwapOption<HashSet<u64>>,
     hasher: RandomState,
+    misroutes: AtomicU64,
 }
 
 impl Classes {
@@ -33,6 +38,7 @@ impl Classes {
             types: ArcSwap::default(),
             texts: ArcSwapOption::default(),
             hasher: RandomState::default(),
+            misroutes: AtomicU64::new(0),
         }
     }
 
@@ -57,7 +63,11 @@ impl Classes {
 
     /// A replica refused a statement that was taken for a read: it is a write from now on.
     pub fn learn_write(&self, id: Option<TypeId>, sql: &str) {
-        tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
+        let before = self.misroutes.fetch_add(1, Ordering::Relaxed);
+        if before < TOLD {
+            let sql = up_to_values(sql);
+            tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
+        }
         if let Some(id) = id {
             let hint = self.types.load().get(&id).and_then(|known| known.hint);
             self.remember(id, Classified::new(StatementClass::Write, hint));
@@ -71,6 +81,12 @@ impl Classes {
             }
             Some(std::sync::Arc::new(texts))
         });
+    }
+
+    /// How often a replica refused a statement that was taken for a read.
+    #[must_use]
+    pub fn misroutes(&self) -> u64 {
+        self.misroutes.load(Ordering::Relaxed)
     }
 
     fn scan(&self, sql: &str) -> Classified {

@@ -37,6 +37,11 @@ impl Patience {
         self.deadline.get_or_insert_with(|| now + limit).saturating_duration_since(now)
     }
 
+    /// How long it has been since the first failure.
+    pub(crate) fn spent(&mut self) -> Duration {
+        self.limit.saturating_sub(self.left())
+    }
+
     /// How long to pause before another try, if there is time for one.
     pub fn next_pause(&mut self) -> Option<Duration> {
         if !self.has_time() {

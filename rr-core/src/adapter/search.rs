@@ -5,8 +5,9 @@ use crate::config::ReadPreference;
 use crate::connector::Connector;
 use crate::engine::Fault;
 use crate::requirement::Requirement;
-use crate::route::Request;
+use crate::route::{Access, Request};
 use crate::router::Router;
+use crate::tally::Retried;
 use crate::topology::{NodeId, Role};
 
 /// The search for a node that serves one read: which ones failed, and whether to go on.
@@ -72,7 +73,9 @@ impl Search {
     /// Whether to run the statement again after a node has failed it. That spends of the budget for retries, so that a
     /// cluster in trouble does not get every statement several times.
     pub fn may_replay<C: Connector>(&mut self, router: &Router<C>) -> bool {
-        self.patience.has_time() && router.spend_retry()
+        let time = self.patience.has_time();
+        router.note_wait("nodes failed it", Access::Read, self.wish.level, self.patience.spent());
+        router.may_retry(Retried::Read, time)
     }
 }
 

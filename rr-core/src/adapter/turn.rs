@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::Patience;
 use crate::connector::Connector;
 use crate::engine::Fault;
-use crate::route::{Outcome, Request, Route, RouteError};
+use crate::route::{Access, Outcome, Request, Route, RouteError};
 use crate::router::Router;
 use crate::tally::WriteStep;
+use crate::time::Moment;
 use crate::writers::{Ticket, Word};
 
 /// A write (or a transaction) that looks for a connection to the primary, and nothing of which was sent so far.
@@ -46,6 +47,8 @@ pub struct Turn {
     was_refused: bool,
     /// A connection turned out to be dead.
     has_broken: bool,
+    /// Since when it waits.
+    since: Option<Moment>,
 }
 
 impl Turn {
@@ -60,6 +63,7 @@ impl Turn {
             place: None,
             was_refused: false,
             has_broken: false,
+            since: None,
         }
     }
 
@@ -105,6 +109,7 @@ impl Turn {
             };
             if self.place.replace(ticket.place).is_none() {
                 router.count_write(WriteStep::Waited);
+                self.since = Some(router.now());
                 tracing::debug!(target: "rr", "a write waits for a primary");
             }
             router.probe_now();
@@ -122,6 +127,7 @@ impl Turn {
                 Ok(Word::Futile) => return router.route(request),
                 Err(_) => {
                     router.count_write(WriteStep::GaveUp);
+                    self.note_wait(router);
                     return self.last_chance(router, request);
                 }
             }
@@ -147,6 +153,15 @@ impl Turn {
         if let Some(ticket) = self.ticket.take() {
             ticket.served();
             router.count_write(WriteStep::Served);
+            self.note_wait(router);
+        }
+    }
+
+    #[cold]
+    fn note_wait<C: Connector>(&mut self, router: &Router<C>) {
+        if let Some(since) = self.since.take() {
+            let waited = router.now().since(since);
+            router.note_wait("there was no primary to connect to", Access::Write, None, waited);
         }
     }
 

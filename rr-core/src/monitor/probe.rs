@@ -11,7 +11,7 @@ use super::Shared;
 use crate::config::FailoverMode;
 use crate::connector::{Connector, Target};
 use crate::engine::{Log, Observation, UnreadableProbe};
-use crate::snapshot::Common;
+use crate::snapshot::{Common, LookOutcome};
 use crate::time::Moment;
 use crate::world::Event;
 
@@ -60,6 +60,18 @@ enum ProbeError<E: std::error::Error> {
     Unreadable(#[from] UnreadableProbe),
 }
 
+impl<E: std::error::Error> ProbeError<E> {
+    const fn outcome(&self) -> LookOutcome {
+        match self {
+            Self::Connect(_) => LookOutcome::NoConnection,
+            Self::ConnectTimeout(_) => LookOutcome::ConnectTimeout,
+            Self::Run(_) => LookOutcome::Failed,
+            Self::Timeout(_) => LookOutcome::Timeout,
+            Self::Unreadable(_) => LookOutcome::Unreadable,
+        }
+    }
+}
+
 /// An error with its causes: "connection refused" is usually two levels down.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
@@ -99,7 +111,10 @@ impl<C: Connector> Probe<C> {
 
     async fn look_and_tell(&mut self) -> Event {
         let node = self.common.id;
-        match self.look().await {
+        let looked = self.look().await;
+        let outcome = looked.as_ref().err().map_or(LookOutcome::Answered, ProbeError::outcome);
+        self.common.looks.count(outcome, self.shared.clock.now());
+        match looked {
             Ok((asked_at, seen)) => {
                 self.failing = false;
                 self.failures = 0;

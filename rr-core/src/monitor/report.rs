@@ -3,17 +3,19 @@
 use super::Worker;
 use crate::connector::Connector;
 use crate::notify::Notification;
+use crate::tally::{Loss, Turnover, TurnoverOutcome};
 use crate::time::Wall;
-use crate::world::Notice;
+use crate::world::{Notice, Turn};
 
 impl<C: Connector> Worker<C> {
-    pub(super) fn report(&self, notice: Notice) {
+    pub(super) fn report(&mut self, notice: Notice) {
         if notice.is_warning() {
             tracing::warn!(target: "rr", "{notice}");
         } else {
             tracing::info!(target: "rr", "{notice}");
         }
         self.shared.metrics.notice(&notice);
+        self.count(&notice);
         self.shared.journal.enter(self.shared.clock.now(), notice.clone());
         if !self.couriers.is_empty() {
             let epoch = match &notice {
@@ -24,5 +26,35 @@ impl<C: Connector> Worker<C> {
         }
         // Nobody has to listen.
         drop(self.shared.notices.send(notice));
+    }
+
+    fn count(&mut self, notice: &Notice) {
+        let tally = &self.shared.tally;
+        if notice.turn() != Turn::Closes {
+            tally.count_alert(notice.severity());
+        }
+        match notice {
+            Notice::LostWrite(_) => tally.count_loss(Loss::Process),
+            Notice::Promotion(report) => {
+                let kind = tally.failovers.count_report(report);
+                if let (true, Some(outage)) = (report.succeeded(), report.durations.outage) {
+                    self.shared.metrics.turnover(kind, outage);
+                }
+            }
+            Notice::Primary { to, .. } => {
+                let last = self.reign.last();
+                let last = last.and_then(|last| self.nodes.iter().find(|node| node.common.name == *last));
+                let silent_since = last.and_then(|node| node.silent_since);
+                let succession = self.reign.passes(to.as_ref(), silent_since, self.shared.clock.now());
+                // What this router does itself is told by its report.
+                if let (Some(succession), false) = (succession, self.desk.is_busy()) {
+                    tally.failovers.count(Turnover::Followed, TurnoverOutcome::Promoted);
+                    if let Some(outage) = succession.outage {
+                        self.shared.metrics.turnover(Turnover::Followed, outage);
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 }

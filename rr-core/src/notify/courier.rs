@@ -230,6 +230,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::metrics::Metrics;
     use crate::notify::gate::tests::{closes, opens};
     use crate::notify::{Callback, Delivery};
 
@@ -276,7 +277,7 @@ mod tests {
 
     fn couriers(notifier: impl Notifier, rules: Rules) -> Couriers {
         let post = Post { notifier: Arc::new(notifier), rules };
-        Couriers::start(vec![post], Clock::start(), Deliveries::new())
+        Couriers::start(vec![post], Clock::start(), Metrics::new().deliveries())
     }
 
     fn failing(

@@ -14,6 +14,7 @@ use crate::error::StartError;
 use crate::failover::{Fence, Lease, Promoter};
 use crate::monitor::{self, Plugins, Worker};
 use crate::notify::{self, Callback, Notification, Notifier, Post, Rules};
+use crate::observe::{Observing, RouteObserver};
 use crate::token::KeyRing;
 
 /// Makes a router.
@@ -23,11 +24,18 @@ pub struct Builder<C: Connector> {
     config: Config,
     balancer: Option<Arc<dyn Balancer>>,
     plugins: Plugins,
+    observing: Option<Observing>,
 }
 
 impl<C: Connector> Builder<C> {
     pub(super) fn new(connector: C) -> Self {
-        Self { connector, config: Config::default(), balancer: None, plugins: Plugins::default() }
+        Self {
+            connector,
+            config: Config::default(),
+            balancer: None,
+            plugins: Plugins::default(),
+            observing: None,
+        }
     }
 
     /// The configuration. Without it there is no primary, and the start is refused.
@@ -59,6 +67,17 @@ impl<C: Connector> Builder<C> {
         // It cannot be cut off, so that it is waited for and called once.
         let rules = Rules::everything().timeout(Duration::MAX).attempts(1);
         self.notifier_with(rules, Callback::new(name, call))
+    }
+
+    /// Tells this observer of every statement. The last one counts. Without one, nothing is paid for it.
+    pub fn observer(self, observer: Arc<dyn RouteObserver>) -> Self {
+        self.observer_of_one_in(1, observer)
+    }
+
+    /// Tells this observer of one statement in so many, by chance.
+    pub fn observer_of_one_in(mut self, many: u32, observer: Arc<dyn RouteObserver>) -> Self {
+        self.observing = Some(Observing::new(observer, many));
+        self
     }
 
     /// The lease that says which process may promote. Without it, an [`InProcessLease`](crate::failover::InProcessLease).
@@ -120,6 +139,7 @@ impl<C: Connector> Builder<C> {
             budget,
             retries,
             keys,
+            observing: self.observing.map(Arc::new),
             commands: ends.commands,
             stop: ends.stop,
             worker: tokio::sync::Mutex::new(Some(worker)),

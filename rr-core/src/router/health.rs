@@ -92,7 +92,7 @@ pub struct PoolHealth {
 
 impl PoolHealth {
     fn of(state: PoolState, max: u32) -> Self {
-        let PoolState { active, idle } = state;
+        let PoolState { active, idle, .. } = state;
         Self { active, idle, max, utilisation: f64::from(active) / f64::from(max.max(1)) }
     }
 }

@@ -6,7 +6,7 @@ use crate::connector::Connector;
 use crate::requirement::Requirement;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::snapshot::Snapshot;
-use crate::tally::Step;
+use crate::tally::{Loss, Step};
 use crate::topology::Topology;
 
 impl<C: Connector> Router<C> {
@@ -71,10 +71,13 @@ impl<C: Connector> Router<C> {
             None => drop(session.give_up_lost(history)),
             Some(lost) => {
                 self.inner.shared.tally.count(Step::LostWrite);
+                self.inner.shared.tally.count_loss(Loss::Session);
                 if self.inner.shared.config.lost_writes == LostWrites::Error {
                     return Err(lost.into());
                 }
-                tracing::warn!(target: "rr", "{lost}");
+                if let Some(left_out) = self.inner.shared.throttles.lost.pass(self.now()) {
+                    tracing::warn!(target: "rr", left_out, "{lost}");
+                }
                 session.give_up_lost(history);
             }
         }

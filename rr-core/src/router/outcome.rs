@@ -22,7 +22,9 @@ impl<C: Connector> Router<C> {
     ) -> OutcomeUnknown {
         self.count_write(WriteStep::OutcomeUnknown);
         let unknown = OutcomeUnknown::new(Arc::clone(node), during, transaction);
-        tracing::warn!(target: "rr", "{unknown}");
+        if let Some(left_out) = self.inner.shared.throttles.unanswered.pass(self.now()) {
+            tracing::warn!(target: "rr", left_out, "{unknown}");
+        }
         unknown
     }
 

@@ -9,7 +9,7 @@ use crate::connector::Connector;
 use crate::monitor::Command;
 use crate::position::Position;
 use crate::session::Session;
-use crate::tally::Step;
+use crate::tally::{Loss, Step};
 use crate::time::{Moment, Wall};
 use crate::token::{Claims, LostWrite, Token, TokenError};
 use crate::topology::{HealthState, NodeId, Topology};
@@ -215,7 +215,10 @@ impl<C: Connector> Router<C> {
         let history = snapshot.topology.primary().ok()?.applied.as_ref()?;
         let lost = session.give_up_lost(history)?;
         self.inner.shared.tally.count(Step::LostWrite);
-        tracing::warn!(target: "rr", "{lost}");
+        self.inner.shared.tally.count_loss(Loss::Session);
+        if let Some(left_out) = self.inner.shared.throttles.lost.pass(self.now()) {
+            tracing::warn!(target: "rr", left_out, "{lost}");
+        }
         Some(lost)
     }
 

@@ -22,10 +22,12 @@ impl<C: Connector> Router<C> {
     /// As [`Router::route`], but `None` where only the position of the replicas stands in the way, so that it is worth
     /// waiting for as long as `causal_wait` ([`Router::route_within`]).
     pub fn route_now(&self, request: &Request<'_>) -> Option<Result<Route<C::Pool>, RouteError>> {
-        let snapshot = self.inner.shared.snapshot.load();
-        let decision = self.decide(&snapshot, request);
-        let hopeful = self.is_hopeful(&snapshot, request, decision, self.inner.shared.config.causal_wait);
-        (!hopeful).then(|| self.conclude(&snapshot, request, decision))
+        self.timed(|| {
+            let snapshot = self.inner.shared.snapshot.load();
+            let decision = self.decide(&snapshot, request);
+            let hopeful = self.is_hopeful(&snapshot, request, decision, self.inner.shared.config.causal_wait);
+            (!hopeful).then(|| self.conclude(&snapshot, request, decision))
+        })
     }
 
     /// As [`Router::route`], but where only the position of the replicas stands in the way, waits up to `patience`
@@ -83,6 +85,13 @@ impl<C: Connector> Router<C> {
     /// Waits until a replica may serve, or until nothing more is to be hoped for within `patience`.
     pub(super) async fn wait(&self, request: &Request<'_>, patience: Duration) {
         let shared = &self.inner.shared;
+        let began = self.now();
+        let ended = |step: Step| {
+            shared.tally.count(step);
+            let waited = self.now().since(began);
+            shared.metrics.waited(step.as_str(), waited);
+            self.note_wait("no replica had what it must see", request.access, request.level, waited);
+        };
         shared.tally.count(Step::Waited);
         let waiting = self.wait_on(request, patience);
         let mut published = shared.published.subscribe();
@@ -98,10 +107,10 @@ impl<C: Connector> Router<C> {
                     Decision::Node(..) => Step::CaughtUp,
                     Decision::Fallback(..) | Decision::Nowhere => Step::GaveUp,
                 };
-                return shared.tally.count(step);
+                return ended(step);
             }
             if !news.is_ok_and(|alive| alive.is_ok()) {
-                shared.tally.count(Step::GaveUp);
+                ended(Step::GaveUp);
                 let ask = self.ask(&snapshot.topology, request);
                 return waiting.iter().for_each(|node| node.note_stall(&snapshot.topology, &ask, patience));
             }
@@ -139,7 +148,7 @@ impl<C: Connector> Router<C> {
     }
 
     /// Whether only their positions keep replicas from serving, and they may get there within `patience`.
-    fn may_improve(
+    pub(super) fn may_improve(
         &self,
         snapshot: &Snapshot<C::Pool>,
         request: &Request<'_>,

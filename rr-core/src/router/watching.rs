@@ -20,4 +20,12 @@ impl<C: Connector> Router<C> {
     pub fn recent_notices(&self, after: u64) -> Vec<Told> {
         self.inner.shared.journal.after(after)
     }
+
+    /// All figures of this router, in the text format of Prometheus (0.0.4), for an application that has a page for them
+    /// already; else there is the route `web::metrics`.
+    #[cfg(feature = "prometheus")]
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        self.inner.shared.metrics.text()
+    }
 }

@@ -193,7 +193,68 @@ pub struct Node {
     pub groups: u64,
 }
 
+/// What stands a node in the way of traffic, in one word: the first that applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// It answers, and is kept away from all traffic.
+    Quarantined,
+    /// It does not answer.
+    Unhealthy,
+    /// It is being taken out of service.
+    Draining,
+    /// Statements failed on it although it answers.
+    Ejected,
+    /// It was not looked at yet.
+    Unknown,
+    /// It serves with a reduced weight.
+    Degraded,
+    /// All is well.
+    Healthy,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Quarantined,
+        Self::Unhealthy,
+        Self::Draining,
+        Self::Ejected,
+        Self::Unknown,
+        Self::Degraded,
+        Self::Healthy,
+    ];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quarantined => "quarantined",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+            Self::Ejected => "ejected",
+            Self::Unknown => "unknown",
+            Self::Degraded => "degraded",
+            Self::Healthy => "healthy",
+        }
+    }
+}
+
 impl Node {
+    /// What stands in its way, in one word.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        match self.health {
+            _ if self.quarantine.is_some() => State::Quarantined,
+            HealthState::Unhealthy => State::Unhealthy,
+            _ if self.draining => State::Draining,
+            _ if self.ejected => State::Ejected,
+            HealthState::Unknown => State::Unknown,
+            HealthState::Degraded => State::Degraded,
+            HealthState::Healthy => State::Healthy,
+        }
+    }
+
     /// A node of which nothing is known but its name, place and expected role.
     #[must_use]
     pub fn new(id: NodeId, name: &str, endpoint: &str, role: Role) -> Self {

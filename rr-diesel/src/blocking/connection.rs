@@ -147,6 +147,23 @@ impl<C: Routable> RoutedConnection<C> {
         self
     }
 
+    /// Says where this query would go now and why, and why to no other node. Runs nothing and counts nothing; what was asked
+    /// for the next statement ([`use_primary`](Self::use_primary)) is taken into account, and stays for it.
+    ///
+    /// # Errors
+    /// When the query cannot be rendered.
+    pub fn explain_route<Q>(&self, query: &Q) -> diesel::QueryResult<rr_core::router::Explanation>
+    where
+        Q: diesel::query_builder::QueryFragment<C::Backend> + diesel::query_builder::QueryId,
+    {
+        let classes = self.router().connector().classes();
+        let (sql, classified, wish) = crate::explain::look::<C::Backend, Q>(query, classes)?;
+        let wish = wish.or(self.once, &classified, self.standing);
+        let kept = self.pin.as_ref().and_then(|pin| pin.checkout.route.as_ref());
+        let kept = kept.map(|route| std::sync::Arc::clone(route.name()));
+        Ok(self.opener.ledger.explain(&sql, &classified, wish, C::DIALECT, kept))
+    }
+
     /// Lets a replica have the next statement even where it does not look like a read, or where this handle is [on the
     /// primary](Self::on_primary). A replica refuses to write, so that this cannot do harm.
     pub const fn use_replica(&mut self) -> &mut Self {

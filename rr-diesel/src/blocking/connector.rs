@@ -107,9 +107,13 @@ impl<C: Routable> Connector for NodeConnector<C> {
         self.monitor.execute(control, sql).await
     }
 
+    fn misroutes(&self) -> Option<u64> {
+        Some(self.classes().misroutes())
+    }
+
     fn pool_state(&self, pool: &NodePool<C>) -> Option<PoolState> {
         let (open, idle) = pool.connections();
-        Some(PoolState { active: open.saturating_sub(idle), idle })
+        Some(PoolState::of(open, idle))
     }
 
     fn fault(&self, error: &ConnectError, role: Role) -> Option<Fault> {

@@ -114,6 +114,7 @@ impl<C: Routable> RoutedConnection<C> {
                     if writes { opener.writer(Access::Write, Care::Once, &mut turn)? } else { found }
                 }
             };
+            checkout.runs(&known.sql);
             let (role, chosen) = (checkout.role(), checkout.chosen());
             let Checkout { lease, route } = place.insert(checkout);
             let rows = LoadConnection::<B>::load(&mut lease.connection().conn, source.clone());
@@ -127,6 +128,7 @@ impl<C: Routable> RoutedConnection<C> {
                 }
                 Err(error) => error,
             };
+            route.iter().for_each(|route| route.failed(error::word(&error)));
             if writes {
                 note_write(error::is_lost(&error), &opener.ledger);
                 report(route, error::write_outcome(&error));

@@ -51,6 +51,16 @@ impl<C: Routable> Checkout<C> {
         }
     }
 
+    /// Tells what is run, for the span.
+    pub(super) fn runs(&self, sql: &str) {
+        self.route.iter().for_each(|route| route.runs(sql));
+    }
+
+    /// Tells of an error, for the span.
+    pub(super) fn failed(&self, error: &Error) {
+        self.route.iter().for_each(|route| route.failed(error::word(error)));
+    }
+
     /// Says how the node did; the connection goes back when this is dropped.
     pub(super) fn report(&mut self, outcome: Outcome) {
         report(&mut self.route, outcome);

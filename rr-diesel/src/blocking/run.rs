@@ -6,6 +6,7 @@ use diesel::QueryResult;
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
 use rr_core::adapter::{Ledger, Next, Search, Suspect, Way, Wish};
+use rr_core::observe::is_traced;
 use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome};
 use rr_core::sql::{Classified, StatementClass, scan};
@@ -50,7 +51,8 @@ impl<C: Routable> RoutedConnection<C> {
         let classes = self.opener.router().connector().classes();
         let backend = C::Backend::default();
         let id = Q::query_id();
-        let met = id.and_then(|id| classes.known(id)).filter(|met| met.class != StatementClass::Session);
+        let met = id.filter(|_| !is_traced()).and_then(|id| classes.known(id));
+        let met = met.filter(|met| met.class != StatementClass::Session);
         let (sql, classified, wish) = match met {
             Some(classified) => {
                 let (walked, wish) = hint::collect(|| query.is_safe_to_cache_prepared(&backend));
@@ -82,7 +84,7 @@ impl<C: Routable> RoutedConnection<C> {
         }
         match known.way() {
             Way::Read => self.read(known, work),
-            Way::Write | Way::Keep => self.write(&mut work),
+            Way::Write | Way::Keep => self.write(&known.sql, &mut work),
         }
     }
 
@@ -90,9 +92,10 @@ impl<C: Routable> RoutedConnection<C> {
         let mut search = Search::new(self.opener.router(), known.wish.clone());
         loop {
             let mut checkout = self.opener.reader(&mut search)?;
+            checkout.runs(&known.sql);
             if known.may_write_on(&checkout) {
                 drop(checkout);
-                return self.write(&mut work);
+                return self.write(&known.sql, &mut work);
             }
             let error = match work(checkout.conn()) {
                 Ok(done) => {
@@ -104,6 +107,7 @@ impl<C: Routable> RoutedConnection<C> {
             };
             match next(&error, checkout.role()) {
                 Next::Tell => {
+                    checkout.failed(&error);
                     checkout.report(error::outcome(&error));
                     return Err(error);
                 }
@@ -111,7 +115,7 @@ impl<C: Routable> RoutedConnection<C> {
                     checkout.report(Outcome::Answered);
                     drop(checkout);
                     self.opener.learn(known);
-                    return self.write(&mut work);
+                    return self.write(&known.sql, &mut work);
                 }
                 Next::Elsewhere(fault) => {
                     search.failed(checkout.node());
@@ -130,21 +134,28 @@ impl<C: Routable> RoutedConnection<C> {
     }
 
     /// Runs something that writes on the primary, once.
-    pub(super) fn write<R>(&mut self, work: impl FnMut(&mut C) -> QueryResult<R>) -> QueryResult<R> {
-        self.run_on_primary(Place::Yes, work)
+    pub(super) fn write<R>(
+        &mut self,
+        sql: &str,
+        work: impl FnMut(&mut C) -> QueryResult<R>,
+    ) -> QueryResult<R> {
+        self.run_on_primary(sql, Place::Yes, work)
     }
 
     /// Runs something on the primary. What a server refuses because it is the primary no more is run on the one that is.
     fn run_on_primary<R>(
         &mut self,
+        sql: &str,
         place: Place,
         mut work: impl FnMut(&mut C) -> QueryResult<R>,
     ) -> QueryResult<R> {
         let mut turn = self.opener.turn();
         loop {
             let mut checkout = self.opener.writer(Access::Write, Care::Once, &mut turn)?;
+            checkout.runs(sql);
             let suspect = (place == Place::Yes).then(|| self.opener.ledger.suspect());
             let done = work(checkout.conn());
+            done.as_ref().err().into_iter().for_each(|error| checkout.failed(error));
             settle(suspect, &done, &mut checkout);
             let chosen = checkout.chosen();
             checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
@@ -162,7 +173,7 @@ impl<C: Routable> RoutedConnection<C> {
         self.put_back();
         match &mut self.pin {
             Some(pin) => run_on(pin, &Classified::new(StatementClass::Write, None), "", work),
-            None => self.write(work),
+            None => self.write("", work),
         }
     }
 
@@ -176,7 +187,7 @@ impl<C: Routable> RoutedConnection<C> {
         }
         let reads = class == StatementClass::Read && !classified.may_write(sql);
         let place = if reads { Place::No } else { Place::Yes };
-        self.run_on_primary(place, |conn| conn.batch_execute(sql))
+        self.run_on_primary(sql, place, |conn| conn.batch_execute(sql))
     }
 }
 

@@ -100,6 +100,7 @@ fn note_depth<C: Routable>(conn: &mut RoutedConnection<C>) {
 }
 
 fn begin_at<C: Routable>(checkout: &mut Checkout<C>, sql: Option<&str>) -> QueryResult<()> {
+    checkout.runs(sql.unwrap_or("BEGIN"));
     match sql {
         Some(sql) => AnsiTransactionManager::begin_transaction_sql(checkout.conn(), sql),
         None => AnsiTransactionManager::begin_transaction(checkout.conn()),

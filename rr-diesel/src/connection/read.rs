@@ -35,6 +35,7 @@ impl RoutedPgConnection {
         let cancelled = self.running.cancelled();
         loop {
             let checkout = self.reader(&mut search).await?;
+            checkout.route().runs(&lowered.sql);
             let role = checkout.route().role();
             let guarded = role == Role::Primary && lowered.classified.may_write(&lowered.sql);
             if guarded && !self.reads_only {
@@ -76,6 +77,7 @@ impl RoutedPgConnection {
         let next = if cancelled { Next::Tell } else { next(&error, role, &checkout).await };
         match next {
             Next::Tell => {
+                checkout.route().failed(error::word(&error));
                 checkout.finish(error::outcome(&error));
                 return Err(error);
             }

@@ -161,11 +161,13 @@ impl RoutedPgConnection {
                 true => self.on_the_primary(Access::Write, &mut turn).await?,
                 false => self.writer(Access::Write, &mut turn).await?,
             };
+            checkout.route().runs(sql);
             let chosen = checkout.chosen();
             let Err(error) = self.try_batch(&checkout, sql, place).await else {
                 checkout.finish(Outcome::Answered);
                 return Ok(());
             };
+            checkout.route().failed(error::word(&error));
             checkout.finish(error::write_outcome(&error));
             if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut turn).await {
                 return Err(if reads { error } else { self.told(chosen.0, error) });
@@ -239,6 +241,7 @@ async fn write_and_place(
     noted: Option<Noted>,
     handover: Handover<QueryResult<Answer>>,
 ) -> Option<QueryResult<Answer>> {
+    checkout.route().runs(&lowered.sql);
     let statement = checkout.statement();
     let writing = async {
         let answer = answer(&checkout, &lowered, want, &statement).await;
@@ -259,6 +262,7 @@ async fn write_and_place(
     let unplaced = match written {
         Ok(unplaced) => unplaced,
         Err(error) => {
+            checkout.route().failed(error::word(&error));
             checkout.finish(error::write_outcome(&error));
             return Some(Err(error));
         }

@@ -59,8 +59,14 @@ struct Failures {
 impl NodePool {
     pub(super) fn state(&self) -> PoolState {
         let state = self.pool.state();
-        let (open, idle) = (state.connections, state.idle_connections);
-        PoolState { active: open.saturating_sub(idle), idle }
+        let told = &state.statistics;
+        // Read one after the other: more may have ended by now than had begun.
+        let waiting = told.get_started.saturating_sub(told.completed_gets());
+        PoolState::of(state.connections, state.idle_connections).waited(
+            u32::try_from(waiting).unwrap_or(u32::MAX),
+            told.get_waited,
+            told.get_timed_out,
+        )
     }
 
     pub(super) fn open(door: Door, config: &PoolConfig) -> Self {

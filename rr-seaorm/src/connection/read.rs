@@ -25,6 +25,7 @@ impl RoutedConnection {
                 drop(checkout);
                 return Box::pin(self.write(Access::Write, job)).await;
             }
+            checkout.route.runs(job.sql());
             let timing = Timing::start(self.callback(), self.router());
             let limit = self.deadline.or_else(|| checkout.route.pool().statement_timeout());
             let guarded = checkout.role() == Role::Primary && self.connector().may_write(job.sql());
@@ -74,6 +75,7 @@ impl RoutedConnection {
         };
         match next {
             Next::Tell => {
+                checkout.route.failed(&error::word(error));
                 checkout.finish(Outcome::Answered);
                 return Verdict::Tell;
             }

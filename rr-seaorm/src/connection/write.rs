@@ -34,6 +34,7 @@ impl RoutedConnection {
 
     async fn try_write<J: Job>(&self, mut checkout: Checkout, job: &J) -> Result<J::Out, DbErr> {
         let suspect = self.ledger.suspect();
+        checkout.route.runs(job.sql());
         let timing = Timing::start(self.callback(), self.router());
         let limit = checkout.route.pool().statement_timeout();
         let node = checkout.node();
@@ -45,6 +46,7 @@ impl RoutedConnection {
         match &result {
             Ok(_) => checkout.finish(Outcome::Answered),
             Err(error) => {
+                checkout.route.failed(&error::word(error));
                 let outcome = error::outcome(error, checkout.role());
                 if error::is_lost(error) { checkout.discard(outcome) } else { checkout.finish(outcome) }
             }

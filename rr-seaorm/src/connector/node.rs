@@ -21,7 +21,7 @@ pub struct NodePool {
 impl NodePool {
     pub(super) fn state(&self) -> PoolState {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        PoolState { active: self.pool.size().saturating_sub(idle), idle }
+        PoolState::of(self.pool.size(), idle)
     }
 
     pub(super) fn new(pool: Arc<PgPool>, config: &PoolConfig) -> Self {

@@ -2,10 +2,10 @@
 
 use std::process::Stdio;
 
+use rr_tests::guarded::{Ending, Guarded};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::guarded::{Ending, Guarded};
 use crate::{PATIENCE, Result};
 
 pub(crate) struct Example {

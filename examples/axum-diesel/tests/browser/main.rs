@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "says where it has left its pictures")]
 
 mod example;
-mod guarded;
 mod web_driver;
 
 use std::error::Error;
@@ -106,6 +105,24 @@ impl Page {
         self.until("all to be well", "document.querySelector('#status-word').textContent === 'Healthy'").await
     }
 
+    /// Whether Prometheus is told what the page shows: the epoch, all nodes, and which of them do not answer.
+    async fn agrees_with_its_metrics(&self, silent: &[&str]) -> Result {
+        let text = self.browser.run("return fetch('/metrics').then((answer) => answer.text())").await?;
+        let text = text.as_str().ok_or("text")?;
+        let epoch = text.lines().find_map(|line| line.strip_prefix("rr_epoch ")).ok_or("an epoch")?;
+        assert_eq!(self.text("#epoch").await?, format!("Epoch {epoch}"));
+        let cards = "return [...document.querySelectorAll('.node')].map((card) => [card.dataset.node, card.dataset.state])";
+        let cards = self.browser.run(cards).await?;
+        for card in cards.as_array().ok_or("cards")? {
+            let (name, state) = (card[0].as_str().ok_or("a name")?, card[1].as_str().ok_or("a state")?);
+            let series = format!("rr_node_health{{rr_node=\"{name}\",");
+            let told = text.lines().find(|line| line.starts_with(&series)).ok_or(series)?;
+            assert_eq!(told.ends_with(" 3"), state == "bad", "{told}: {state}");
+            assert_eq!(state == "bad", silent.contains(&name), "{name}: {state}");
+        }
+        Ok(())
+    }
+
     async fn picture(&self, name: &str, width: u32, colours: &str) -> Result {
         let settled = "document.querySelector('#strip').getAnimations({ subtree: true }).length === 0";
         self.until("the cells to be in place", settled).await?;
@@ -129,6 +146,8 @@ async fn what_is_done_to_servers_is_seen_on_the_page() -> Result {
     let drawn = "[...document.querySelectorAll('canvas')].every((canvas) => canvas.getContext('2d')\
                  .getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte > 0))";
     page.until("the charts to be drawn", drawn).await?;
+
+    page.agrees_with_its_metrics(&[]).await?;
 
     page.burst().await?;
     page.picture("healthy", 1440, "light").await?;
@@ -160,6 +179,7 @@ async fn what_is_done_to_servers_is_seen_on_the_page() -> Result {
     page.until("the event", "document.querySelector('#log').textContent.includes('replica-2 is unhealthy')")
         .await?;
     assert_eq!(page.text("#status-word").await?, "Degraded");
+    page.agrees_with_its_metrics(&["replica-2"]).await?;
     assert!(!page.burst().await?.contains(&"replica-2".to_owned()));
     page.picture("degraded", 1440, "light").await?;
     page.picture("degraded", 360, "light").await?;

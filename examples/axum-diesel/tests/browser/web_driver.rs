@@ -8,12 +8,12 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, Method};
 use base64::Engine as _;
 use rr_example::Client;
+use rr_tests::guarded::{Ending, Guarded};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::guarded::{Ending, Guarded};
 use crate::{PATIENCE, Result};
 
 /// The key under which WebDriver hands out elements.

@@ -21,7 +21,8 @@ pub async fn all(program: &str, instances: usize) -> Result {
     users(&mut turns).await?;
     notes(&mut turns).await?;
     levels(&mut turns).await?;
-    health(&mut turns).await
+    health(&mut turns).await?;
+    figures(&mut turns, instances).await
 }
 
 /// A browser whose requests go to one instance after the other.
@@ -127,5 +128,30 @@ async fn health(turns: &mut Turns) -> Result {
     }
     let (status, _) = turns.get("/").await?;
     assert_eq!(status, StatusCode::OK, "the page");
+    Ok(())
+}
+
+/// What each instance tells Prometheus is what its health says.
+async fn figures(turns: &mut Turns, instances: usize) -> Result {
+    let states = ["unknown", "healthy", "degraded", "unhealthy"];
+    for instance in 0..instances {
+        until("the figures to agree", async || {
+            let health = turns.browser.get(instance, "/health/database").await?;
+            let text = turns.browser.get(instance, "/metrics").await?;
+            let text = text.as_str().ok_or("text")?;
+            let value =
+                |series: &str| text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            let replicas = health["replicas"].as_array().ok_or("replicas")?;
+            let same = replicas.iter().filter_map(|replica| {
+                let series = format!("rr_node_health{{rr_node={},rr_role=\"replica\"}}", replica["name"]);
+                Some(replica["state"] == states[value(&series)?.parse::<usize>().ok()?])
+            });
+            let reads =
+                text.lines().any(|line| line.starts_with("rr_routes_total") && line.contains("\"replica\""));
+            let epoch = value("rr_epoch").is_some_and(|epoch| health["epoch"].to_string() == epoch);
+            Ok(epoch && reads && same.collect::<Vec<_>>() == vec![true; replicas.len()])
+        })
+        .await?;
+    }
     Ok(())
 }

@@ -97,6 +97,11 @@ impl Desk {
         Self { hooks, tenure, commands, running, give_up, waiting, next_report: 1, next_proposal: 1 }
     }
 
+    /// Whether a promotion is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.running.is_empty()
+    }
+
     /// A promotion has ended.
     pub(crate) async fn ended(&mut self) -> Option<Result<Report, JoinError>> {
         self.running.join_next().await

@@ -27,6 +27,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the mildest first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
     /// Its name, in small letters.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

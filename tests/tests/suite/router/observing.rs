@@ -50,6 +50,7 @@ async fn every_instrument_reports_every_node() -> Result {
     let exporter = InMemoryMetricExporter::default();
     let provider =
         SdkMeterProvider::builder().with_reader(PeriodicReader::builder(exporter.clone()).build()).build();
+    let _the_only_one = GLOBAL_PROVIDER.lock().await;
     opentelemetry::global::set_meter_provider(provider.clone());
     let (_cluster, router) = routed(1).await?;
     run(router.route(&read())?, IN_RECOVERY).await?;

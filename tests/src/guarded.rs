@@ -6,8 +6,9 @@ use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 /// What ends a process.
-#[derive(Clone, Copy)]
-pub(crate) enum Ending<'a> {
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Ending<'a> {
     /// It ends itself when it is asked to, and cleans up behind itself.
     Asked,
     /// It is killed, with all that it has started, and this folder of its is removed.
@@ -16,14 +17,18 @@ pub(crate) enum Ending<'a> {
 
 /// A process that ends when this is dropped, when the test panics, and when the test is killed: a shell waits for the end
 /// of a pipe whose other end is here, and which the kernel closes in any case.
-pub(crate) struct Guarded {
+#[derive(Debug)]
+pub struct Guarded {
     process: Child,
     guardian: std::process::Child,
 }
 
 impl Guarded {
     /// Starts it in a process group of its own, so that what it starts can be found.
-    pub(crate) fn start(mut command: Command, ending: Ending<'_>) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// When it, or a shell, cannot be started.
+    pub fn start(mut command: Command, ending: Ending<'_>) -> std::io::Result<Self> {
         let process = command.process_group(0).stdin(Stdio::null()).spawn()?;
         let pid = process.id().unwrap_or_default();
         let (signal, target, folder) = match ending {
@@ -40,12 +45,20 @@ impl Guarded {
     }
 
     /// What it writes to its standard output, if that is piped.
-    pub(crate) const fn stdout(&mut self) -> Option<tokio::process::ChildStdout> {
+    pub const fn stdout(&mut self) -> Option<tokio::process::ChildStdout> {
         self.process.stdout.take()
     }
 
+    /// What it writes to its standard error, if that is piped.
+    pub const fn stderr(&mut self) -> Option<tokio::process::ChildStderr> {
+        self.process.stderr.take()
+    }
+
     /// Ends it and waits until it is gone.
-    pub(crate) async fn end(mut self) -> std::io::Result<()> {
+    ///
+    /// # Errors
+    /// When somebody else has waited for it.
+    pub async fn end(mut self) -> std::io::Result<()> {
         self.tell();
         self.process.wait().await.map(drop)
     }

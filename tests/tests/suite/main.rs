@@ -1,6 +1,7 @@
 //! Tests of the harness itself, of the core on real servers, and everything that is tabulated.
 
 mod cluster;
+mod metrics;
 mod notifying;
 mod router;
 mod sessions;

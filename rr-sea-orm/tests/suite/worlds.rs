@@ -47,7 +47,7 @@ async fn the_replica_is_the_primary() -> Result {
     let itself = config(&cluster)
         .replica(cluster.primary().url())
         .with(|config| config.allow_primary_as_replica = true);
-    let shares = told_twice(&cluster, itself, false).await?;
+    let shares = Box::pin(told_twice(&cluster, itself, false)).await?;
     assert_eq!(shares.primary, shares.alone, "every read was served, once: {shares:?}");
     Ok(())
 }
@@ -55,7 +55,7 @@ async fn the_replica_is_the_primary() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_asynchronous_standby() -> Result {
     let cluster = logging(2).start().await?;
-    let shares = told_twice(&cluster, config(&cluster), false).await?;
+    let shares = Box::pin(told_twice(&cluster, config(&cluster), false)).await?;
     assert!(shares.standbys > shares.primary, "also those right after a write: {shares:?}");
     Ok(())
 }
@@ -63,7 +63,7 @@ async fn an_asynchronous_standby() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn replay_is_paused_for_the_whole_time() -> Result {
     let cluster = logging(2).start().await?;
-    let shares = told_twice(&cluster, config(&cluster), true).await?;
+    let shares = Box::pin(told_twice(&cluster, config(&cluster), true)).await?;
     assert_eq!(shares.standbys, 0, "what has nothing of it serves nothing of it: {shares:?}");
     Ok(())
 }
@@ -71,7 +71,7 @@ async fn replay_is_paused_for_the_whole_time() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn standbys_apply_before_a_commit_returns() -> Result {
     let cluster = logging(2).synchronous(["replica-1", "replica-2"]).start().await?;
-    let shares = told_twice(&cluster, config(&cluster), false).await?;
+    let shares = Box::pin(told_twice(&cluster, config(&cluster), false)).await?;
     assert!(shares.standbys > shares.primary, "{shares:?}");
     Ok(())
 }
@@ -81,7 +81,7 @@ async fn standbys_apply_before_a_commit_returns() -> Result {
 async fn standbys_alone_serve_all_reads() -> Result {
     let cluster = logging(2).start().await?;
     let strict = config(&cluster).read_preference(ReadPreference::Replica).causal_wait(PATIENCE);
-    let shares = told_twice(&cluster, strict, false).await?;
+    let shares = Box::pin(told_twice(&cluster, strict, false)).await?;
     assert!(shares.primary * 20 < shares.standbys, "nearly all: {shares:?}");
     Ok(())
 }

@@ -148,7 +148,7 @@ async fn figures(turns: &mut Turns, instances: usize) -> Result {
             });
             let reads =
                 text.lines().any(|line| line.starts_with("rr_routes_total") && line.contains("\"replica\""));
-            let epoch = value("rr_epoch").is_some_and(|epoch| health["epoch"].to_string() == epoch);
+            let epoch = value("rr_epoch").and_then(|epoch| epoch.parse().ok()) == health["epoch"].as_u64();
             Ok(epoch && reads && same.collect::<Vec<_>>() == vec![true; replicas.len()])
         })
         .await?;

@@ -148,7 +148,8 @@ async fn figures(turns: &mut Turns, instances: usize) -> Result {
             });
             let reads =
                 text.lines().any(|line| line.starts_with("rr_routes_total") && line.contains("\"replica\""));
-            let epoch = value("rr_epoch").is_some_and(|epoch| health["epoch"].to_string() == epoch);
+            let epoch =
+                value("rr_epoch").is_some_and(|epoch| health["epoch"] == epoch.parse::<u64>().unwrap_or(0));
             Ok(epoch && reads && same.collect::<Vec<_>>() == vec![true; replicas.len()])
         })
         .await?;

@@ -60,6 +60,11 @@ impl Connector for Plain {
         Some(state.waited(u32::try_from(waiting).unwrap_or(u32::MAX), told.get_waited, told.get_timed_out))
     }
 
+    /// It judges no text, and so none wrongly.
+    fn misroutes(&self) -> Option<u64> {
+        Some(0)
+    }
+
     fn fault(&self, error: &Self::Error, role: Role) -> Option<Fault> {
         match error.code() {
             Some(code) => postgres::fault_of_sqlstate(code.code(), role == Role::Replica),

@@ -152,7 +152,7 @@ impl<C: Routable> RoutedConnection<C> {
     ///
     /// # Errors
     /// When the query cannot be rendered.
-    pub fn explain_route<Q>(&self, query: &Q) -> diesel::QueryResult<rr_core::router::Explanation>
+    pub fn explain_route<Q>(&self, query: &Q) -> QueryResult<rr_core::router::Explanation>
     where
         Q: diesel::query_builder::QueryFragment<C::Backend> + diesel::query_builder::QueryId,
     {
@@ -160,7 +160,7 @@ impl<C: Routable> RoutedConnection<C> {
         let (sql, classified, wish) = crate::explain::look::<C::Backend, Q>(query, classes)?;
         let wish = wish.or(self.once, &classified, self.standing);
         let kept = self.pin.as_ref().and_then(|pin| pin.checkout.route.as_ref());
-        let kept = kept.map(|route| std::sync::Arc::clone(route.name()));
+        let kept = kept.map(|route| Arc::clone(route.name()));
         Ok(self.opener.ledger.explain(&sql, &classified, wish, C::DIALECT, kept))
     }
 

@@ -13,12 +13,15 @@ use rr_core::config::{NodeConfig, Strategy};
 use rr_core::connector::Target;
 use rr_core::engine::{Fault, TextRow};
 use rr_core::position::{Lsn, PgPosition, Timeline};
+use rr_core::router::Builder;
 use rr_core::time::Clock;
 use rr_core::topology::Role;
 use rr_core::{Config, Connector, Request, Router};
 use stats_alloc::{Region, StatsAlloc};
 
 use crate::Error;
+
+mod watched;
 
 const BATCH: u32 = 256;
 const BATCHES: u32 = 20_000;
@@ -89,6 +92,7 @@ pub(crate) fn run(allocator: &StatsAlloc<System>) -> Result<(), Error> {
             medians.insert((nodes, name), (ns(0.5), allocations));
         }
     }
+    watched::run(&runtime, allocator)?;
     let (ns, _) = medians[&(16, "p2c")];
     let allocations: usize = medians.values().map(|(_, allocations)| allocations).sum();
     println!("route_16_p2c_ns={ns:.1} allocs={allocations}");
@@ -97,6 +101,22 @@ pub(crate) fn run(allocator: &StatsAlloc<System>) -> Result<(), Error> {
 
 /// `nodes` replicas and a primary, a process that has written, all caught up.
 async fn start(nodes: usize, strategy: Strategy) -> Result<Router<MadeUp>, Error> {
+    started(nodes, strategy, |builder| builder).await
+}
+
+/// The same with the default strategy, and a say in the router.
+async fn configured(
+    nodes: usize,
+    build: impl FnOnce(Builder<MadeUp>) -> Builder<MadeUp>,
+) -> Result<Router<MadeUp>, Error> {
+    started(nodes, Strategy::default(), build).await
+}
+
+async fn started(
+    nodes: usize,
+    strategy: Strategy,
+    build: impl FnOnce(Builder<MadeUp>) -> Builder<MadeUp>,
+) -> Result<Router<MadeUp>, Error> {
     let mut config = Config::new("postgres://127.0.0.1:1/app")?;
     let replica = |n| NodeConfig::new(format!("postgres://127.0.0.1:{}/app", 2 + n));
     config.replicas = (0..nodes).map(replica).collect::<Result<_, _>>()?;
@@ -104,19 +124,23 @@ async fn start(nodes: usize, strategy: Strategy) -> Result<Router<MadeUp>, Error
         *node = node.clone().with_name(format!("replica-{n}"));
     }
     config.balance = strategy;
-    let router = Router::builder(MadeUp).config(config).start().await?;
+    let router = build(Router::builder(MadeUp).config(config)).start().await?;
     router.process_session().wrote(&PgPosition::new(Timeline::FIRST, Lsn::from_u64(0x800)).into());
     Ok(router)
 }
 
 /// Nanoseconds × 10 per decision.
 fn measure(router: &Router<MadeUp>) -> Result<Histogram<u64>, Error> {
+    timed(|| decide(router))
+}
+
+fn timed(work: impl Fn()) -> Result<Histogram<u64>, Error> {
     let clock = Clock::start();
     let mut histogram = Histogram::new(3)?;
-    (0..1_000).for_each(|_| decide(router));
+    (0..1_000).for_each(|_| work());
     for _ in 0..BATCHES {
         let started = clock.now();
-        (0..BATCH).for_each(|_| decide(router));
+        (0..BATCH).for_each(|_| work());
         histogram.record(u64::try_from(clock.now().since(started).as_nanos())? * 10 / u64::from(BATCH))?;
     }
     Ok(histogram)

@@ -5,6 +5,7 @@ mod blocking;
 mod cancellation;
 mod consistency;
 mod discovery;
+mod explaining;
 #[cfg(feature = "axum")]
 mod extract;
 mod failovers;

@@ -2,6 +2,7 @@
 
 mod consistency;
 mod discovery;
+mod explaining;
 #[cfg(feature = "axum")]
 mod extract;
 mod failovers;

@@ -5,14 +5,16 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
-use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider, Temporality};
 use rr_core::{Config, Router};
 use rr_tests::cluster::Cluster;
 use rr_tests::plain::Plain;
 use rr_tests::wait::{PATIENCE, until};
 
-use crate::router::{GLOBAL_PROVIDER, Result};
+use crate::router::Result;
 
 mod bounded;
 mod golden;
@@ -39,16 +41,50 @@ fn provider() -> &'static (SdkMeterProvider, InMemoryMetricExporter) {
     PROVIDER.get_or_init(|| {
         let exporter = InMemoryMetricExporter::default();
         let reader = PeriodicReader::builder(exporter.clone()).build();
-        let provider = SdkMeterProvider::builder().with_reader(reader).build();
+        let onward = PeriodicReader::builder(Onward).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).with_reader(onward).build();
+        opentelemetry::global::set_meter_provider(provider.clone());
         (provider, exporter)
     })
 }
 
-/// Has what routers count from now on collected here, until the guard is dropped. To be called before they are started.
-pub(crate) async fn install() -> tokio::sync::MutexGuard<'static, ()> {
-    let guard = GLOBAL_PROVIDER.lock().await;
-    opentelemetry::global::set_meter_provider(provider().0.clone());
-    guard
+/// Where the test of OTLP has its metrics sent.
+static EXPORTER: tokio::sync::Mutex<Option<opentelemetry_otlp::MetricExporter>> =
+    tokio::sync::Mutex::const_new(None);
+
+/// Sends metrics on to where a test wants them, since it cannot have a provider of its own.
+struct Onward;
+
+impl PushMetricExporter for Onward {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        match &*EXPORTER.lock().await {
+            Some(exporter) => exporter.export(metrics).await,
+            None => Ok(()),
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn temporality(&self) -> Temporality {
+        Temporality::Cumulative
+    }
+}
+
+/// As [`install`], and has the metrics exported as well. To be flushed.
+pub(crate) async fn export_to(exporter: opentelemetry_otlp::MetricExporter) -> SdkMeterProvider {
+    *EXPORTER.lock().await = Some(exporter);
+    provider().0.clone()
+}
+
+/// Has what routers count from now on collected here. To be called before they are started.
+pub(crate) fn install() {
+    provider();
 }
 
 /// All metrics as they are now.

@@ -26,9 +26,6 @@ mod routing;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// OpenTelemetry has one meter provider for a whole process. A test that sets it holds this until its router is started.
-pub(crate) static GLOBAL_PROVIDER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 pub(crate) async fn start(config: Config) -> Result<Router<Plain>> {
     Ok(Router::builder(Plain).config(config).start().await?)
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{MetricExporter, Protocol, SpanExporter, WithExportConfig};
-use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use rr_core::{Consistency, Requirement};
 use tracing::Instrument;
@@ -15,28 +14,23 @@ use super::collector::{Attributes, Collector};
 use super::*;
 
 /// What an application sets up before it starts a router.
-fn providers(url: &str) -> std::result::Result<(SdkMeterProvider, SdkTracerProvider), String> {
+fn exporters(url: &str) -> std::result::Result<(MetricExporter, SdkTracerProvider), String> {
     // Its HTTP client asks for one; rr brings none for others.
     let _there_already = rustls::crypto::ring::default_provider().install_default();
     let metrics = MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
     let metrics = metrics.with_endpoint(format!("{url}/v1/metrics")).build().map_err(|e| e.to_string())?;
     let spans = SpanExporter::builder().with_http().with_protocol(Protocol::HttpBinary);
     let spans = spans.with_endpoint(format!("{url}/v1/traces")).build().map_err(|e| e.to_string())?;
-    let reader = PeriodicReader::builder(metrics).build();
-    Ok((
-        SdkMeterProvider::builder().with_reader(reader).build(),
-        SdkTracerProvider::builder().with_batch_exporter(spans).build(),
-    ))
+    Ok((metrics, SdkTracerProvider::builder().with_batch_exporter(spans).build()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_and_spans_arrive_and_the_text_says_the_same() -> Result {
-    let _the_only_one = crate::router::GLOBAL_PROVIDER.lock().await;
     let collector = Collector::start().await?;
     let url = collector.url.clone();
     // The exporter's client blocks.
-    let (meters, tracers) = tokio::task::spawn_blocking(move || providers(&url)).await??;
-    opentelemetry::global::set_meter_provider(meters.clone());
+    let (metrics, tracers) = tokio::task::spawn_blocking(move || exporters(&url)).await??;
+    let meters = crate::metrics::export_to(metrics).await;
     let layer = tracing_opentelemetry::layer().with_tracer(tracers.tracer("application"));
     let guard = tracing_subscriber::registry().with(layer).set_default();
 

@@ -32,7 +32,7 @@ fn series(all: &Collected) -> BTreeSet<(String, Labels)> {
 
 #[tokio::test]
 async fn a_thousand_statements_and_sessions_make_no_series() -> Result {
-    let _collecting = install().await;
+    install();
     let cluster = Cluster::builder().replicas(1).start().await?;
     crate::router::prepare(&cluster).await?;
     let router = start(named(&cluster, "bounded")).await?;

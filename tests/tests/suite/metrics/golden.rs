@@ -99,7 +99,7 @@ fn must_see(at: &Position) -> Request<'static> {
 
 #[tokio::test]
 async fn each_reason_is_told_alike_by_span_metric_and_explanation() -> Result {
-    let _collecting = install().await;
+    install();
     let log = Log::default();
     let _listening = log.listen();
     let mut golden = Golden { log, seen: BTreeSet::new() };

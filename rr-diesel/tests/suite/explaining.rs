@@ -31,7 +31,7 @@ async fn a_query_is_explained_and_not_run() -> Result {
             kept.kept.is_some() && kept.to_string().contains("whose connection the handle keeps"),
             "{kept}"
         );
-        diesel::QueryResult::Ok(())
+        QueryResult::Ok(())
     })
     .await?;
     Ok(())

@@ -8,7 +8,6 @@ mod discovery;
 mod explaining;
 #[cfg(feature = "axum")]
 mod extract;
-mod failovers;
 mod failures;
 mod handle;
 mod hints;

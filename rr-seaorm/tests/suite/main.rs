@@ -5,7 +5,6 @@ mod discovery;
 mod explaining;
 #[cfg(feature = "axum")]
 mod extract;
-mod failovers;
 mod failures;
 mod hints;
 mod lent;

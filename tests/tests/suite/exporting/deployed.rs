@@ -35,8 +35,9 @@ async fn every_alert_fires_and_clears_in_its_scenario() -> Result {
 async fn every_alert_says_how_bad_it_is_and_where_to_read_on() -> Result {
     let rules = rules().await?;
     for alert in rules.split("- alert: ").skip(1) {
-        let field =
-            |name: &str| alert.lines().find_map(|line| line.trim().strip_prefix(name)).ok_or(name.to_owned());
+        let field = |name: &str| {
+            alert.lines().find_map(|line| line.trim().strip_prefix(name)).ok_or_else(|| name.to_owned())
+        };
         let name = alert.lines().next().ok_or("a name")?;
         assert!(["warning", "critical"].contains(&field("severity: ")?), "{name}");
         assert!(!field("summary: ")?.is_empty() && !field("description: ")?.is_empty(), "{name}");

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Decision, Router};
+use crate::config::ReadPreference;
 use crate::connector::Connector;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::select::{Ask, Rejection};
 use crate::snapshot::{Common, Snapshot, Stall};
 use crate::tally::Step;
-use crate::topology::{NodeSet, Topology};
+use crate::topology::{NoPrimary, NodeSet, Topology};
 
 /// Replicas whose data is this close together in age are equally worth waiting for.
 const ABOUT_AS_FRESH: Duration = Duration::from_secs(1);
@@ -19,15 +20,63 @@ const ABOUT_AS_FRESH: Duration = Duration::from_secs(1);
 const NUDGE: Duration = Duration::from_millis(10);
 
 impl<C: Connector> Router<C> {
-    /// As [`Router::route`], but `None` where only the position of the replicas stands in the way, so that it is worth
-    /// waiting for as long as `causal_wait` ([`Router::route_within`]).
+    /// As [`Router::route`], but `None` where it is worth waiting ([`Router::route_patiently`]): where only the position of the
+    /// replicas stands in the way, or there is no primary at present.
     pub fn route_now(&self, request: &Request<'_>) -> Option<Result<Route<C::Pool>, RouteError>> {
         self.timed(|| {
             let snapshot = self.inner.shared.snapshot.load();
             let decision = self.decide(&snapshot, request);
             let hopeful = self.is_hopeful(&snapshot, request, decision, self.inner.shared.config.causal_wait);
-            (!hopeful).then(|| self.conclude(&snapshot, request, decision))
+            let waits = hopeful || self.awaits_primary(&snapshot, request, decision);
+            (!waits).then(|| self.conclude(&snapshot, request, decision))
         })
+    }
+
+    /// The node for a read, with all the patience that the configuration has: `causal_wait` for a replica to catch up, and
+    /// while there is no primary, and no replica has what the read must see, as long as writes wait (`write_wait`). May be
+    /// dropped at any time.
+    ///
+    /// # Errors
+    /// [`RouteError`] says for each node why it may not serve.
+    pub async fn route_patiently(&self, request: &Request<'_>) -> Result<Route<C::Pool>, RouteError> {
+        let shared = &self.inner.shared;
+        let deadline = tokio::time::Instant::now() + shared.config.write_wait;
+        let mut published = shared.published.subscribe();
+        loop {
+            let awaits = || {
+                let snapshot = shared.snapshot.load();
+                let decision = self.decide(&snapshot, request);
+                self.awaits_primary(&snapshot, request, decision)
+            };
+            // A causal wait is for replicas that move, and would be paid again with each change here.
+            if !awaits() {
+                let routed = self.route_within(request, shared.config.causal_wait).await;
+                if routed.is_ok() || !awaits() {
+                    return routed;
+                }
+            }
+            match tokio::time::timeout_at(deadline, published.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return self.route(request),
+            }
+        }
+    }
+
+    /// Whether nobody may serve a read, for want of a primary that is to be expected.
+    fn awaits_primary(
+        &self,
+        snapshot: &Snapshot<C::Pool>,
+        request: &Request<'_>,
+        decision: Decision,
+    ) -> bool {
+        let config = &self.inner.shared.config;
+        let wants_primary =
+            || request.preference.unwrap_or(config.read_preference) != ReadPreference::Replica;
+        matches!(decision, Decision::Nowhere)
+            && request.access == Access::Read
+            && !config.write_wait.is_zero()
+            && snapshot.topology.primary().is_err_and(NoPrimary::may_pass)
+            && wants_primary()
     }
 
     /// As [`Router::route`], but where only the position of the replicas stands in the way, waits up to `patience`

@@ -102,7 +102,7 @@ impl<C: Routable> Opener<C> {
         let router = self.router();
         loop {
             let request = search.request(&self.ledger);
-            let routing = router.route_within(&request, router.config().causal_wait);
+            let routing = router.route_patiently(&request);
             let error = match runtime::wait(router.connector().runtime(), routing) {
                 Err(none) => {
                     let again = !search.is_fresh() && pause(search.again());

@@ -112,7 +112,7 @@ impl RoutedPgConnection {
                 let request = search.request(&self.ledger);
                 match router.route_now(&request) {
                     Some(routed) => routed,
-                    None => Box::pin(router.route_within(&request, router.config().causal_wait)).await,
+                    None => Box::pin(router.route_patiently(&request)).await,
                 }
             };
             let error = match routed {

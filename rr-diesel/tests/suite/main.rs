@@ -8,6 +8,7 @@ mod discovery;
 mod explaining;
 #[cfg(feature = "axum")]
 mod extract;
+mod failovers;
 mod failures;
 mod handle;
 mod hints;

@@ -129,7 +129,7 @@ impl RoutedConnection {
             // What is rare is boxed here and elsewhere: a statement's future is small enough to be allocated cheaply.
             let routed = match router.route_now(&request) {
                 Some(routed) => routed,
-                None => Box::pin(router.route_within(&request, router.config().causal_wait)).await,
+                None => Box::pin(router.route_patiently(&request)).await,
             };
             match routed {
                 Ok(route) => return Ok(route),

@@ -5,6 +5,7 @@ mod discovery;
 mod explaining;
 #[cfg(feature = "axum")]
 mod extract;
+mod failovers;
 mod failures;
 mod hints;
 mod lent;

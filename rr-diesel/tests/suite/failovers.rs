@@ -1,0 +1,63 @@
+//! Promotions that the router makes, under a load of reads and writes.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use rr_core::config::FailoverMode;
+use rr_diesel::RoutedPool;
+use rr_tests::cluster::{Builder, Cluster};
+use rr_tests::load::Load;
+use rr_tests::plain::promoting;
+
+use crate::support::{PATIENCE, Result, boot_with, note};
+
+async fn under_load(builder: Builder, mode: FailoverMode) -> Result<(Cluster, RoutedPool, Load)> {
+    let cluster = boot_with(builder.replicas(2)).await?;
+    cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let pool = RoutedPool::start(promoting(&cluster, mode)).await?;
+    let load = Load::start(
+        &pool,
+        |(pool, text): (RoutedPool, String)| async move {
+            let row = diesel::insert_into(note::table).values(note::text.eq(text));
+            row.execute(&mut pool.handle()).await.map(drop).map_err(|error| error.to_string())
+        },
+        |pool: RoutedPool| async move {
+            let count = note::table.count().get_result::<i64>(&mut pool.handle()).await;
+            count.map(drop).map_err(|error| error.to_string())
+        },
+    );
+    load.writes(50).await?;
+    Ok((cluster, pool, load))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_primary_is_replaced_and_no_answered_write_is_lost_with_remote_apply() -> Result {
+    let builder = Cluster::builder().synchronous(["replica-1", "replica-2"]);
+    let (cluster, pool, load) = under_load(builder, FailoverMode::Automatic).await?;
+    cluster.primary().crash().await?;
+    load.writes(50).await?;
+    let done = load.end().await?;
+    assert!(done.reads > 0);
+    assert_eq!(done.failed_reads, 0);
+    let topology = pool.router().topology();
+    let leader = cluster.node(&topology.primary().map_err(|none| none.to_string())?.name)?;
+    assert_eq!(done.missing_on(leader).await?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_planned_switchover_fails_no_statement_and_loses_no_write() -> Result {
+    let (cluster, pool, load) = under_load(Cluster::builder(), FailoverMode::Manual).await?;
+    // Another process, which nobody tells: what is refused meanwhile waits for the end.
+    let other = RoutedPool::start(promoting(&cluster, FailoverMode::Follow)).await?;
+    let row = diesel::insert_into(note::table).values(note::text.eq("of another process"));
+    row.execute(&mut other.handle()).await?;
+    let report = pool.router().failover().initiate("maintenance", Some("replica-2"), false).await?;
+    assert!(report.succeeded(), "{report}");
+    row.execute(&mut other.handle()).await?;
+    load.writes(50).await?;
+    let done = load.end().await?;
+    assert_eq!((done.failed_reads, done.failed_writes), (0, 0));
+    assert_eq!(done.missing_on(cluster.replica(2)?).await?, Vec::<String>::new());
+    Ok(())
+}

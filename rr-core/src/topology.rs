@@ -50,6 +50,14 @@ pub enum NoPrimary {
     },
 }
 
+impl NoPrimary {
+    /// Whether it may be over in a moment, so that it is worth waiting.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        !matches!(self, Self::SplitBrain { .. })
+    }
+}
+
 /// A labelled set of nodes that a workload can ask for.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

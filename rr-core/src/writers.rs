@@ -258,13 +258,5 @@ impl Drop for Ticket {
     }
 }
 
-impl NoPrimary {
-    /// Whether it may be over in a moment, so that a write does well to wait.
-    #[must_use]
-    pub const fn may_pass(&self) -> bool {
-        !matches!(self, Self::SplitBrain { .. })
-    }
-}
-
 #[cfg(test)]
 mod tests;

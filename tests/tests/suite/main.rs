@@ -2,6 +2,7 @@
 
 mod cluster;
 mod exporting;
+mod log;
 mod metrics;
 mod notifying;
 mod router;

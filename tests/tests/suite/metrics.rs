@@ -1,7 +1,6 @@
 //! What a router tells of itself: instruments, spans and explanations, and that they agree.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use rr_tests::cluster::Cluster;
 use rr_tests::plain::Plain;
 use rr_tests::wait::{PATIENCE, until};
 
+use crate::log::Log;
 use crate::router::Result;
 
 mod bounded;
@@ -185,39 +185,4 @@ async fn serving(router: &Router<Plain>) -> Result {
         topology.primary().is_ok() && of_replicas.into_iter().all(|node| node.fresh_as_of.is_some())
     };
     until("all replicas to serve", async || Ok(fresh())).await
-}
-
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// What was logged since the last call.
-    fn take(&self) -> Result<String> {
-        let mut bytes = self.0.lock().map_err(|_| "poisoned")?;
-        Ok(String::from_utf8(std::mem::take(&mut *bytes))?)
-    }
-
-    /// Listens on this thread.
-    fn listen(&self) -> impl Drop + use<> {
-        let sink = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-            .with_ansi(false)
-            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
-            .with_writer(move || sink.clone())
-            .finish();
-        tracing_subscriber::util::SubscriberInitExt::set_default(subscriber)
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().map_err(|_| std::io::Error::other("poisoned"))?.extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

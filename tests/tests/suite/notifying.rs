@@ -1,12 +1,12 @@
 //! Notifications, to receivers that are real servers on this machine.
 
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rr_core::config::{Config, NodeConfig, NotifyConfig};
 use rr_core::world::Severity;
 
+use crate::log::Log;
 use crate::router::{Result, start};
 
 mod clusters;
@@ -30,36 +30,4 @@ fn nowhere(notifiers: Vec<NotifyConfig>) -> Result<Config> {
 fn joins(mut one: NotifyConfig) -> NotifyConfig {
     one.kinds = vec!["joined".to_owned()];
     one.with_min_severity(Severity::Info)
-}
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("no test panics while it logs")).into_owned()
-    }
-
-    /// Everything that this thread logs from now on comes here.
-    fn begin(&self) -> impl Sized + use<> {
-        let sink = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-            .with_ansi(false)
-            .with_writer(move || sink.clone())
-            .finish();
-        tracing_subscriber::util::SubscriberInitExt::set_default(subscriber)
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().map_err(|_| std::io::Error::other("poisoned"))?.extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -84,7 +84,13 @@ impl<C: Connector> Executor<C> {
         let (mut looks, delegated) = (JoinSet::new(), task.delegated);
         for peer in &self.peers {
             let (id, mut line) = (peer.id, self.lines.take(peer));
-            let limit = if Some(id) == task.from && !task.planned { BACK } else { PATIENCE };
+            let limits = &self.shared.config.monitor;
+            let limit = match task.planned {
+                // Nobody waits for it yet, and a primary under load is slow to take one more connection.
+                true => limits.connect_timeout + limits.timeout,
+                false if Some(id) == task.from => BACK,
+                false => PATIENCE,
+            };
             looks.spawn(async move {
                 let looking =
                     async { if delegated { glance(&mut line).await } else { look(&mut line).await } };

@@ -4,6 +4,8 @@ use rr_core::config::{CausalElse, ReadPreference};
 use rr_core::{Position, Request, Requirement, Route, RouteReason};
 use rr_tests::plain::Pool;
 
+use tracing_subscriber::filter::LevelFilter;
+
 use super::*;
 use crate::router::{healthy, write};
 
@@ -33,14 +35,14 @@ impl Golden {
     ) -> Result {
         let explained = router.explain_route(request);
         let before = counted(prefix).await?;
-        drop(self.log.take()?);
+        drop(self.log.take());
         let route = route().await?;
         let node = route.name().to_string();
         assert_eq!(route.reason(), reason);
         route.runs("SELECT 'a value' FROM golden");
         drop(route);
 
-        let spans = self.log.take()?;
+        let spans = self.log.take();
         let mut spans = spans.lines().filter(|line| line.contains("rr.statement{"));
         let span = spans.next().ok_or("a span")?;
         assert_eq!(spans.next(), None, "one statement, one span");
@@ -101,7 +103,7 @@ fn must_see(at: &Position) -> Request<'static> {
 async fn each_reason_is_told_alike_by_span_metric_and_explanation() -> Result {
     install();
     let log = Log::default();
-    let _listening = log.listen();
+    let _listening = log.listen(LevelFilter::DEBUG);
     let mut golden = Golden { log, seen: BTreeSet::new() };
     let cluster = Cluster::builder().replicas(2).start().await?;
     crate::router::prepare(&cluster).await?;

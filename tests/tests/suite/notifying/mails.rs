@@ -3,6 +3,7 @@
 use super::post_office::{Encryption, PostOffice};
 use super::*;
 use rr_tests::tls::Authority;
+use tracing_subscriber::filter::LevelFilter;
 
 fn mail(url: String, authority: &Authority) -> NotifyConfig {
     let mut mail =
@@ -37,7 +38,7 @@ async fn a_server_without_encryption_gets_neither_password_nor_mail() -> Result 
     let authority = Authority::new("ours")?;
     let office = PostOffice::open(&authority, Encryption::None, []).await?;
     let log = Log::default();
-    let _guard = log.begin();
+    let _guard = log.listen(LevelFilter::TRACE);
     let url = format!("smtp://app:hunter2@{}", office.address);
     let router = start(nowhere(vec![mail(url, &authority)])?).await?;
     let failed = || {

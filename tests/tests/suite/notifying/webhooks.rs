@@ -3,6 +3,7 @@
 use super::receiver::{Answer, Receiver};
 use super::*;
 use rr_tests::tls::Authority;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Where a secret stands that nothing may print.
 const PATH: &str = "/services/T000/B000/hunter2hunter2";
@@ -95,7 +96,7 @@ async fn it_is_encrypted_and_carries_its_header() -> Result {
 #[tokio::test]
 async fn nothing_that_is_logged_has_a_secret() -> Result {
     let log = Log::default();
-    let _guard = log.begin();
+    let _guard = log.listen(LevelFilter::TRACE);
     let refusing = Receiver::start([Answer::Code(500), Answer::Code(403), Answer::Code(400)]).await?;
     let mut closed = joins(NotifyConfig::webhook(format!("http://127.0.0.1:1{PATH}")));
     closed.attempts = 1;

@@ -1,11 +1,12 @@
 //! What a router tells while it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::sync::Mutex;
 
 use super::*;
+use crate::log::Log;
 use rr_core::Consistency;
+use tracing_subscriber::filter::LevelFilter;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_instrument_reports_every_node() -> Result {
@@ -37,32 +38,10 @@ async fn every_instrument_reports_every_node() -> Result {
     Ok(())
 }
 
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().map_err(|_| std::io::Error::other("poisoned"))?.extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_statement_has_a_span_with_its_route_and_never_a_secret() -> Result {
     let log = Log::default();
-    let sink = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
-        .with_writer(move || sink.clone())
-        .finish();
-    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let _listening = log.listen(LevelFilter::TRACE);
     let cluster = Cluster::builder().replicas(1).start().await?;
     let mut config = config(&cluster);
     let secret = |url: String| url.replace("app@", "app:hunter2@");
@@ -76,7 +55,7 @@ async fn a_statement_has_a_span_with_its_route_and_never_a_secret() -> Result {
     drop(route);
     cluster.replica(1)?.kill9().await?;
     until(&router, "the replica to be down", |r| !healthy(r, "replica-1")).await?;
-    let text = String::from_utf8(log.0.lock().map_err(|_| "poisoned")?.clone())?;
+    let text = log.text();
     let span = text.lines().find(|line| line.contains("rr.statement{")).ok_or("a span")?;
     for field in [
         "db.system.name=\"postgresql\"",

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::time::Moment;
-use crate::topology::{Epoch, NoPrimary, NodeId, Topology};
+use crate::topology::{Epoch, NodeId, Topology};
 
 /// A primary that answers and cannot be connected to is tried again after pauses that double up to this one.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);

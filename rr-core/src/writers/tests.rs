@@ -1,6 +1,7 @@
 use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::topology::NoPrimary;
 use crate::topology::{Node, Role, Rules};
 
 const A: NodeId = NodeId::new(0);

@@ -1,6 +1,5 @@
 //! Notifications, to receivers that are real servers on this machine.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rr_core::config::{Config, NodeConfig, NotifyConfig};

@@ -1,7 +1,6 @@
 //! What a router tells while it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 
 use super::*;
 use crate::log::Log;

@@ -71,7 +71,7 @@ pub(crate) struct Executor<C: Connector> {
     token: u64,
     /// The frozen primary's log ends here.
     end: Option<Lsn>,
-    /// When each replica's server was started, by the closer look.
+    /// When each server that was told to take over had been started, by its own word right before.
     started: BTreeMap<NodeId, String>,
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Undertaking {
     frozen: Option<Content>,
     /// What the old primary had at the closer look.
     old: Option<Content>,
-    /// How often each server had been started by then.
+    /// How often each server had been started when it was told to take over.
     starts: BTreeMap<usize, u32>,
     /// Servers that were told to take over.
     told: Vec<usize>,
@@ -249,7 +249,6 @@ impl Simulation {
                 continue;
             }
             let there = &self.truth.servers[server];
-            under.starts.insert(server, there.starts);
             primary_answers |= Some(server) == from && there.writable;
             looks.extend(there.look(&self.truth.wal, self.now).map(|seen| (node, seen)));
         }
@@ -309,6 +308,7 @@ impl Simulation {
         let owed = Owed { applied: &under.applied, frozen: under.frozen, old: under.old };
         self.oracle.taking_over(self.now, server, &owed, &under.told, self.lease, &self.truth);
         under.told.push(server);
+        under.starts.insert(server, self.truth.servers[server].starts);
         under.verify_until = Some(self.now + ms(PATIENCE));
         let unknown = Told::Unknown("the connection broke".to_owned());
         match self.dice.u32(0..10) {

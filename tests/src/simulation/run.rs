@@ -341,6 +341,7 @@ impl Simulation {
             return;
         }
         if !self.peace && self.truth.promote(server) {
+            self.truth.servers[server].ours = ours;
             note!(self, "db{server} is promoted to timeline {}", self.truth.timeline(server));
             self.stats.failovers += 1;
             if !ours {

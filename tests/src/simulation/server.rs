@@ -42,6 +42,8 @@ pub(super) struct Server {
     pub(super) incarnation: u32,
     /// It was told to take over, and will in a moment.
     pub(super) told: bool,
+    /// It was this router that made it a primary, and nobody else.
+    pub(super) ours: bool,
     /// Somebody keeps it from running.
     pub(super) fenced: bool,
     /// It refuses writes.
@@ -69,6 +71,7 @@ impl Server {
             applied_commit: false,
             incarnation: 0,
             told: false,
+            ours: false,
             fenced: false,
             frozen: false,
             starts: 0,

@@ -115,6 +115,9 @@ pub fn lacking(privileges: &[Option<String>], settings: Option<&[Option<String>]
 /// Lets a replay go on that somebody has paused.
 pub const RESUME: &str = "SELECT pg_wal_replay_resume()::text";
 
+/// When the server was started, as [`Look::started`].
+pub const STARTED: &str = "SELECT pg_postmaster_start_time()::text";
+
 /// Ends recovery. It returns before that is done, which can be looked at more often than the function itself does.
 pub const PROMOTE: &str = "SELECT pg_promote(false)::text";
 

@@ -95,6 +95,14 @@ impl<C: Connector> Executor<C> {
         if !self.tenure.is_certain().await {
             return Told::Failed("the lease is not held any more".to_owned());
         }
+        // Of the server that gets the order, on the connection that carries it: one that was started again earlier has forgotten
+        // nothing that it was told later.
+        let started = self.lines.to(&peer).ask(sql::STARTED).await;
+        match started.map(|row| row.first().cloned().flatten()) {
+            Ok(Some(started)) => drop(self.started.insert(node, started)),
+            Ok(None) => return Told::Failed("the server does not say when it was started".to_owned()),
+            Err(why) => return Told::Failed(why),
+        }
         match self.lines.to(&peer).ask(sql::PROMOTE).await {
             Ok(row) if sql::is_true(&row, 0) => Told::Done,
             Ok(_) => Told::Failed("the server could not signal its own recovery; see its log".to_owned()),

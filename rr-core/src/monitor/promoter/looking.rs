@@ -108,9 +108,6 @@ impl<C: Connector> Executor<C> {
                 }
             }
         }
-        for (id, look) in &seen {
-            self.started.insert(*id, look.started.clone());
-        }
         let old = seen.iter().find(|(id, look)| Some(*id) == task.from && look.seen.role == Role::Primary);
         let primary_answers = old.is_some();
         if task.planned

@@ -56,7 +56,8 @@ impl Oracle {
         }
         let two = told.iter().find(|&&other| {
             let other = &truth.servers[other];
-            other.told || (other.writable && !other.fenced)
+            // That somebody else promotes meanwhile nobody can prevent.
+            other.told || (other.writable && other.ours && !other.fenced)
         });
         if let Some(other) = two {
             self.object(now, format!("db{server} is told to take over while db{other} may have"));

@@ -39,6 +39,8 @@ pub struct Candidates<'a> {
     topology: &'a Topology,
     loads: &'a [Arc<Load>],
     set: NodeSet,
+    /// Of the set, which many a processor counts the slow way.
+    len: usize,
 }
 
 /// One node to choose from.
@@ -55,19 +57,19 @@ impl<'a> Candidates<'a> {
     /// The nodes of `topology` that are in `set`; `loads` are in the order of its nodes.
     #[must_use]
     pub const fn new(topology: &'a Topology, loads: &'a [Arc<Load>], set: NodeSet) -> Self {
-        Self { topology, loads, set }
+        Self { topology, loads, set, len: set.len() }
     }
 
     /// How many there are.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.set.len()
+        self.len
     }
 
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.set.is_empty()
+        self.len == 0
     }
 
     /// The `n`th candidate; beyond the end, the last one.
@@ -89,7 +91,7 @@ impl<'a> Candidates<'a> {
     /// The topology index of the `n`th candidate.
     #[inline]
     pub(crate) fn index(&self, n: usize) -> usize {
-        self.set.nth(n.min(self.len().saturating_sub(1))).unwrap_or_default()
+        self.set.nth(n.min(self.len.saturating_sub(1))).unwrap_or_default()
     }
 
     #[inline]

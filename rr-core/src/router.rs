@@ -194,16 +194,11 @@ impl<C: Connector> Router<C> {
         let ask = self.ask(topology, request);
         match ask.select(topology) {
             Selected::Among(set) => {
-                let index = match set.len() {
-                    1 => set.nth(0).unwrap_or_default(),
-                    _ => {
-                        if let Some(index) = self.sticky(topology, request, set) {
-                            index
-                        } else {
-                            let candidates = Candidates::new(topology, &snapshot.loads, set);
-                            candidates.index(self.inner.balancer.choose(&candidates, fastrand::u64(..)))
-                        }
-                    }
+                let candidates = Candidates::new(topology, &snapshot.loads, set);
+                let chosen = || candidates.index(self.inner.balancer.choose(&candidates, fastrand::u64(..)));
+                let index = match candidates.len() {
+                    1 => candidates.index(0),
+                    _ => self.sticky(topology, request, set).unwrap_or_else(chosen),
                 };
                 Decision::Node(index, replica_reason(topology, &ask, set))
             }

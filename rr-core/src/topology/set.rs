@@ -64,7 +64,8 @@ impl NodeSet {
         let run = self.0.checked_shr(first).unwrap_or(0);
         // Nearly always the members are neighbours, and there is nothing to search.
         if run & run.wrapping_add(1) == 0 {
-            return (n < self.len()).then_some(first as usize + n);
+            let len = (u64::BITS - run.leading_zeros()) as usize;
+            return (n < len).then_some(first as usize + n);
         }
         self.iter().nth(n)
     }

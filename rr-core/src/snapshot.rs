@@ -61,6 +61,8 @@ pub(crate) struct Common {
     pub(crate) clock: Clock,
     /// Wakes the node's probe; any number of calls before it wakes are one.
     pub(crate) poke: Notify,
+    /// Something was written there, and where that ended is not known: hastens the probe a little.
+    pub(crate) written: Notify,
     /// The node has left: nobody probes it any more.
     retired: AtomicBool,
     /// Reads that wait for this node to catch up.
@@ -82,6 +84,7 @@ impl Common {
             counters: Counters::default(),
             clock,
             poke: Notify::new(),
+            written: Notify::new(),
             retired: AtomicBool::new(false),
             waiters: AtomicU32::new(0),
             stall: Stall::default(),

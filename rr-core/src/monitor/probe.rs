@@ -28,6 +28,10 @@ const EAGER_PROBES: u32 = 16;
 /// ... and then at this pace.
 const WAITING_PAUSE: Duration = Duration::from_millis(1);
 
+/// From a write of unknown position to the probe that places it: what is written meanwhile is placed with it, and a server that
+/// takes writes all the time is asked no more often.
+const PLACING_PAUSE: Duration = Duration::from_millis(20);
+
 /// While writes wait for a primary every node is looked at at this pace.
 const WRITES_PAUSE: Duration = Duration::from_millis(10);
 
@@ -200,8 +204,13 @@ impl<C: Connector> Probe<C> {
         if self.shared.writers.waiting() > 0 {
             pause = pause.min(WRITES_PAUSE);
         }
+        let placing = async {
+            self.common.written.notified().await;
+            tokio::time::sleep(PLACING_PAUSE).await;
+        };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = placing => {}
             () = self.common.poke.notified() => {
                 if self.common.waiters.load(Ordering::Relaxed) == 0 {
                     tokio::time::sleep(POKED_PAUSE).await;

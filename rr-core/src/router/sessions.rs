@@ -59,11 +59,24 @@ impl<C: Connector> Router<C> {
     pub fn wrote(&self, position: Option<&Position>) {
         let now = self.now();
         self.inner.shared.circle.each(|session| session.note(position, now));
+        if position.is_none() {
+            self.place_soon();
+        }
     }
 
     /// Notes what may have been written, and nobody has said that it was.
     pub(crate) fn may_have_written(&self) {
         let now = self.now();
         self.inner.shared.circle.each(|session| session.wrote_unplaced(now));
+        self.place_soon();
+    }
+
+    /// Has the primary looked at before its next turn: should it be replaced until then, nobody could tell whether the write was
+    /// kept.
+    fn place_soon(&self) {
+        let snapshot = self.inner.shared.snapshot.load();
+        if let Ok(primary) = snapshot.topology.primary_index() {
+            snapshot.members[primary].common.written.notify_one();
+        }
     }
 }

@@ -7,7 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
 use tokio::sync::Semaphore;
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::connector::Connector;
 use crate::router::Router;
 
+mod explain;
 mod frame;
 mod stream;
 
@@ -32,15 +34,17 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
+const JSON: &str = "application/json";
 
 /// The files of the page beside itself.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("base.css", CSS, include_str!("dashboard/base.css")),
     ("dashboard.css", CSS, include_str!("dashboard/dashboard.css")),
     ("theme.js", SCRIPT, include_str!("dashboard/theme.js")),
     ("dashboard.js", SCRIPT, include_str!("dashboard/dashboard.js")),
     ("chart.js", SCRIPT, include_str!("dashboard/chart.js")),
     ("format.js", SCRIPT, include_str!("dashboard/format.js")),
+    ("explain.js", SCRIPT, include_str!("dashboard/explain.js")),
     ("topology.js", SCRIPT, include_str!("dashboard/topology.js")),
     ("traffic.js", SCRIPT, include_str!("dashboard/traffic.js")),
     ("icon.svg", SVG, include_str!("dashboard/icon.svg")),
@@ -59,7 +63,7 @@ where
 /// A live page for people who operate: the nodes with their roles and states, how far replicas are behind, reads and
 /// writes of each node, where the last statements went and why, pools, and what happened.
 ///
-/// It shows names and numbers: no address, no SQL and no secret. Keep it from the public all the same, with a layer of
+/// It shows names and numbers: no address, no secret, and no SQL but what somebody types there to ask where it would go. Keep it from the public all the same, with a layer of
 /// your own. While nobody looks it costs nothing.
 ///
 /// ```
@@ -81,6 +85,7 @@ where
 /// |---|---|
 /// | `/dashboard` | the page |
 /// | `/dashboard/events` | server-sent events: one `state`, then about four `tick`s a second, each a [`Frame`] as JSON; 503 when as many look as [may](Dashboard::most_viewers) |
+/// | `POST /dashboard/explain` | where a statement would go and why, as [`explain_route`](Router::explain_route) says, as JSON; nothing is run. The question: `{"sql": "…", "level": "bounded(2s)"}`, the level may be left out |
 pub struct Dashboard<C: Connector> {
     router: Router<C>,
     path: String,
@@ -186,6 +191,13 @@ impl<C: Connector> Dashboard<C> {
         for (name, kind, text) in [("panel.js", SCRIPT, panel.script), ("panel.css", CSS, panel.style)] {
             routes = routes.route(&format!("{folder}/{name}"), file(kind, Bytes::from(text)));
         }
+        let asked = router.clone();
+        let explain = async move |question: Bytes| match explain::explain(&asked, &question) {
+            Ok(json) => answer(StatusCode::OK, JSON, Body::from(json)),
+            Err((status, why)) => answer(status, "text/plain; charset=utf-8", Body::from(why)),
+        };
+        let explain = post(explain).layer(DefaultBodyLimit::max(explain::LONGEST));
+        routes = routes.route(&format!("{folder}/explain"), explain);
         let seats = Arc::new(Semaphore::new(most_viewers.min(Semaphore::MAX_PERMITS)));
         let events = async move || match Arc::clone(&seats).try_acquire_owned() {
             Ok(seat) => {

@@ -97,6 +97,22 @@ impl Page {
         nodes.collect()
     }
 
+    /// Asks where a statement would go, with each of two hints.
+    async fn explains(&self) -> Result {
+        for (hint, kind, expected) in [("replica", "read", "replica-"), ("primary", "read", "primary")] {
+            let sql = format!("SELECT 1 /* rr:{hint} */");
+            self.browser.run(&format!("document.querySelector('#explain-sql').value = '{sql}'")).await?;
+            self.browser.press("#explain button").await?;
+            let taken = "#explain-answer li[data-state=ok]";
+            let answered = format!(
+                "document.querySelector('#explain-answer [data-kind={kind}]') && \
+                 document.querySelector('{taken}')?.dataset.node.startsWith('{expected}')"
+            );
+            self.until("an explanation", &answered).await?;
+        }
+        Ok(())
+    }
+
     async fn healthy(&self) -> Result {
         self.node("primary", "ok", "Takes writes").await?;
         for replica in ["replica-1", "replica-2"] {
@@ -143,6 +159,7 @@ async fn what_is_done_to_servers_is_seen_on_the_page() -> Result {
     page.until("statements of the page's own traffic", "document.querySelectorAll('#last tr').length > 5")
         .await?;
     page.until("the reasons of these", "document.querySelector('#why [data-reason=replica]')").await?;
+    page.explains().await?;
     let drawn = "[...document.querySelectorAll('canvas')].every((canvas) => canvas.getContext('2d')\
                  .getImageData(0, 0, canvas.width, canvas.height).data.some((byte) => byte > 0))";
     page.until("the charts to be drawn", drawn).await?;

@@ -99,8 +99,13 @@ impl Browser {
         self.post("/execute/sync", json!({ "script": script, "args": [] })).await
     }
 
-    /// Presses what the selector finds, as a user would: it has to be in sight and in nobody's way.
+    /// Scrolls to what the selector finds, and presses it as a user would: it has to be in nobody's way.
     pub(crate) async fn press(&self, selector: &str) -> Result {
+        let to = serde_json::to_string(selector)?;
+        self.run(&format!(
+            "document.querySelector({to})?.scrollIntoView({{ block: 'center', behavior: 'instant' }})"
+        ))
+        .await?;
         let element = self.find(selector).await?;
         self.post(&format!("/element/{element}/click"), json!({})).await.map(drop)
     }

@@ -48,6 +48,26 @@ async fn a_paused_replica_is_passed_over_and_serves_again_when_it_has_caught_up(
 }
 
 #[tokio::test]
+async fn a_write_of_unknown_position_is_placed_though_nobody_reads_and_the_next_probe_is_far() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let mut config = config(&cluster);
+    config.monitor.interval = Duration::from_secs(60);
+    config.max_lag = None;
+    let router = start(config).await?;
+    for _ in 0..3 {
+        drop(write(&router, "note").await?);
+        router.wrote(None);
+        let answered = router.now();
+        until(&router, "the primary to be asked", |r| {
+            r.topology().primary().is_ok_and(|node| node.sampled_at.is_some_and(|at| at >= answered))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_patience_a_read_goes_to_the_primary_and_the_next_ones_need_not() -> Result {
     let cluster = Cluster::builder().replicas(1).start().await?;
     prepare(&cluster).await?;

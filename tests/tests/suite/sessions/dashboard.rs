@@ -260,3 +260,42 @@ async fn a_title_is_text_and_a_panel_is_part_of_the_page() -> Result {
     assert!(text(&plain, "/dashboard").await?.contains("<h1>Read replicas</h1>"));
     Ok(())
 }
+
+#[tokio::test]
+async fn the_page_says_where_a_statement_would_go_and_runs_nothing() -> Result {
+    let (_cluster, db, _) = two(2).await?;
+    let app: axum::Router = dashboard(db.router());
+    let ask = async |question: Vec<u8>| {
+        let asked = HttpRequest::post("/dashboard/explain").body(Body::from(question))?;
+        let response = app.clone().oneshot(asked).await?;
+        let status = response.status();
+        let text = String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?;
+        Result::Ok((status, text))
+    };
+    let explained = async |question: Value| {
+        let (status, text) = ask(question.to_string().into_bytes()).await?;
+        assert_eq!(status, StatusCode::OK, "{text}");
+        Result::Ok(serde_json::from_str::<Value>(&text)?)
+    };
+    let read = explained(serde_json::json!({ "sql": "SELECT 1" })).await?;
+    assert_eq!((&read["class"], &read["reason"]), (&"read".into(), &"replica".into()), "{read}");
+    assert_eq!(read["candidates"].as_array().map(Vec::len), Some(2));
+    assert_eq!(read["nodes"][0]["refused"], "not a replica");
+    assert!(read["text"].as_str().is_some_and(|text| text.starts_with("read in epoch 1: replica")), "{read}");
+    let write = explained(serde_json::json!({ "sql": "DELETE FROM note", "level": "" })).await?;
+    assert_eq!((&write["class"], &write["reason"]), (&"write".into(), &"write".into()), "{write}");
+    let hinted = explained(serde_json::json!({ "sql": "SELECT 1 /* rr:primary */" })).await?;
+    assert_eq!(hinted["candidates"], serde_json::json!(["primary"]));
+    let strong = explained(serde_json::json!({ "sql": "SELECT 1", "level": "strong" })).await?;
+    assert_eq!(strong["requires"], "the primary", "{strong}");
+    let huge = [&b"{\"sql\": \""[..], &vec![b'x'; 1 << 20], b"\"}"].concat();
+    assert_eq!(ask(huge).await?.0, StatusCode::PAYLOAD_TOO_LARGE);
+    for bad in
+        ["", "{}", "[]", r#"{"sql": 1}"#, r#"{"sql": "", "levels": ""}"#, r#"{"sql": "", "level": "more"}"#]
+    {
+        let (status, why) = ask(bad.into()).await?;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
+        assert!(!why.is_empty());
+    }
+    Ok(())
+}

@@ -45,6 +45,10 @@ impl Times {
         Ok(self.0.record(u64::try_from(took.as_micros())?)?)
     }
 
+    fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     fn at(&self, quantile: f64) -> f64 {
         Duration::from_micros(self.0.value_at_quantile(quantile)).as_secs_f64() * 1e3
     }
@@ -128,7 +132,10 @@ impl Tally {
                 times.print(phase.as_str());
             }
         }
-        self.outage.print("until a write is answered");
+        if self.outage.count() > 0 {
+            self.reroute.print("re-route");
+            self.outage.print("until a write is answered");
+        }
         println!(
             "  reads {}, failed {}; writes {}, not answered {}",
             self.reads, self.failed_reads, self.written, self.failed_writes
@@ -198,6 +205,11 @@ async fn report(load: &Load) -> Result<Arc<Report>, Error> {
     if report.succeeded() { Ok(report) } else { Err(report.to_string().into()) }
 }
 
+/// When the new primary was one, for the router: its report counts the outage from the first failed look on.
+fn accepted(report: &Report) -> Option<Moment> {
+    Some(report.began - report.durations.of(Phase::Detection) + report.durations.outage?)
+}
+
 /// Kills the primary, and lets the router replace it.
 async fn kill(rounds: u32, synchronous: bool) -> Result<Tally, Error> {
     let mut tally = Tally::new()?;
@@ -220,7 +232,7 @@ async fn kill(rounds: u32, synchronous: bool) -> Result<Tally, Error> {
         tokio::time::sleep(AFTER).await;
         let done = load.end().await?;
         let leader = report.to.as_deref().ok_or("a leader")?;
-        tally.time(&done, gone, None)?;
+        tally.time(&done, gone, accepted(&report))?;
         tally.phases(&report)?;
         tally.count(&done, &kept(&cluster, leader).await?);
     }
@@ -275,13 +287,13 @@ pub(crate) async fn run(rounds: u32) -> Result<(), Error> {
     synchronous.print("primary killed, remote_apply", rounds);
     let outside = outside(rounds).await?;
     outside.print("primary killed, promoted from outside", rounds);
-    outside.reroute.print("from the promotion to a write");
     let (planned, pauses) = switchover(rounds).await?;
     planned.print("planned switchover", rounds);
     pauses.print("the longest write");
     println!("outside_reroute_ms_p50={:.0}", outside.reroute.at(0.5));
     println!(
-        "switchover_pause_ms={:.0} failed_writes={} lost_writes={}",
+        "switchover_pause_ms={:.0} max={:.0} failed_writes={} lost_writes={}",
+        pauses.at(0.5),
         pauses.at(1.0),
         planned.failed_writes,
         planned.lost()

@@ -152,7 +152,8 @@ impl Load {
     pub(super) async fn start(diesel: Config, seaorm: Config) -> Result<Self, Error> {
         let (pool, db) = (RoutedPool::start(diesel).await?, RoutedConnection::start(seaorm).await?);
         let routers = Routers { diesel: pool.router().clone(), seaorm: db.router().clone() };
-        let (clock, shared) = (Clock::start(), Arc::new(Shared::default()));
+        // The routers' own clock: reports tell times on it.
+        let (clock, shared) = (Clock::of_process(), Arc::new(Shared::default()));
         let (mut writers, mut readers) = (Vec::new(), Vec::new());
         for db in [Db::Diesel(pool), Db::SeaOrm(db)] {
             let writer = |_| tokio::spawn(write(db.clone(), Arc::clone(&shared), clock));

@@ -21,6 +21,10 @@ pub use history::{LagHistory, LagSummary};
 /// Samples kept at most. Beyond it the older half is thinned out, which can only make an answer more pessimistic.
 const CAPACITY: usize = 512;
 
+/// Samples that are closer together than this are one, the newer of them: whoever asks often must not shorten the time that
+/// there is room for.
+const SPACING: Duration = Duration::from_millis(100);
+
 /// The primary's position over time.
 #[derive(Clone, Debug, Default)]
 pub struct PrimaryTimeline {
@@ -55,6 +59,13 @@ impl PrimaryTimeline {
             // Positions of one primary grow; one that does not is no ground for any statement about time.
             Some(last) if !position.covers(&last.position) => self.samples.clear(),
             _ => {}
+        }
+        // The newest one is always there as it is; the one before it gives way while it is close to its own predecessor.
+        if let [.., before, last] = self.samples.make_contiguous()
+            && last.asked_at.since(before.asked_at) < SPACING
+        {
+            *last = Sample { asked_at, position };
+            return;
         }
         if self.samples.len() >= CAPACITY {
             self.thin_out();
@@ -236,6 +247,18 @@ mod tests {
         primary.record(ms(200), at(20));
         assert_eq!(primary.fresh_as_of(&at(25)), Some(ms(100)));
         assert_eq!(primary.newest().map(|(asked, _)| asked), Some(ms(300)));
+    }
+
+    #[test]
+    fn a_primary_that_is_asked_often_is_remembered_as_long() {
+        let samples: Vec<(u64, u64)> = (1..=10_000).map(|n| (n * 10, n)).collect();
+        let primary = timeline(&samples);
+        for behind in [50, 1_000, 10_000, 30_000] {
+            let applied = 10_000 - behind / 10;
+            let claimed = ms(100_000).since(primary.fresh_as_of(&at(applied)).unwrap());
+            let truth = Duration::from_millis(behind);
+            assert!(claimed >= truth && claimed <= truth + SPACING * 3, "{claimed:?} for {truth:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rr_core::adapter::Turn;
 use rr_core::config::NodeConfig;
 use rr_core::connector::Target;
 use rr_core::engine::{Fault, TextRow};
+use rr_core::requirement::Requirement;
 use rr_core::tally::WriteStep;
 use rr_core::topology::{NoPrimary, Role};
 use rr_core::{Config, Connector, Request, RouteError, Router};
@@ -195,5 +196,7 @@ async fn a_shut_down_router_lets_nobody_wait() {
     router.shutdown().await;
     assert!(waiting.await.expect("it did not panic").is_err());
     assert!(write(&router).await.is_err());
+    let read = Request::read(Requirement::PRIMARY);
+    assert!(router.route_patiently(&read).await.is_err());
     assert!(begun.elapsed() < WAIT / 2, "{:?}", begun.elapsed());
 }

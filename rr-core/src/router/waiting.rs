@@ -76,6 +76,7 @@ impl<C: Connector> Router<C> {
             && request.access == Access::Read
             && !config.write_wait.is_zero()
             && snapshot.topology.primary().is_err_and(NoPrimary::may_pass)
+            && self.is_watching()
             && wants_primary()
     }
 

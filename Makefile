@@ -62,7 +62,7 @@ bench-route: ## measure a routing decision
 bench-classify: ## measure the classification of SQL text
 	cargo run --release -p rr-bench -- classify
 
-.PHONY: setup setup-libpq setup-browser setup-prometheus setup-lints
+.PHONY: setup setup-libpq setup-browser setup-prometheus setup-bench setup-lints
 setup: ## install PostgreSQL's server programs if they are absent (demo and test do this)
 	@scripts/setup.sh rust postgres
 setup-libpq:
@@ -71,5 +71,7 @@ setup-browser:
 	@scripts/setup.sh rust browser
 setup-prometheus:
 	@scripts/setup.sh prometheus
+setup-bench: ## fetch pgbouncer and pgpool-II to compare with (nothing is installed)
+	@scripts/setup.sh proxies
 setup-lints:
 	@scripts/setup.sh rust lints

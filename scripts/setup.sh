@@ -7,6 +7,7 @@
 #   scripts/setup.sh libpq       PostgreSQL's client library, to link the synchronous connections with
 #   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page
 #   scripts/setup.sh prometheus  Prometheus and promtool (no service is installed)
+#   scripts/setup.sh proxies     pgbouncer and pgpool-II, to compare with (no service is installed)
 #
 # Nothing is touched when it is there already.
 set -eu
@@ -231,7 +232,45 @@ need_prometheus() {
   has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_PROMETHEUS and RR_PROMTOOL name the two programs"
 }
 
-[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser|prometheus..."
+# These look where the benchmark looks: on the PATH, where packages put them, and where they are unpacked here.
+proxies=${CARGO_TARGET_DIR:-target}/tools/proxies
+
+has_proxies() {
+  first_of pgbouncer /usr/sbin/pgbouncer "$proxies/usr/sbin/pgbouncer" >/dev/null &&
+    first_of pgpool /usr/sbin/pgpool "$proxies/usr/sbin/pgpool" >/dev/null
+}
+
+# Debian's packages start both as services at each boot: as with Prometheus they are unpacked, with the libraries that
+# an ordinary machine lacks. Names of libraries change with the release, so they are taken from the packages.
+proxies_by_apt() (
+  packages=$(mktemp -d) || return 1
+  trap 'rm -rf "$packages"' EXIT
+  apt_get update || say "apt-get update failed: going on with the package lists there are"
+  cd "$packages" || return 1
+  needed=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+    --no-enhances pgbouncer pgpool2 | grep -E '^lib(pgpool|memcached|hashkit|event-2|event-core|c-ares|cares)' | sort -u)
+  # shellcheck disable=SC2086
+  apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download pgbouncer pgpool2 $needed || return 1
+  cd - >/dev/null && mkdir -p "$proxies" || return 1
+  for package in "$packages"/*.deb; do
+    dpkg-deb -x "$package" "$proxies" || return 1
+  done
+)
+
+need_proxies() {
+  if has_proxies; then
+    return
+  fi
+  say "fetching pgbouncer and pgpool-II"
+  if have apt-get; then
+    proxies_by_apt || :
+  elif have brew; then
+    HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install pgbouncer pgpool-ii || :
+  fi
+  has_proxies || die "pgbouncer and pgpool-II were not found and could not be fetched: install both (Debian, Ubuntu: pgbouncer and pgpool2, Homebrew: pgbouncer and pgpool-ii)"
+}
+
+[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser|prometheus|proxies..."
 for what in "$@"; do
   case $what in
     rust) need_rust ;;
@@ -240,6 +279,7 @@ for what in "$@"; do
     libpq) need_libpq ;;
     browser) need_browser ;;
     prometheus) need_prometheus ;;
-    *) die "unknown: $what (rust, lints, postgres, libpq, browser or prometheus)" ;;
+    proxies) need_proxies ;;
+    *) die "unknown: $what (rust, lints, postgres, libpq, browser, prometheus or proxies)" ;;
   esac
 done

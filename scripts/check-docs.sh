@@ -1,5 +1,6 @@
 #!/bin/sh
 # What the documentation names is there: files and headings of relative links, keys of the configuration and metrics in the guides.
+# And the tour speaks of every source file.
 # (Their own pages are held against the code by tests: docs/guide/configuration.md and docs/guide/metrics.md.)
 set -eu
 cd "$(dirname "$0")/.."
@@ -56,5 +57,13 @@ for word in $(words | grep -xE 'rr\.[a-z_]+(\.[a-z_]+)*' || true); do
     ;;
   esac
 done
+
+# Every source file of the crates is somewhere in the tour.
+for file in $(git ls-files 'rr-*/src/*.rs' 'tests/src/*.rs' 'benches/src/*.rs' | grep -vE '/tests(/|\.rs$)|^rr-sea-orm/tests/'); do
+  if ! grep -qF -- "$(basename "$file")\`" docs/tour.md; then
+    printf 'error: docs/tour.md does not speak of %s\n' "$file" >&2
+    status=1
+  fi
+done
 [ "$status" -eq 0 ] || die "the documentation names what is not there (see above)"
-say "documentation: $links links lead somewhere, keys and metrics exist"
+say "documentation: $links links lead somewhere, keys and metrics exist, the tour is complete"

@@ -36,7 +36,8 @@ async fn refused(node: &Node, arguments: &[&str]) -> Result<String> {
 }
 
 async fn slots(primary: &Node) -> Result<String> {
-    let slots = "SELECT coalesce(string_agg(slot_name, ',' ORDER BY slot_name), '') FROM pg_replication_slots";
+    let slots =
+        "SELECT coalesce(string_agg(slot_name, ',' ORDER BY slot_name), '') FROM pg_replication_slots";
     Ok(primary.admin_query_text(slots).await?)
 }
 
@@ -111,7 +112,8 @@ async fn a_standby_by_the_script_is_found_and_serves() -> Result {
 
     // What the owner of the database makes, the application reads on the standby, and does not alter.
     let (owner, connection) =
-        tokio_postgres::connect(&format!("{connect} user=postgres dbname=shop"), tokio_postgres::NoTls).await?;
+        tokio_postgres::connect(&format!("{connect} user=postgres dbname=shop"), tokio_postgres::NoTls)
+            .await?;
     tokio::spawn(connection);
     let owned = "SET ROLE shop_owner; CREATE TABLE note (text text); INSERT INTO note VALUES ('here')";
     owner.batch_execute(owned).await?;

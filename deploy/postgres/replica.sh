@@ -8,7 +8,7 @@
 # DATA is absent or empty. The connection string becomes `primary_conninfo`; its password comes from a passfile
 # (`~/.pgpass`, or `passfile=…` in it), which the server needs later as well. NAME is the standby's `application_name`: what
 # `synchronous_standby_names`, and rr's `discovery.host` and `discovery.map`, know it by. SLOT is NAME with `_` for what a
-# slot's name may not have, unless given. If anything fails, neither the slot nor a part of the copy is left.
+# slot's name may not have, unless given. If the copy fails, neither the slot nor a part of the copy is left.
 #
 # Where the settings live outside of DATA (Debian: /etc/postgresql), they are not copied. `max_connections`,
 # `max_worker_processes`, `max_wal_senders`, `max_prepared_transactions` and `max_locks_per_transaction` must not be lower
@@ -57,6 +57,7 @@ replication "CREATE_REPLICATION_SLOT \"$slot\" PHYSICAL RESERVE_WAL" >/dev/null 
 # From here on what was begun is taken back, also when somebody ends us.
 undo() {
   replication "DROP_REPLICATION_SLOT \"$slot\" WAIT" >/dev/null || printf 'replica: drop the slot %s by hand\n' "$slot" >&2
+  if [ -e "$data/PG_VERSION" ]; then printf 'replica: throw the copy in %s away\n' "$data" >&2; fi
 }
 trap undo EXIT
 trap 'exit 1' HUP INT TERM

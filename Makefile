@@ -20,9 +20,9 @@ test: setup setup-libpq setup-browser setup-prometheus ## install what the tests
 	@scripts/test.sh
 
 .PHONY: lint
-lint: lint-fmt lint-clippy lint-doc lint-purity lint-deny ## formatting, clippy, documentation, purity, dependencies
+lint: lint-fmt lint-clippy lint-doc lint-purity lint-deny lint-msrv ## formatting, clippy, documentation, purity, dependencies
 
-.PHONY: lint-fmt lint-clippy lint-doc lint-purity lint-deny
+.PHONY: lint-fmt lint-clippy lint-doc lint-purity lint-deny lint-msrv
 lint-fmt: setup-lints
 	cargo fmt --all --check
 lint-clippy: setup-lints setup-libpq
@@ -37,10 +37,13 @@ lint-clippy: setup-lints setup-libpq
 	@scripts/check-backends.sh
 lint-doc: setup-lints
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	@scripts/check-docs.sh
 lint-purity: setup-lints
 	@scripts/check-purity.sh
 lint-deny: setup-lints
 	@scripts/deny.sh
+lint-msrv:
+	@scripts/check-msrv.sh
 
 .PHONY: fmt
 fmt: setup-lints ## format the code
@@ -49,6 +52,10 @@ fmt: setup-lints ## format the code
 .PHONY: doc
 doc: ## build the documentation into target/doc
 	cargo doc --workspace --no-deps
+
+.PHONY: package
+package: ## pack the crates as for a registry, and build each from what was packed
+	cargo package --locked -p rr-core -p rr-diesel -p rr-diesel-async -p rr-seaorm -p rr-sea-orm
 
 .PHONY: sim
 sim: ## run the simulation (SEEDS=100000)

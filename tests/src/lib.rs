@@ -40,4 +40,14 @@ mod documentation {
     mod notifications {}
     #[doc = include_str!("../../docs/guide/operating.md")]
     mod operating {}
+    #[doc = include_str!("../../docs/guide/production.md")]
+    mod production {}
+    #[doc = include_str!("../../docs/guide/replication.md")]
+    mod replication {}
+    #[doc = include_str!("../../docs/guide/troubleshooting.md")]
+    mod troubleshooting {}
+    #[doc = include_str!("../../docs/guide/tuning.md")]
+    mod tuning {}
+    #[doc = include_str!("../../docs/guide/upgrading.md")]
+    mod upgrading {}
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 mod dns;
 mod plugged;
+mod provided;
 mod records;
 mod replication;
 

@@ -35,7 +35,8 @@ esac
 case $slot in
 *[!a-z0-9_]*) die "SLOT may have small letters, digits and underscores" ;;
 esac
-case $conninfo in
+# libpq allows blanks around the sign.
+case $(printf '%s' "$conninfo" | tr -d '[:space:]') in
 *://*) die "write the connection as host=… port=… user=…, not as a URL" ;;
 *password=*) die "keep the password in a passfile: here all users of this machine would see it" ;;
 *application_name=*) die "leave out application_name: it is NAME" ;;

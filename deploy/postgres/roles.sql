@@ -4,7 +4,7 @@
 --   psql -v ON_ERROR_STOP=1 -f roles.sql
 --
 -- Then set passwords so that none is seen on the way, in psql: \password shop, and so on. The role for promotions by rr is in
--- docs/guide/failover.md; without them it is not needed.
+-- docs/guide/failover.md; without them it is not needed. It has to be granted CONNECT, which PUBLIC loses below.
 
 SELECT format('CREATE ROLE %I LOGIN', role)
 FROM unnest(ARRAY['shop_owner', 'shop', 'replicator']) AS role

@@ -74,6 +74,7 @@ async fn a_standby_by_the_script_is_found_and_serves() -> Result {
         (&[folder, &conninfo, "db-2", "db-2"], "SLOT may have"),
         (&[folder, "postgres://replicator@127.0.0.1", "db-2"], "not as a URL"),
         (&[folder, "host=127.0.0.1 password=secret", "db-2"], "in a passfile"),
+        (&[folder, "host=127.0.0.1 password = secret", "db-2"], "in a passfile"),
         (&[folder, &format!("{conninfo} application_name=x"), "db-2"], "it is NAME"),
         (&arguments, "pg_hba.conf"), // there is no passfile yet
         (&[folder, &conninfo.replace("replicator", "shop"), "db-2"], "pg_hba.conf"),

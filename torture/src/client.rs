@@ -95,7 +95,9 @@ impl Db {
     pub fn handle(&self, session: Option<&Session>) -> Handle {
         match (self, session) {
             (Self::Diesel(pool), None) => Handle::Diesel(Box::new(pool.handle())),
-            (Self::Diesel(pool), Some(session)) => Handle::Diesel(Box::new(pool.handle().with_session(session))),
+            (Self::Diesel(pool), Some(session)) => {
+                Handle::Diesel(Box::new(pool.handle().with_session(session)))
+            }
             (Self::Seaorm(db), None) => Handle::Seaorm(Box::new(db.clone())),
             (Self::Seaorm(db), Some(session)) => Handle::Seaorm(Box::new(db.with_session(session))),
         }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::Error;
 use crate::client::{Db, Failure, Handle};
-use crate::history::{Action, Item, Key, Level, Op, Outcome, Router, SessionId, now};
+use crate::history::{Action, Item, Key, Level, Op, Orm, Outcome, Router, SessionId, now};
 
 /// The lists.
 pub const KEYS: Key = 10;
@@ -243,9 +243,9 @@ impl Client {
     async fn read(&mut self, desk: Option<Desk>, level: Level) {
         let whole = self.rng.u8(0..6) == 0;
         let asked = match (self.shared.lie, level) {
-            (Lie::Eventual, Level::Session) | (Lie::Bounded, Level::Bounded(_)) | (Lie::Strong, Level::Strong) => {
-                Level::Eventual
-            }
+            (Lie::Eventual, Level::Session)
+            | (Lie::Bounded, Level::Bounded(_))
+            | (Lie::Strong, Level::Strong) => Level::Eventual,
             (_, level) => level,
         };
         if let (Lie::ForgetsReads, Some(desk)) = (self.shared.lie, &desk) {
@@ -324,10 +324,13 @@ impl Client {
     }
 
     fn record(&self, desk: Option<&Desk>, invoked: u64, outcome: Outcome, action: Action) {
+        // A connection of SeaORM is used by many at once: without a session it remembers no reads.
+        let forgets = desk.is_none() && self.db.orm() == Orm::Seaorm;
+        let own = if forgets { self.shared.number() } else { self.own };
         let op = Op {
             router: Router { process: self.shared.process, orm: self.db.orm() },
             client: self.number,
-            session: desk.map_or(self.own, |desk| desk.id),
+            session: desk.map_or(own, |desk| desk.id),
             unscoped: desk.is_none(),
             invoked,
             returned: now(),

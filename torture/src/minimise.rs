@@ -65,7 +65,7 @@ mod tests {
     fn what_is_left_is_the_violation_alone() {
         let mut story = Story::new(2);
         for number in 0..50 {
-            story.append(session(number % 7), 0).read(session(number % 7), &[0, 1]);
+            story.append(session(number % 7), 0).read(session(number % 7));
         }
         story.append(session(99), 1).stale(session(99), &[50, 0]);
         let history = story.history();

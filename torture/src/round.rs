@@ -124,7 +124,8 @@ async fn boot() -> Result<Cluster, Error> {
 async fn finals(leader: &Node) -> Result<BTreeMap<Key, Vec<Item>>, Error> {
     let ended = async || {
         leader.kill_client_connections().await?;
-        let others = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND pid <> pg_backend_pid()";
+        let others =
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND pid <> pg_backend_pid()";
         Ok::<_, Error>(leader.admin_query_text(others).await? == "0")
     };
     wait_until(PATIENCE, "the last statements to end", ended).await?;

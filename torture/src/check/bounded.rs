@@ -14,11 +14,7 @@ pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
 }
 
 /// Reads that did not see what had returned `age` (nanoseconds) before they were invoked, by whomever it was written.
-pub(super) fn overdue(
-    ground: &Ground<'_>,
-    rule: Rule,
-    age: impl Fn(Level) -> Option<u64>,
-) -> Vec<Violation> {
+pub(super) fn overdue(ground: &Ground<'_>, rule: Rule, age: impl Fn(Level) -> Option<u64>) -> Vec<Violation> {
     let mut edges: Vec<(u64, Edge, usize)> = Vec::new();
     for (index, op) in ground.ops() {
         if op.outcome == Outcome::Ok && ground.placed(op).is_some() {

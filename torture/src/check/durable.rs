@@ -14,7 +14,11 @@ pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
             (Outcome::Failed | Outcome::LostWrite, Some(_)) => "failed for certain, and was done",
             _ => return None,
         };
-        Some(Violation { rule: Rule::Durable, ops: vec![index], what: format!("{item} in list {key} {what}") })
+        Some(Violation {
+            rule: Rule::Durable,
+            ops: vec![index],
+            what: format!("{item} in list {key} {what}"),
+        })
     });
     bad.collect()
 }

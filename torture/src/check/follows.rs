@@ -16,7 +16,9 @@ pub fn check(ground: &Ground<'_>, verdict: &mut Verdict) {
         let view = ground.view(index);
         let mut floor: Floor = vec![(0, None); ground.keys];
         for (key, version) in &view.kept {
-            let Some(brought) = version.checked_sub(1).and_then(|last| along[*key].get(last)) else { continue };
+            let Some(brought) = version.checked_sub(1).and_then(|last| along[*key].get(last)) else {
+                continue;
+            };
             join(&mut floor, brought);
         }
         let by_write = ground.missing(index, &floor);
@@ -52,7 +54,10 @@ fn implied(ground: &Ground<'_>, floors: &[Floor]) -> Vec<Vec<Floor>> {
             (version <= length).then(|| {
                 if let Some(writer) = ground.writer(key, version) {
                     debug_assert!(matches!(ground.history.ops[writer].action, Action::Append { .. }));
-                    join(&mut so_far, &floors[writer].iter().map(|(least, by)| (*least, by.and(Some(writer)))).collect());
+                    join(
+                        &mut so_far,
+                        &floors[writer].iter().map(|(least, by)| (*least, by.and(Some(writer)))).collect(),
+                    );
                 }
                 so_far.clone()
             })

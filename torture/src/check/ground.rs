@@ -116,7 +116,11 @@ impl<'h> Ground<'h> {
 
     /// What had returned to the session of each operation when that was invoked, of what `counts` says that an operation
     /// has brought; with what tokens have handed over, if they count.
-    pub(super) fn floors(&self, by_tokens: bool, counts: impl Fn(usize, &Op) -> Vec<(usize, usize)>) -> Vec<Floor> {
+    pub(super) fn floors(
+        &self,
+        by_tokens: bool,
+        counts: impl Fn(usize, &Op) -> Vec<(usize, usize)>,
+    ) -> Vec<Floor> {
         let nothing: Floor = vec![(0, None); self.keys];
         let mut floors = vec![Floor::new(); self.history.ops.len()];
         let mut sessions: HashMap<SessionId, Floor> = HashMap::new();
@@ -133,9 +137,7 @@ impl<'h> Ground<'h> {
                 }
                 (Edge::Returned, _) => {
                     let brought = counts(index, op);
-                    brought
-                        .into_iter()
-                        .for_each(|(key, version)| raise(known, key, (version, Some(index))));
+                    brought.into_iter().for_each(|(key, version)| raise(known, key, (version, Some(index))));
                 }
             }
         }
@@ -143,11 +145,7 @@ impl<'h> Ground<'h> {
     }
 
     /// What a read did not see of what it had to: list, needed, seen, and why needed.
-    pub(super) fn missing(
-        &self,
-        read: usize,
-        floor: &Floor,
-    ) -> Option<(usize, usize, usize, Option<usize>)> {
+    pub(super) fn missing(&self, read: usize, floor: &Floor) -> Option<(usize, usize, usize, Option<usize>)> {
         self.view(read).kept.iter().find_map(|(key, version)| {
             let (needed, by) = *floor.get(*key)?;
             (*version < needed).then_some((*key, needed, *version, by))

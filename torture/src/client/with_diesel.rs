@@ -66,8 +66,12 @@ fn failure(error: &Error) -> Failure {
 }
 
 pub(super) async fn ends(conn: &mut RoutedPgConnection, level: Consistency) -> Result<Found<Seen>, String> {
-    let rows: Vec<(i32, i32, i64, bool)> =
-        ends::table.order(ends::key).consistency(level).load(conn).await.map_err(|error| error.to_string())?;
+    let rows: Vec<(i32, i32, i64, bool)> = ends::table
+        .order(ends::key)
+        .consistency(level)
+        .load(conn)
+        .await
+        .map_err(|error| error.to_string())?;
     let row = |(key, version, item, standby)| {
         Ok((Seen { key: number(key)?, version: number::<i32, _>(version)?, item }, standby))
     };

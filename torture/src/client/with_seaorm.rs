@@ -104,10 +104,7 @@ pub(super) async fn ends(db: &RoutedConnection) -> Result<Found<Seen>, String> {
     Ok(Found::new(rows.collect::<Result<_, String>>()?))
 }
 
-pub(super) async fn lists(
-    db: &RoutedConnection,
-    keys: &[Key],
-) -> Result<Found<(Key, Vec<Item>)>, String> {
+pub(super) async fn lists(db: &RoutedConnection, keys: &[Key]) -> Result<Found<(Key, Vec<Item>)>, String> {
     let keys = keys.iter().map(|key| number::<_, i32>(*key)).collect::<Result<Vec<_>, _>>()?;
     let chosen = lists::Entity::find().filter(lists::Column::Key.is_in(keys));
     let rows = chosen.order_by_asc(lists::Column::Key).all(db).await;

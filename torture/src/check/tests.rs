@@ -138,7 +138,7 @@ fn writes_that_are_unknown_oblige_nobody_and_failed_ones_must_not_be_there() {
         assert_eq!(story.append_as(1, 0, Outcome::Unknown, done).stale(1, &[0]).broken(), NONE);
     }
     assert_eq!(Story::new(1).append_as(1, 0, Outcome::Failed, false).broken(), NONE);
-    assert_eq!(Story::new(1).append_as(1, 0, Outcome::Failed, true).broken(), [Rule::Durable]);
+    assert_eq!(Story::new(1).append_as(1, 0, Outcome::Failed, true).broken(), [Rule::Durable, Rule::Appends]);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn states_are_beginnings() {
 fn answered_writes_stay_unless_a_failover_lost_them_and_that_is_told() {
     let mut story = Story::new(1);
     story.append_as(1, 0, Outcome::Ok, false);
-    assert_eq!(story.broken(), [Rule::Durable]);
+    assert_eq!(story.broken(), [Rule::Durable, Rule::Appends]);
     story.lossy = true;
     assert_eq!(story.broken(), NONE);
     assert_eq!(story.clone().stale(2, &[0]).broken(), NONE, "it was not theirs");

@@ -6,6 +6,9 @@
 DEMO  := rr-axum-diesel -- --instances 2
 # How many seeds `make sim` runs.
 SEEDS ?= 100000
+# How long `make torture` runs, and what decides it; drawn by lot unless given.
+MINUTES ?= 10
+SEED ?=
 
 .PHONY: help
 help: ## show this list
@@ -60,6 +63,10 @@ package: ## pack the crates as for a registry, and build each from what was pack
 .PHONY: sim
 sim: ## run the simulation (SEEDS=100000)
 	cargo run --release -p rr-tests --bin rr-sim -- --seeds $(SEEDS)
+
+.PHONY: torture
+torture: setup ## check histories of both ORMs on real servers under faults (MINUTES=10 SEED=…)
+	cargo run -p rr-torture -- run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: bench-route bench-classify bench-failover
 bench-failover: ## measure how long nobody can write when the primary changes

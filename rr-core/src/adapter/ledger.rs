@@ -67,7 +67,8 @@ impl<C: Connector> Ledger<C> {
         let of = |session: Option<&Session>| {
             let mut requirement = self.router.requirement(session, level);
             if session.is_none()
-                && let Some(last_read) = self.own_reads(level)
+                && level.unwrap_or(self.router.config().consistency) == Consistency::Session
+                && let Some(last_read) = self.own_reads()
             {
                 requirement.seen = last_read.get();
             }
@@ -83,22 +84,20 @@ impl<C: Connector> Ledger<C> {
     ///
     /// To be called when the statement has taken its snapshot: with its first row, or its end.
     pub fn served<P>(&self, route: &Route<P>) {
-        let level = self.level_at(route.level());
-        match (self.session(), self.own_reads(Some(level))) {
-            (Some(session), _) if level == Consistency::Session => {
-                session.read_on(route.node(), self.router.now(), under(route));
-            }
+        // What a weaker read saw binds nobody; a strong one has shown the newest state, and that is not forgotten.
+        if !matches!(self.level_at(route.level()), Consistency::Session | Consistency::Strong) {
+            return;
+        }
+        match (self.session(), self.own_reads()) {
+            (Some(session), _) => session.read_on(route.node(), self.router.now(), under(route)),
             (None, Some(last_read)) => last_read.note(route.node(), self.router.now(), under(route)),
-            (Some(_), _) | (None, None) => {}
+            (None, None) => {}
         }
     }
 
     /// Where this handle remembers its reads by itself, while it works for no session.
-    fn own_reads(&self, level: Option<Consistency>) -> Option<&LastRead> {
-        let config = self.router.config();
-        let wanted = level.unwrap_or(config.consistency) == Consistency::Session
-            && config.unscoped == Unscoped::Router;
-        self.last_read.as_deref().filter(|_| wanted)
+    fn own_reads(&self) -> Option<&LastRead> {
+        self.last_read.as_deref().filter(|_| self.router.config().unscoped == Unscoped::Router)
     }
 
     /// The level of the handle's reads.

@@ -6,6 +6,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use rr_core::Session;
 use rr_core::config::{ReadPreference, Unscoped};
 use rr_core::tally::Step;
+use rr_diesel::RouteHints;
 use rr_tests::cluster::Boundary;
 
 use crate::support::{Result, boot, config, note, patient, place, pool, until};
@@ -119,6 +120,21 @@ async fn nobody_goes_back_in_time_while_another_process_writes() -> Result {
         }
     }
     assert!(by_replicas > 400, "{by_replicas} of 800 reads were served by replicas");
+    Ok(())
+}
+
+/// Of a session, and of a handle that has none.
+#[tokio::test]
+async fn what_a_strong_read_saw_is_not_forgotten() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    cluster.primary().sql("INSERT INTO note (text) VALUES ('of another process')").await?;
+    for mut conn in [pool.handle(), pool.handle().with_session(&Session::new())] {
+        let strong = note::table.count().consistency(rr_core::Consistency::Strong);
+        assert_eq!(strong.get_result::<i64>(&mut conn).await?, 1);
+        assert_eq!(note::table.count().get_result::<i64>(&mut conn).await?, 1);
+    }
     Ok(())
 }
 

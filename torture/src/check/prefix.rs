@@ -1,0 +1,107 @@
+//! Consistent prefix: each state that was seen is one that the database has been in.
+//!
+//! Each list is a beginning of what it is in the end, unless a failover has lost the rest. A write is seen with all that
+//! had returned before it was invoked. The states that standbys show are one after the other, and so are those of primaries:
+//! between the two only the former holds, because a primary may show two concurrent commits in another order than its log
+//! has them (which PostgreSQL's own snapshot isolation does not forbid, and no router can see).
+
+use super::ground::{Floor, Ground};
+use super::{Rule, Violation};
+use crate::history::Outcome;
+
+/// Judges.
+#[must_use]
+pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
+    let mut violations = never_was(ground);
+    violations.extend(without_earlier(ground));
+    for by_standby in [false, true] {
+        violations.extend(incomparable(ground, by_standby));
+    }
+    violations
+}
+
+fn never_was(ground: &Ground<'_>) -> Vec<Violation> {
+    if ground.history.facts.lossy {
+        return Vec::new();
+    }
+    let bad = ground.ops().filter_map(|(index, _)| Some((index, ground.view(index).gone.first()?)));
+    bad.map(|(index, key)| Violation {
+        rule: Rule::Prefix,
+        ops: vec![index],
+        what: format!("list {key} was never like that"),
+    })
+    .collect()
+}
+
+/// By whole states only: what a failover has lost is no part of the order.
+fn whole<'g>(ground: &'g Ground<'_>) -> impl Iterator<Item = (usize, bool)> + 'g {
+    let reads = ground.ops().filter_map(|(index, op)| Some((index, op.read()?.1)));
+    reads.filter(|(index, _)| ground.view(*index).gone.is_empty())
+}
+
+fn without_earlier(ground: &Ground<'_>) -> Vec<Violation> {
+    // For each list the latest instant at which one of its first writes was invoked, and by whom.
+    let latest = |key: usize| {
+        let mut latest = (0, None);
+        let mut version = 0;
+        let next = || {
+            version += 1;
+            (version <= ground.length(key)).then(|| {
+                if let Some(writer) = ground.writer(key, version) {
+                    latest = latest.max((ground.history.ops[writer].invoked, Some(writer)));
+                }
+                latest
+            })
+        };
+        std::iter::from_fn(next).collect::<Vec<_>>()
+    };
+    let latest: Vec<_> = (0..ground.keys).map(latest).collect();
+    let mut returned: Vec<(u64, usize, usize)> = ground
+        .ops()
+        .filter(|(_, op)| op.outcome == Outcome::Ok)
+        .filter_map(|(_, op)| ground.placed(op).map(|(key, version)| (op.returned, key, version)))
+        .collect();
+    returned.sort_unstable();
+    let mut due: Vec<(u64, Option<usize>, usize)> = whole(ground)
+        .filter_map(|(index, _)| {
+            let of = |(key, version): &(usize, usize)| latest[*key].get(version.checked_sub(1)?).copied();
+            let (at, by) = ground.view(index).kept.iter().filter_map(of).max()?;
+            Some((at, by, index))
+        })
+        .collect();
+    due.sort_unstable();
+    let mut floor: Floor = vec![(0, None); ground.keys];
+    let mut returned = returned.into_iter().peekable();
+    let mut violations = Vec::new();
+    for (at, by, read) in due {
+        while let Some((_, key, version)) = returned.next_if(|(returned, ..)| *returned < at) {
+            floor[key].0 = floor[key].0.max(version);
+        }
+        if let Some((key, needed, seen, _)) = ground.missing(read, &floor) {
+            violations.push(ground.violation(Rule::Prefix, read, (key, needed, seen, by)));
+        }
+    }
+    violations
+}
+
+fn incomparable(ground: &Ground<'_>, by_standby: bool) -> Vec<Violation> {
+    let all = |index: usize| {
+        let version = |key| ground.view(index).version(key);
+        Some((0..ground.keys).map(version).collect::<Option<Vec<usize>>>()?)
+    };
+    let states = whole(ground).filter(|(_, standby)| *standby == by_standby);
+    let mut states: Vec<_> = states
+        .filter_map(|(index, _)| {
+            let state: Vec<usize> = all(index)?;
+            Some((state.iter().sum::<usize>(), state, index))
+        })
+        .collect();
+    states.sort_unstable();
+    let pairs = states.windows(2).filter_map(|pair| {
+        let [(_, less, first), (_, more, second)] = pair else { return None };
+        let key = less.iter().zip(more).position(|(less, more)| less > more)?;
+        let what = format!("one state has more of list {key}, the other more of another");
+        Some(Violation { rule: Rule::Prefix, ops: vec![*first, *second], what })
+    });
+    pairs.collect()
+}

@@ -1,0 +1,75 @@
+//! A write that a failover has lost is told to its session, before one of its reads shows that it is gone.
+
+use std::collections::HashMap;
+
+use super::ground::{Edge, Ground, place};
+use super::{Rule, Violation};
+use crate::history::{Action, Outcome, SessionId};
+
+/// Writes that are owed a word: their lists, and the operations.
+type Owed = Vec<(usize, usize)>;
+
+/// Judges.
+#[must_use]
+pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
+    if !ground.history.facts.lossy {
+        return Vec::new();
+    }
+    let ops = &ground.history.ops;
+    let told = told(ground);
+    // Until when what was begun is forgiven, to what ends at that instant.
+    let forgiven = |session: SessionId, at: u64| {
+        let told = told.get(&session).map(Vec::as_slice).unwrap_or_default();
+        told.partition_point(|(invoked, _)| *invoked <= at).checked_sub(1).map(|last| told[last].1)
+    };
+    let mut sessions: HashMap<SessionId, Owed> = HashMap::new();
+    let mut tokens: HashMap<u64, Owed> = HashMap::new();
+    let mut violations = Vec::new();
+    for (_, edge, index) in ground.edges() {
+        let op = &ops[index];
+        let owed = sessions.entry(op.session).or_default();
+        if edge == Edge::Invoked
+            && let Some(until) = forgiven(op.session, op.returned)
+        {
+            owed.retain(|(_, write)| ops[*write].invoked > until);
+        }
+        match (edge, &op.action) {
+            (Edge::Invoked, Action::Export { token }) => drop(tokens.insert(*token, owed.clone())),
+            (Edge::Returned, Action::Resume { token }) if op.outcome == Outcome::Ok => {
+                owed.extend(tokens.get(token).into_iter().flatten());
+            }
+            (Edge::Returned, Action::Append { key, .. })
+                if op.outcome == Outcome::Ok && ground.placed(op).is_none() =>
+            {
+                owed.push((place(*key), index));
+            }
+            (Edge::Invoked, Action::Read { .. } | Action::Lists { .. }) if op.reads_for_session() => {
+                let shows = |(key, _): &&(usize, usize)| ground.view(index).version(*key).is_some();
+                violations.extend(owed.iter().find(shows).map(|(key, write)| Violation {
+                    rule: Rule::ToldLoss,
+                    ops: vec![index, *write],
+                    what: format!("a write to list {key} is lost, and its session reads on untold"),
+                }));
+            }
+            _ => {}
+        }
+    }
+    violations
+}
+
+/// For each session when it was told of a loss, in order, and what that forgives: all that was begun by then.
+fn told(ground: &Ground<'_>) -> HashMap<SessionId, Vec<(u64, u64)>> {
+    let mut told: HashMap<SessionId, Vec<(u64, u64)>> = HashMap::new();
+    for (_, op) in ground.ops().filter(|(_, op)| op.outcome == Outcome::LostWrite) {
+        told.entry(op.session).or_default().push((op.invoked, op.returned));
+    }
+    for instants in told.values_mut() {
+        instants.sort_unstable();
+        let mut latest = 0;
+        for (_, returned) in instants {
+            latest = latest.max(*returned);
+            *returned = latest;
+        }
+    }
+    told
+}

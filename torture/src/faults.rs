@@ -1,0 +1,304 @@
+//! What is done to the servers of a round, drawn by lot.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use rr_core::config::FailoverMode;
+use rr_core::failover::Report;
+use rr_tests::cluster::{Boundary, Cluster, Mode, Node, Part};
+use rr_tests::wait::{PATIENCE, wait_for};
+
+use crate::Error;
+use crate::client::Db;
+use crate::history::{Fault, now};
+use crate::load::Shared;
+use crate::peer::Peer;
+
+/// A disturbance that passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A standby receives and does not replay.
+    ReplayPause,
+    /// A standby replays late.
+    ApplyDelay,
+    /// A standby is killed and started again.
+    ReplicaKill,
+    /// All sessions of a server are ended by an administrator.
+    ConnectionKill,
+    /// A server stands still.
+    Freeze,
+    /// The network of a server is gone.
+    Cut,
+    /// Nothing comes through, and nobody is told.
+    HalfOpen,
+    /// The network of a server is slow.
+    SlowLink,
+    /// The primary is killed and started again.
+    PrimaryKill,
+    /// The log ends with a page, while nobody writes.
+    PageBoundary,
+}
+
+const KINDS: [Kind; 10] = [
+    Kind::ReplayPause,
+    Kind::ApplyDelay,
+    Kind::ReplicaKill,
+    Kind::ConnectionKill,
+    Kind::Freeze,
+    Kind::Cut,
+    Kind::HalfOpen,
+    Kind::SlowLink,
+    Kind::PrimaryKill,
+    Kind::PageBoundary,
+];
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ReplayPause => "replay-pause",
+            Self::ApplyDelay => "apply-delay",
+            Self::ReplicaKill => "replica-kill",
+            Self::ConnectionKill => "connection-kill",
+            Self::Freeze => "freeze",
+            Self::Cut => "cut",
+            Self::HalfOpen => "half-open",
+            Self::SlowLink => "slow-link",
+            Self::PrimaryKill => "primary-kill",
+            Self::PageBoundary => "page-boundary",
+        }
+    }
+}
+
+/// How the primary changes in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// It does not.
+    Stays,
+    /// It dies, and a router promotes a standby by itself.
+    Automatic,
+    /// It dies, and somebody promotes a standby.
+    Outside,
+    /// As planned.
+    Switchover,
+}
+
+impl Change {
+    /// By lot.
+    pub fn drawn(rng: &mut Rng) -> Self {
+        [Self::Stays, Self::Automatic, Self::Outside, Self::Switchover][rng.usize(0..4)]
+    }
+
+    /// What the one router does that may promote.
+    #[must_use]
+    pub const fn mode(self) -> FailoverMode {
+        match self {
+            Self::Stays | Self::Outside => FailoverMode::Follow,
+            Self::Automatic => FailoverMode::Automatic,
+            Self::Switchover => FailoverMode::Manual,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stays => "none",
+            Self::Automatic => "automatic-promotion",
+            Self::Outside => "outside-promotion",
+            Self::Switchover => "switchover",
+        }
+    }
+}
+
+/// Who is disturbed, and what was done.
+#[derive(Debug)]
+pub struct Scene<'r> {
+    /// The servers.
+    pub cluster: &'r Cluster,
+    /// The router that may promote.
+    pub elector: &'r Db,
+    /// The clients of this process, and the other one.
+    pub shared: &'r Shared,
+    /// The other process.
+    pub peer: &'r mut Peer,
+    /// How the primary changes.
+    pub change: Change,
+    /// Which server is the primary.
+    pub leader: String,
+    /// What was done.
+    pub done: Vec<Fault>,
+}
+
+impl Scene<'_> {
+    fn leader(&self) -> Result<&Node, Error> {
+        Ok(self.cluster.node(&self.leader)?)
+    }
+
+    fn standbys(&self) -> Vec<&Node> {
+        self.cluster.nodes().iter().filter(|node| node.name() != self.leader && node.is_running()).collect()
+    }
+
+    fn note(&mut self, kind: &str, node: &str) {
+        self.done.push(Fault { at: now(), kind: kind.to_owned(), node: node.to_owned() });
+    }
+
+    /// Disturbs until it is `until`; once in between, the primary changes.
+    ///
+    /// # Errors
+    /// When a server does not do as it is told.
+    pub async fn play(&mut self, rng: &mut Rng, from: u64, until: u64) -> Result<(), Error> {
+        let change_at = from + (until - from) / 4 + rng.u64(0..=(until - from) / 4);
+        let mut to_change = self.change != Change::Stays;
+        while now() < until {
+            if to_change && now() >= change_at {
+                to_change = false;
+                self.change_primary(rng).await?;
+                continue;
+            }
+            let kind = KINDS[rng.usize(0..KINDS.len())];
+            let hold = Duration::from_millis(rng.u64(100..900));
+            self.disturb(kind, rng, hold).await?;
+            pause(Duration::from_millis(rng.u64(20..200))).await;
+        }
+        Ok(())
+    }
+
+    async fn disturb(&mut self, kind: Kind, rng: &mut Rng, hold: Duration) -> Result<(), Error> {
+        let standbys: Vec<Node> = self.standbys().into_iter().cloned().collect();
+        let Some(standby) = standbys.get(rng.usize(0..standbys.len().max(1))).cloned() else { return Ok(()) };
+        let leader = self.leader()?.clone();
+        let any = if rng.u8(0..3) == 0 { leader.clone() } else { standby.clone() };
+        let node = match kind {
+            Kind::ReplayPause | Kind::ApplyDelay | Kind::ReplicaKill => &standby,
+            Kind::PrimaryKill | Kind::PageBoundary => &leader,
+            Kind::ConnectionKill | Kind::Freeze | Kind::Cut | Kind::HalfOpen | Kind::SlowLink => &any,
+        };
+        if kind == Kind::PrimaryKill && self.change == Change::Automatic {
+            // It would be replaced while it starts again: that is what `change_primary` is for.
+            return Ok(());
+        }
+        self.note(kind.name(), node.name());
+        match kind {
+            Kind::ReplayPause => {
+                node.pause_replay().await?;
+                pause(hold).await;
+                node.resume_replay().await?;
+            }
+            Kind::ApplyDelay => {
+                node.apply_delay(Duration::from_millis(rng.u64(50..600))).await?;
+                pause(hold).await;
+                node.apply_delay(Duration::ZERO).await?;
+            }
+            Kind::ReplicaKill => {
+                node.crash().await?;
+                pause(hold).await;
+                node.start().await?;
+                node.wait_streaming().await?;
+            }
+            Kind::ConnectionKill => drop(node.kill_client_connections().await?),
+            Kind::Freeze => {
+                node.sigstop(Part::Everything)?;
+                pause(hold).await;
+                node.sigcont(Part::Everything)?;
+            }
+            Kind::Cut => {
+                node.link().cut().await?;
+                pause(hold).await;
+                node.link().heal().await?;
+            }
+            Kind::HalfOpen => {
+                node.link().blackhole().await?;
+                pause(hold).await;
+                node.link().heal().await?;
+            }
+            Kind::SlowLink => {
+                node.link().delay(Duration::from_millis(rng.u64(5..60))).await?;
+                if rng.bool() {
+                    node.link().rate(NonZeroU64::new(64 * 1024).ok_or("no rate")?).await?;
+                }
+                pause(hold).await;
+                node.link().heal().await?;
+            }
+            Kind::PrimaryKill => {
+                node.crash().await?;
+                pause(hold / 2).await;
+                node.start().await?;
+                for standby in &standbys {
+                    standby.wait_streaming().await?;
+                }
+            }
+            Kind::PageBoundary => self.end_with_a_page(hold).await?,
+        }
+        Ok(())
+    }
+
+    /// Reads go on meanwhile, of whatever was written before.
+    async fn end_with_a_page(&mut self, hold: Duration) -> Result<(), Error> {
+        let _held = self.shared.gate.write().await;
+        self.peer.hold().await?;
+        let commit = "SELECT pg_logical_emit_message(true, '', '')";
+        self.leader()?.commit_at_boundary(commit, Boundary::Page).await?;
+        pause(hold / 2).await;
+        self.peer.go().await
+    }
+
+    async fn change_primary(&mut self, rng: &mut Rng) -> Result<(), Error> {
+        let change = self.change;
+        let old = self.leader()?.clone();
+        self.note(change.name(), old.name());
+        let new = match change {
+            Change::Stays => return Ok(()),
+            Change::Outside => {
+                old.crash().await?;
+                pause(Duration::from_millis(rng.u64(0..500))).await;
+                let standbys: Vec<Node> = self.standbys().into_iter().cloned().collect();
+                let new = standbys.get(rng.usize(0..standbys.len())).ok_or("no standby")?.clone();
+                new.promote().await?;
+                for standby in standbys.iter().filter(|standby| standby.name() != new.name()) {
+                    standby.repoint(&new).await?;
+                }
+                new
+            }
+            Change::Automatic => {
+                old.crash().await?;
+                let report = self.report().await?;
+                self.promoted(&report, &old).await?
+            }
+            Change::Switchover => {
+                let Db::Diesel(pool) = self.elector else { return Err("the elector is Diesel's".into()) };
+                let report = pool.router().failover().initiate("torture", None, false).await?;
+                let new = self.promoted(&report, &old).await?;
+                old.stop(Mode::Fast).await?;
+                new
+            }
+        };
+        self.leader = new.name().to_owned();
+        pause(Duration::from_millis(rng.u64(0..1000))).await;
+        old.rebuild(&new).await?;
+        Ok(())
+    }
+
+    async fn report(&self) -> Result<Arc<Report>, Error> {
+        let Db::Diesel(pool) = self.elector else { return Err("the elector is Diesel's".into()) };
+        let ended = async || Ok::<_, Error>(pool.router().failover().history().pop());
+        Ok(wait_for(PATIENCE, "the promotion to end", ended).await?)
+    }
+
+    async fn promoted(&self, report: &Report, old: &Node) -> Result<Node, Error> {
+        let to = report.to.as_deref().filter(|_| report.succeeded()).ok_or_else(|| report.to_string())?;
+        let new = self.cluster.node(to)?.clone();
+        for standby in self.standbys() {
+            if standby.name() != to && standby.name() != old.name() {
+                standby.repointed(&new).await?;
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// What a fault lasts; nothing is waited for.
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}

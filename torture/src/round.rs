@@ -1,0 +1,140 @@
+//! One round: a fresh cluster, two processes of clients, faults, and the history of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use rr_tests::cluster::{Cluster, Node};
+use rr_tests::plain::promoting;
+use rr_tests::wait::{PATIENCE, wait_until};
+use tokio::sync::mpsc;
+
+use crate::Error;
+use crate::client::{Db, SETUP};
+use crate::faults::{Change, Scene};
+use crate::history::{Facts, Fault, History, Item, Key, Orm, now};
+use crate::load::{KEYS, Lie, Load};
+use crate::peer::{Peer, follower, nodes, tune};
+
+/// What a round is made of.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Plan {
+    /// Decides what is done.
+    pub seed: u64,
+    /// How long clients work.
+    pub time: Duration,
+    /// What is switched off.
+    pub lie: Lie,
+    /// What is done to the servers.
+    pub script: Script,
+    /// The program of the second process: this one, or `rr-torture`.
+    pub program: PathBuf,
+}
+
+/// What is done to the servers of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Script {
+    /// Whatever the seed says.
+    Drawn,
+    /// The first standby replays so much later, the second one so much.
+    Delays(Duration, Duration),
+}
+
+impl Plan {
+    /// An honest round of whatever the seed says.
+    #[must_use]
+    pub fn new(seed: u64, time: Duration, program: &Path) -> Self {
+        Self { seed, time, lie: Lie::None, script: Script::Drawn, program: program.to_owned() }
+    }
+
+    /// One that lies, while standbys are late.
+    #[must_use]
+    pub fn lying(mut self, lie: Lie, delays: (Duration, Duration)) -> Self {
+        (self.lie, self.script) = (lie, Script::Delays(delays.0, delays.1));
+        self
+    }
+}
+
+/// Plays a round.
+///
+/// # Errors
+/// When it is not consistency that fails, but the servers or the processes.
+pub async fn play(plan: &Plan) -> Result<History, Error> {
+    let mut rng = Rng::with_seed(plan.seed);
+    let change = match plan.script {
+        Script::Drawn => Change::drawn(&mut rng),
+        Script::Delays(..) => Change::Stays,
+    };
+    let cluster = boot().await?;
+    let folder = tempfile::tempdir()?;
+    let mut config = promoting(&cluster, change.mode());
+    tune(&mut config);
+    let elector = Db::start(Orm::Diesel, config).await?;
+    let dbs = vec![elector.clone(), follower(Orm::Seaorm, &nodes(&cluster)).await?];
+    let (outbox, outgoing) = mpsc::channel(16);
+    let load = Load::start(0, dbs, plan.seed, plan.lie, outbox);
+    let shared = Arc::clone(load.shared());
+    let seeds = (plan.seed, plan.lie);
+    let mut peer =
+        Peer::start(&plan.program, folder.path(), &cluster, seeds, Arc::clone(&shared), outgoing).await?;
+    let begun = now();
+    let until = begun + u64::try_from(plan.time.as_nanos())?;
+    let mut scene = Scene {
+        cluster: &cluster,
+        elector: &elector,
+        shared: &shared,
+        peer: &mut peer,
+        change,
+        leader: cluster.primary().name().to_owned(),
+        done: Vec::new(),
+    };
+    match plan.script {
+        Script::Drawn => scene.play(&mut rng, begun, until).await?,
+        Script::Delays(first, second) => {
+            for (node, delay) in cluster.replicas().iter().zip([first, second]) {
+                node.apply_delay(delay).await?;
+                let kind = "apply-delay".to_owned();
+                scene.done.push(Fault { at: now(), kind, node: node.name().to_owned() });
+            }
+            tokio::time::sleep(plan.time).await;
+        }
+    }
+    let (faults, leader) = (scene.done, cluster.node(&scene.leader)?);
+    let mut ops = load.end().await?;
+    ops.extend(peer.end().await?);
+    let lossy = matches!(change, Change::Automatic | Change::Outside);
+    let facts = Facts { seed: plan.seed, lossy, faults, finals: finals(leader).await? };
+    Ok(History { facts, ops })
+}
+
+async fn boot() -> Result<Cluster, Error> {
+    let cluster = Cluster::builder().replicas(2).start().await?;
+    let rows = format!("{SETUP} INSERT INTO register SELECT generate_series(0, {})", KEYS - 1);
+    cluster.primary().sql(&rows).await?;
+    cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    Ok(cluster)
+}
+
+/// The lists in the end. What a client has given up may still be under way: it is ended first.
+async fn finals(leader: &Node) -> Result<BTreeMap<Key, Vec<Item>>, Error> {
+    let ended = async || {
+        leader.kill_client_connections().await?;
+        let others =
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND pid <> pg_backend_pid()";
+        Ok::<_, Error>(leader.admin_query_text(others).await? == "0")
+    };
+    wait_until(PATIENCE, "the last statements to end", ended).await?;
+    let lists = "SELECT string_agg(key || ':' || array_to_string(items, ','), ';') FROM register";
+    let lists = leader.query_text(lists).await?;
+    let list = |list: &str| {
+        let (key, items) = list.split_once(':').ok_or("a list has a key")?;
+        let items = items.split(',').filter(|item| !item.is_empty());
+        Ok((key.parse()?, items.map(str::parse).collect::<Result<_, _>>()?))
+    };
+    lists.split(';').map(list).collect()
+}

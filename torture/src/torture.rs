@@ -1,0 +1,135 @@
+//! Rounds, one after the other, until time is up.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fastrand::Rng;
+use rr_core::time::{Clock, Moment};
+
+use crate::Error;
+use crate::check::{Verdict, check};
+use crate::history::History;
+use crate::minimise::minimise;
+use crate::round::{Plan, play};
+
+/// How long the clients of a round work.
+const ROUND: Duration = Duration::from_secs(12);
+
+/// What is wished for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Torture {
+    /// Decides all rounds.
+    pub seed: u64,
+    /// How long: a round that has begun is ended.
+    pub time: Duration,
+    /// The program of the second process.
+    pub program: PathBuf,
+    /// Where bad histories are kept.
+    pub keep: PathBuf,
+}
+
+impl Torture {
+    /// Bad histories are kept below the folder for temporary files.
+    #[must_use]
+    pub fn new(seed: u64, time: Duration, program: &Path) -> Self {
+        let keep = std::env::temp_dir().join("rr-torture");
+        Self { seed, time, program: program.to_owned(), keep }
+    }
+}
+
+/// What came out.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Sum {
+    /// Rounds that were played.
+    pub rounds: usize,
+    /// Reads that were judged.
+    pub reads: usize,
+    /// Rules that were broken.
+    pub violations: usize,
+    /// Reads that missed what only a standby had shown so far.
+    pub ahead: usize,
+    /// What was done to servers, by kind.
+    pub faults: BTreeMap<String, usize>,
+}
+
+/// Tortures, and tells of it line by line.
+///
+/// # Errors
+/// When a round cannot be played.
+pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> {
+    let clock = Clock::start();
+    let mut rng = Rng::with_seed(wish.seed);
+    let mut sum = Sum::default();
+    tell(&format!("seed {}; bad histories are kept in {}", wish.seed, wish.keep.display()));
+    while sum.rounds == 0 || clock.now().since(Moment::ORIGIN) < wish.time {
+        let seed = rng.u64(..1 << 32);
+        let history = play(&Plan::new(seed, ROUND, &wish.program)).await?;
+        let (history, verdict) = tokio::task::spawn_blocking(move || {
+            let verdict = check(&history);
+            (history, verdict)
+        })
+        .await?;
+        sum.add(&history, &verdict);
+        let kinds: Vec<&str> = history.facts.faults.iter().map(|fault| fault.kind.as_str()).collect();
+        tell(&format!(
+            "round {} (seed {seed}): {} reads, {} violations; {}",
+            sum.rounds,
+            verdict.reads,
+            verdict.violations.len(),
+            kinds.join(" ")
+        ));
+        if !verdict.violations.is_empty() {
+            keep(&wish.keep, &history, &verdict, &tell)?;
+        }
+    }
+    tell(&format!("reads checked: {}; violations: {}", sum.reads, sum.violations));
+    tell(&format!("reads of the primary that missed what a standby had shown already: {}", sum.ahead));
+    for (kind, count) in &sum.faults {
+        tell(&format!("  {kind}: {count}"));
+    }
+    tell(&format!(
+        "torture_reads={} torture_violations={} torture_faults={} seed={}",
+        sum.reads,
+        sum.violations,
+        sum.faults.values().sum::<usize>(),
+        wish.seed
+    ));
+    Ok(sum)
+}
+
+impl Sum {
+    fn add(&mut self, history: &History, verdict: &Verdict) {
+        self.rounds += 1;
+        self.reads += verdict.reads;
+        self.violations += verdict.violations.len();
+        self.ahead += verdict.ahead.len();
+        for fault in &history.facts.faults {
+            *self.faults.entry(fault.kind.clone()).or_default() += 1;
+        }
+    }
+}
+
+/// Keeps a bad history, and for each rule that it breaks what is left of it when that is made small.
+fn keep(folder: &Path, history: &History, verdict: &Verdict, tell: &impl Fn(&str)) -> Result<(), Error> {
+    std::fs::create_dir_all(folder)?;
+    let seed = history.facts.seed;
+    let whole = folder.join(format!("{seed}.jsonl"));
+    history.write(&whole)?;
+    tell(&format!("  kept: {}", whole.display()));
+    let mut rules: Vec<_> = verdict.violations.iter().map(|violation| violation.rule).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    for rule in rules {
+        if let Some(first) = verdict.violations.iter().find(|violation| violation.rule == rule) {
+            tell(&format!("  {first}"));
+        }
+        let small = minimise(history, rule);
+        let file = folder.join(format!("{seed}-{rule:?}.jsonl"));
+        small.write(&file)?;
+        tell(&format!("  made small, {} operations: {}", small.ops.len(), file.display()));
+    }
+    Ok(())
+}

@@ -68,6 +68,10 @@ sim: ## run the simulation (SEEDS=100000)
 torture: setup ## check histories of both ORMs on real servers under faults (MINUTES=10 SEED=…)
 	cargo run -p rr-torture -- run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+.PHONY: loom
+loom: ## run every interleaving of the atomics of the core
+	@scripts/loom.sh
+
 .PHONY: bench-route bench-classify bench-failover
 bench-failover: ## measure how long nobody can write when the primary changes
 	cargo run --release -p rr-bench -- failover

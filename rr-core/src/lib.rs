@@ -148,6 +148,7 @@ pub mod select;
 pub mod session;
 mod snapshot;
 pub mod sql;
+mod sync;
 pub mod tally;
 mod throttle;
 pub mod time;

@@ -3,8 +3,9 @@
 //! Facts ([`Node`](crate::topology::Node)) are replaced as a whole by one writer; these few atomics are updated
 //! by everybody in place. They guide balancing and nothing else: no promise depends on them.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Latencies are remembered as a peak-sensitive moving average: a slower sample counts at once, faster ones let it
 /// sink, those of statements by an eighth of the difference each ...

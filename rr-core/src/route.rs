@@ -18,6 +18,9 @@ use crate::time::Moment;
 use crate::token::LostWrite;
 use crate::topology::{Epoch, NoPrimary, NodeId, Role};
 
+#[cfg(all(test, rr_loom))]
+mod models;
+
 /// One route in so many has its latency taken: enough for an average, and the others need no clock. The first ones
 /// of a node are not among them: they pay for cold connections and caches.
 const LATENCY_SAMPLE: u64 = 16;

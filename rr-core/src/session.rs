@@ -5,12 +5,12 @@
 //! snapshot. Registers only ever grow: merging two of them is a join, so concurrent requests of one user
 //! cannot lose each other's writes.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::consistency::Consistency;
 use crate::position::Position;
 use crate::requirement::{Requirement, Seen};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::time::Moment;
 use crate::topology::{Former, NodeId};
 
@@ -18,6 +18,8 @@ mod affinity;
 mod following;
 mod last_read;
 mod losses;
+#[cfg(all(test, rr_loom))]
+mod models;
 mod placing;
 mod register;
 

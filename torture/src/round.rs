@@ -64,6 +64,11 @@ impl Plan {
 /// # Errors
 /// When it is not consistency that fails, but the servers or the processes.
 pub async fn play(plan: &Plan) -> Result<History, Error> {
+    // A round is long, and its future large.
+    Box::pin(played(plan)).await
+}
+
+async fn played(plan: &Plan) -> Result<History, Error> {
     let mut rng = Rng::with_seed(plan.seed);
     let change = match plan.script {
         Script::Drawn => Change::drawn(&mut rng),

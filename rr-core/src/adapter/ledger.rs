@@ -67,7 +67,7 @@ impl<C: Connector> Ledger<C> {
         let of = |session: Option<&Session>| {
             let mut requirement = self.router.requirement(session, level);
             if session.is_none()
-                && level.unwrap_or(self.router.config().consistency) == Consistency::Session
+                && level.unwrap_or_else(|| self.router.config().consistency) == Consistency::Session
                 && let Some(last_read) = self.own_reads()
             {
                 requirement.seen = last_read.get();

@@ -4,9 +4,8 @@
 //! Another node may as soon as it covers a sample that was taken after the read, of the node that served it or of the
 //! primary; the monitor brings such samples anyway.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use crate::requirement::Seen;
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::Moment;
 use crate::topology::NodeId;
 

@@ -1,7 +1,6 @@
 //! Writes that were answered before it is known where they ended.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::time::Moment;
 
 /// How many writes have been answered whose position is on its way, and when the last of them was.

@@ -5,12 +5,12 @@
 //! moves the register to a shared pointer, for good.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
 use crate::position::{PgPosition, Position};
 use crate::requirement::Requirement;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Nothing has been put in.
 const EMPTY: u64 = 0;

@@ -115,10 +115,8 @@ fn value(op: &Op, edge: Edge) -> Value {
 
 fn judge(transcript: &Transcript, models: &[&str], anomalies: &[&str]) -> Vec<Violation> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    let mut options = Opts::default();
-    options.models = owned(models);
-    options.anomalies = owned(anomalies);
-    options.timeout = PATIENCE;
+    let options =
+        Opts { models: owned(models), anomalies: owned(anomalies), timeout: PATIENCE, ..Opts::default() };
     let unreadable = |what: String| Violation { rule: Rule::Appends, ops: Vec::new(), what };
     let history = match adya::History::from_json(&transcript.lines) {
         Ok(history) => history,

@@ -11,7 +11,6 @@ use rr_torture::torture::{Torture, torture};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rr-torture");
 
-#[expect(clippy::print_stdout, reason = "the seed of a bad round")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_reads_the_past_while_servers_are_tortured() -> Result<(), Error> {
     let seed = fastrand::u64(..1 << 32);

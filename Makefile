@@ -54,6 +54,10 @@ doc: ## build the documentation into target/doc
 sim: ## run the simulation (SEEDS=100000)
 	cargo run --release -p rr-tests --bin rr-sim -- --seeds $(SEEDS)
 
+.PHONY: fuzz
+fuzz: ## look for texts that break a parser or the classification (FUZZ_SECONDS=60 a target, or CASES=1000000)
+	@scripts/fuzz.sh
+
 .PHONY: bench-route bench-classify bench-failover
 bench-failover: ## measure how long nobody can write when the primary changes
 	cargo run --release -p rr-bench -- failover

@@ -19,15 +19,18 @@ pub fn parse(sql: &str, dialect: Dialect) -> Option<Vec<Statement>> {
     .ok()
 }
 
-/// Whether a text is statements to their end. The parser also takes a lonely `SHOW` for one, and in PostgreSQL's dialect
-/// MySQL's `EXPLAIN table`.
+/// Whether a text is statements to their end. The parser also takes a lonely `SHOW` for one, `EXPLAIN` before any word, even
+/// one that is reserved, and an `ANALYZE` of nothing.
 #[must_use]
 pub fn is_whole(sql: &str, dialect: Dialect) -> bool {
-    let none = |statement: &Statement| match statement {
-        Statement::ShowVariable { variable } => variable.is_empty(),
-        Statement::ExplainTable { .. } => dialect == Dialect::Postgres,
-        _ => false,
-    };
+    fn none(statement: &Statement) -> bool {
+        match statement {
+            Statement::ShowVariable { variable } => variable.is_empty(),
+            Statement::Explain { statement, .. } => none(statement),
+            Statement::ExplainTable { .. } | Statement::Analyze(_) => true,
+            _ => false,
+        }
+    }
     parse(sql, dialect).is_some_and(|statements| statements.last().is_some_and(|last| !none(last)))
 }
 
@@ -41,11 +44,12 @@ fn more(statement: &Statement, dialect: Dialect) -> Option<String> {
     if let Statement::Explain { analyze, options, statement, .. } = statement {
         let named = |name: &str| name.eq_ignore_ascii_case("analyze");
         let runs = *analyze || options.iter().flatten().any(|option| named(&option.name.value));
+        // No server explains ANALYZE.
+        let runs = runs && !matches!(**statement, Statement::Analyze(_));
         return if runs { more(statement, dialect) } else { None };
     }
     if let Statement::Query(query) = statement
-        && let SetExpr::Insert(main) | SetExpr::Update(main) | SetExpr::Delete(main) | SetExpr::Merge(main) =
-            &*query.body
+        && let Some(main) = writes(query)
     {
         return Some(verb(main));
     }
@@ -80,6 +84,15 @@ fn is_read(statement: &Statement) -> bool {
             | S::ShowViews { .. }
             | S::ShowCollation { .. }
     )
+}
+
+fn writes(query: &Query) -> Option<&Statement> {
+    match &*query.body {
+        SetExpr::Insert(write) | SetExpr::Update(write) | SetExpr::Delete(write) | SetExpr::Merge(write) => {
+            Some(write)
+        }
+        _ => None,
+    }
 }
 
 fn verb(statement: &Statement) -> String {
@@ -123,16 +136,16 @@ impl Finder {
 impl Visitor for Finder {
     type Break = String;
 
-    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<String> {
-        // The parser takes writes for parts of MySQL's queries as well. No server of it does.
-        if is_read(statement) || self.dialect == Dialect::MySql {
-            return ControlFlow::Continue(());
-        }
-        ControlFlow::Break(verb(statement))
-    }
-
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
-        if query.locks.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break("lock".to_owned()) }
+        if !query.locks.is_empty() {
+            return ControlFlow::Break("lock".to_owned());
+        }
+        // The parser takes writes for other parts of queries too, and in MySQL's dialect for these. No server does.
+        let parts = query.with.iter().flat_map(|with| &with.cte_tables);
+        match parts.filter_map(|part| writes(&part.query)).next() {
+            Some(write) if self.dialect == Dialect::Postgres => ControlFlow::Break(verb(write)),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {

@@ -36,5 +36,9 @@ pub fn appending_makes_no_read(start: &str, rest: &str, dialect: Dialect) {
     if classify(&longer, dialect) != StatementClass::Read {
         return;
     }
+    // A `(` behind this makes a window function of a sequence's column.
+    if start.to_ascii_lowercase().contains("last_value") {
+        return;
+    }
     assert!(!parser::is_whole(start, dialect), "{before} became a read, {dialect:?}: {start:?} + {rest:?}");
 }

@@ -4,21 +4,24 @@ use std::sync::LazyLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rr_core::sql::Dialect;
 use rr_properties::mutate::mutated;
 use rr_properties::seeds::{self, CONFIGS, POSITIONS, Statement, URLS};
 use rr_properties::{statements, texts};
 
-/// How many cases each property is tried on, unless `RR_FUZZ_CASES` says otherwise.
+/// How many cases each property is tried on, always the same ones, unless `RR_FUZZ_CASES` says how many new ones.
 const CASES: u32 = 4_000;
 
 fn cases() -> ProptestConfig {
-    let asked = std::env::var("RR_FUZZ_CASES").ok();
-    let cases = asked.map_or(CASES, |asked| asked.parse().expect("RR_FUZZ_CASES is a number"));
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    match std::env::var("RR_FUZZ_CASES") {
+        Ok(asked) => ProptestConfig { cases: asked.parse().expect("RR_FUZZ_CASES is a number"), ..config },
+        Err(_) => ProptestConfig { cases: CASES, rng_seed: RngSeed::Fixed(1), ..config },
+    }
 }
 
-static STATEMENTS: LazyLock<Vec<Statement>> = LazyLock::new(|| seeds::statements().unwrap());
+static STATEMENTS: LazyLock<Vec<Statement>> = LazyLock::new(|| seeds::statements().expect("the tables"));
 static POSTGRES: LazyLock<Vec<&str>> = LazyLock::new(|| of(Dialect::Postgres));
 static MYSQL: LazyLock<Vec<&str>> = LazyLock::new(|| of(Dialect::MySql));
 

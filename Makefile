@@ -72,6 +72,10 @@ torture: setup ## check histories of both ORMs on real servers under faults (MIN
 loom: ## run every interleaving of the atomics of the core
 	@scripts/loom.sh
 
+.PHONY: fuzz
+fuzz: ## look for texts that break a parser or the classification (FUZZ_SECONDS=60 a target, or CASES=1000000)
+	@scripts/fuzz.sh
+
 .PHONY: bench-route bench-classify bench-failover
 bench-failover: ## measure how long nobody can write when the primary changes
 	cargo run --release -p rr-bench -- failover

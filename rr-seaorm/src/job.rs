@@ -1,5 +1,6 @@
 //! What can be asked of one connection, as data: it may be asked of several, one after the other.
 
+use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::{PgConnection, Postgres};
 use sea_orm::sqlx::{self, AssertSqlSafe, Connection as _, Executor};
 use sea_orm::{DbErr, ExecResult, QueryResult, Statement, Values};
@@ -43,11 +44,37 @@ pub(crate) fn prepared(statement: &Statement) -> sqlx::query::Query<'_, Postgres
 pub(crate) const READ_ONLY: &str = "BEGIN READ ONLY";
 
 /// Runs it where nothing can be written, on whatever server.
-pub(crate) async fn reading_only<J: Job>(job: &J, conn: &mut PgConnection) -> Result<J::Out, DbErr> {
+///
+/// The driver forgets a BEGIN whose future is dropped, and would hand the connection on with the transaction open: then it is
+/// closed instead.
+pub(crate) async fn reading_only<J: Job>(
+    job: &J,
+    conn: &mut PoolConnection<Postgres>,
+) -> Result<J::Out, DbErr> {
+    let mut closing = CloseUnlessDone { conn, done: false };
+    let result = read_only(job, closing.conn).await;
+    closing.done = true;
+    result
+}
+
+async fn read_only<J: Job>(job: &J, conn: &mut PgConnection) -> Result<J::Out, DbErr> {
     let mut transaction = conn.begin_with(READ_ONLY).await.map_err(error::query)?;
     let out = job.run(&mut transaction).await?;
     transaction.commit().await.map_err(error::query)?;
     Ok(out)
+}
+
+struct CloseUnlessDone<'a> {
+    conn: &'a mut PoolConnection<Postgres>,
+    done: bool,
+}
+
+impl Drop for CloseUnlessDone<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.conn.close_on_drop();
+        }
+    }
 }
 
 impl Job for Execute<'_> {

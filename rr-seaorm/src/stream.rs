@@ -120,7 +120,7 @@ fn open(
 ) -> (Rows, tokio::sync::oneshot::Receiver<PoolConnection<Postgres>>) {
     let (give_back, held) = tokio::sync::oneshot::channel();
     let rows = async_stream::stream! {
-        let mut held = Held { conn: Some(conn), give_back: Some(give_back) };
+        let mut held = Held { conn: Some(conn), give_back: Some(give_back), begins: guarded };
         let Some(conn) = &mut held.conn else { return };
         if !guarded {
             let mut rows = prepared(&statement).fetch(&mut **conn);
@@ -129,7 +129,9 @@ fn open(
             }
             return;
         }
-        let mut transaction = match conn.begin_with(READ_ONLY).await {
+        let begun = conn.begin_with(READ_ONLY).await;
+        held.begins = false;
+        let mut transaction = match begun {
             Ok(transaction) => transaction,
             Err(error) => {
                 yield Err(error::query(error));
@@ -153,10 +155,15 @@ fn open(
 struct Held {
     conn: Option<PoolConnection<Postgres>>,
     give_back: Option<tokio::sync::oneshot::Sender<PoolConnection<Postgres>>>,
+    /// A BEGIN is not answered: the driver forgets it, and would hand the connection on with the transaction open.
+    begins: bool,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if let Some(conn) = self.conn.as_mut().filter(|_| self.begins) {
+            conn.close_on_drop();
+        }
         if let (Some(conn), Some(give_back)) = (self.conn.take(), self.give_back.take()) {
             // Nobody waits: the connection comes back in the error, and goes to its pool.
             drop(give_back.send(conn));

@@ -15,14 +15,16 @@ use rr_core::route::{Access, Outcome, Route};
 use rr_core::sql::{StatementClass, calls_unknown};
 use rr_core::topology::{Epoch, NodeId, Role};
 use sea_orm::{
-    AccessMode, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, TransactionError,
-    TransactionOptions, TransactionTrait,
+    AccessMode, DatabaseTransaction, DbErr, IsolationLevel, TransactionError, TransactionOptions,
+    TransactionTrait,
 };
 
 use crate::connection::{Attempts, Kind, RoutedConnection, request, while_there, within};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
+use beginning::Beginning;
 
+mod beginning;
 mod identity;
 mod traits;
 
@@ -110,19 +112,13 @@ impl RoutedConnection {
         mut route: Route<NodePool>,
         options: TransactionOptions,
     ) -> Result<RoutedTransaction, (DbErr, Route<NodePool>)> {
-        let told;
-        let database: &DatabaseConnection = match self.callback() {
-            None => route.pool().database(),
-            Some(callback) => {
-                let callback = Arc::clone(callback);
-                let mut database = route.pool().database().clone();
-                database.set_metric_callback(move |info| callback(info));
-                told = database;
-                &told
-            }
-        };
+        let mut database = route.pool().database().clone();
+        if let Some(callback) = self.callback() {
+            let callback = Arc::clone(callback);
+            database.set_metric_callback(move |info| callback(info));
+        }
         let limit = route.pool().statement_timeout();
-        let begun = match while_there(self.router(), &route, database.begin_with_options(options)).await {
+        let begun = match while_there(self.router(), &route, Beginning::new(database, options)).await {
             Ok(begun) => begun,
             Err(gone) => Err(gone),
         };

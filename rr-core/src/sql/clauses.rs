@@ -26,6 +26,11 @@ impl<G: Grammar> Scan<'_, G> {
                 self.expect = Expect::Rest;
                 word
             }
+            // Where the main verb belongs it is not MySQL's function of that name.
+            (Expect::MainVerb { depth }, _) if word == Seen::Insert && depth == self.depth => {
+                self.raise(Write);
+                word
+            }
             _ => self.clause(word, before),
         }
     }

@@ -1,5 +1,6 @@
 //! SeaORM over several servers: real ones.
 
+mod cancellation;
 mod consistency;
 mod discovery;
 mod explaining;

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Looks for texts that break what must hold for every text: FUZZ_SECONDS=60 for each target where cargo-fuzz is installed,
+# else CASES=1000000 mutations of real texts for each property. Stable Rust will do for both.
+set -eu
+cd "$(dirname "$0")/.."
+# shellcheck source=/dev/null
+. scripts/lib.sh
+
+seconds=${FUZZ_SECONDS:-60}
+cases=${CASES:-1000000}
+targets='statements appending positions urls configs tokens'
+
+if [ "${RR_FUZZ:-}" = proptest ]; then
+  reason="RR_FUZZ=proptest"
+elif ! cargo fuzz --version >/dev/null 2>&1; then
+  reason="cargo-fuzz is not installed"
+else
+  reason=
+fi
+
+if [ -n "$reason" ]; then
+  say "proptest ($reason): $cases cases of each property"
+  RR_FUZZ_CASES=$cases exec cargo test --locked --release -p rr-properties
+fi
+
+say "cargo-fuzz: $seconds s for each of: $targets"
+# The instrumentation is only nightly's by name.
+export RUSTC_BOOTSTRAP=1
+cargo run --locked -q -p rr-properties --bin rr-seeds -- fuzz/corpus
+host=$(rustc -vV | sed -n 's/^host: //p')
+for target in $targets; do
+  say "$target"
+  cargo fuzz run --target "$host" "$target" -- -max_total_time="$seconds" -max_len=512 -print_final_stats=1 -verbosity=1
+done

@@ -1,0 +1,178 @@
+//! A second opinion: what a real SQL parser says that a statement does.
+
+use std::ops::ControlFlow;
+
+use rr_core::sql::Dialect;
+use sqlparser::ast::{
+    Expr, Function, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
+};
+use sqlparser::dialect::{MySqlDialect, PostgreSqlDialect};
+use sqlparser::parser::Parser;
+
+/// The statements of a text; `None` when the parser does not understand it.
+#[must_use]
+pub fn parse(sql: &str, dialect: Dialect) -> Option<Vec<Statement>> {
+    match dialect {
+        Dialect::MySql => Parser::parse_sql(&MySqlDialect {}, sql),
+        _ => Parser::parse_sql(&PostgreSqlDialect {}, sql),
+    }
+    .ok()
+}
+
+/// Whether a text is statements to their end. The parser also takes a lonely `SHOW` for one, `EXPLAIN` before any word, even
+/// one that is reserved, and an `ANALYZE` of nothing.
+#[must_use]
+pub fn is_whole(sql: &str, dialect: Dialect) -> bool {
+    fn none(statement: &Statement) -> bool {
+        match statement {
+            Statement::ShowVariable { variable } => variable.is_empty(),
+            Statement::Explain { statement, .. } => none(statement),
+            Statement::ExplainTable { .. } | Statement::Analyze(_) => true,
+            _ => false,
+        }
+    }
+    parse(sql, dialect).is_some_and(|statements| statements.last().is_some_and(|last| !none(last)))
+}
+
+/// Why these statements are no read, if they are none.
+#[must_use]
+pub fn more_than_a_read(statements: &[Statement], dialect: Dialect) -> Option<String> {
+    statements.iter().find_map(|statement| more(statement, dialect))
+}
+
+fn more(statement: &Statement, dialect: Dialect) -> Option<String> {
+    if let Statement::Explain { analyze, options, statement, .. } = statement {
+        let named = |name: &str| name.eq_ignore_ascii_case("analyze");
+        let runs = *analyze || options.iter().flatten().any(|option| named(&option.name.value));
+        // No server explains ANALYZE.
+        let runs = runs && !matches!(**statement, Statement::Analyze(_));
+        return if runs { more(statement, dialect) } else { None };
+    }
+    if let Statement::Query(query) = statement
+        && let Some(main) = writes(query)
+    {
+        return Some(verb(main));
+    }
+    if !is_read(statement) {
+        return Some(verb(statement));
+    }
+    match statement.visit(&mut Finder { dialect }) {
+        ControlFlow::Break(why) => Some(why),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+/// Statements that change nothing by themselves.
+fn is_read(statement: &Statement) -> bool {
+    use Statement as S;
+    matches!(
+        statement,
+        S::Query(_)
+            | S::Explain { .. }
+            | S::ExplainTable { .. }
+            | S::ShowFunctions { .. }
+            | S::ShowVariable { .. }
+            | S::ShowStatus { .. }
+            | S::ShowVariables { .. }
+            | S::ShowCreate { .. }
+            | S::ShowColumns { .. }
+            | S::ShowDatabases { .. }
+            | S::ShowProcessList { .. }
+            | S::ShowSchemas { .. }
+            | S::ShowCharset(_)
+            | S::ShowTables { .. }
+            | S::ShowViews { .. }
+            | S::ShowCollation { .. }
+    )
+}
+
+fn writes(query: &Query) -> Option<&Statement> {
+    match &*query.body {
+        SetExpr::Insert(write) | SetExpr::Update(write) | SetExpr::Delete(write) | SetExpr::Merge(write) => {
+            Some(write)
+        }
+        _ => None,
+    }
+}
+
+fn verb(statement: &Statement) -> String {
+    statement.to_string().split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+/// Some functions of which nobody doubts that a replica must not run them.
+const POSTGRES: &[&str] = &[
+    "nextval",
+    "setval",
+    "currval",
+    "lastval",
+    "set_config",
+    "pg_advisory_lock",
+    "pg_try_advisory_lock",
+    "pg_advisory_xact_lock",
+    "pg_terminate_backend",
+    "pg_notify",
+    "lo_create",
+    "txid_current",
+    "dblink_exec",
+];
+const MYSQL: &[&str] =
+    &["get_lock", "release_lock", "release_all_locks", "last_insert_id", "found_rows", "row_count"];
+
+struct Finder {
+    dialect: Dialect,
+}
+
+impl Finder {
+    fn call(&self, name: &ObjectName) -> ControlFlow<String> {
+        let listed = if self.dialect == Dialect::MySql { MYSQL } else { POSTGRES };
+        let name = name.0.last().and_then(|part| part.as_ident()).map(|name| name.value.to_ascii_lowercase());
+        match name {
+            Some(name) if listed.contains(&name.as_str()) => ControlFlow::Break(format!("call of {name}")),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl Visitor for Finder {
+    type Break = String;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        if !query.locks.is_empty() {
+            return ControlFlow::Break("lock".to_owned());
+        }
+        // The parser takes writes for other parts of queries too, and in MySQL's dialect for these. No server does.
+        let parts = query.with.iter().flat_map(|with| &with.cte_tables);
+        match parts.filter_map(|part| writes(&part.query)).next() {
+            Some(write) if self.dialect == Dialect::Postgres => ControlFlow::Break(verb(write)),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
+        if select.into.is_some() { ControlFlow::Break("INTO".to_owned()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<String> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
+                self.call(name)
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        match expr {
+            Expr::Function(Function { name, .. }) => self.call(name),
+            Expr::Identifier(name)
+                if self.dialect == Dialect::MySql
+                    && name.quote_style.is_none()
+                    && name.value.starts_with('@')
+                    && !name.value.starts_with("@@") =>
+            {
+                ControlFlow::Break("user variable".to_owned())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}

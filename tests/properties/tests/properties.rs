@@ -1,0 +1,101 @@
+//! The properties on mutations of what is real. `make fuzz` asks for many more cases than a test run has time for.
+
+use std::sync::LazyLock;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use rr_core::sql::Dialect;
+use rr_properties::mutate::mutated;
+use rr_properties::seeds::{self, CONFIGS, POSITIONS, Statement, URLS};
+use rr_properties::{statements, texts};
+
+/// How many cases each property is tried on, always the same ones, unless `RR_FUZZ_CASES` says how many new ones.
+const CASES: u32 = 4_000;
+
+fn cases() -> ProptestConfig {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    match std::env::var("RR_FUZZ_CASES") {
+        Ok(asked) => ProptestConfig { cases: asked.parse().expect("RR_FUZZ_CASES is a number"), ..config },
+        Err(_) => ProptestConfig { cases: CASES, rng_seed: RngSeed::Fixed(1), ..config },
+    }
+}
+
+static STATEMENTS: LazyLock<Vec<Statement>> = LazyLock::new(|| seeds::statements().expect("the tables"));
+static POSTGRES: LazyLock<Vec<&str>> = LazyLock::new(|| of(Dialect::Postgres));
+static MYSQL: LazyLock<Vec<&str>> = LazyLock::new(|| of(Dialect::MySql));
+
+fn of(dialect: Dialect) -> Vec<&'static str> {
+    STATEMENTS.iter().filter(|statement| statement.dialect == dialect).map(|s| s.sql.as_str()).collect()
+}
+
+fn numbers() -> impl Strategy<Value = Vec<u32>> {
+    vec(any::<u32>(), 1..7)
+}
+
+fn seeds_of(mysql: bool) -> (&'static [&'static str], Dialect) {
+    if mysql { (&MYSQL, Dialect::MySql) } else { (&POSTGRES, Dialect::Postgres) }
+}
+
+/// A text of which the shrunk numbers would tell nobody anything.
+#[derive(Clone)]
+struct Text(String);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn of_seeds(pool: &'static [&'static str]) -> impl Strategy<Value = Text> {
+    numbers().prop_map(|numbers| Text(mutated(pool, &numbers)))
+}
+
+#[test]
+fn the_tables_themselves() {
+    assert!(STATEMENTS.len() > 1_100, "a table got lost");
+    for statement in &*STATEMENTS {
+        statements::no_write_is_a_read(&statement.sql, statement.dialect);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn no_write_is_a_read(numbers in numbers(), mysql in any::<bool>()) {
+        let (pool, dialect) = seeds_of(mysql);
+        statements::no_write_is_a_read(&mutated(pool, &numbers), dialect);
+    }
+
+    #[test]
+    fn appending_makes_no_read(start in numbers(), rest in numbers(), mysql in any::<bool>()) {
+        let (pool, dialect) = seeds_of(mysql);
+        statements::appending_makes_no_read(&mutated(pool, &start), &mutated(pool, &rest), dialect);
+    }
+
+    #[test]
+    fn positions(text in of_seeds(POSITIONS)) {
+        texts::positions(&text.0);
+    }
+
+    #[test]
+    fn urls(text in of_seeds(URLS)) {
+        texts::url(&text.0);
+    }
+
+    #[test]
+    fn configs(text in of_seeds(CONFIGS)) {
+        texts::config(&text.0);
+    }
+
+    #[test]
+    fn signed_tokens(
+        points in vec((1..6_u32, any::<u64>()), 0..5),
+        seconds in any::<u32>(),
+        flags in any::<u8>(),
+        damage in any::<(u8, u8)>(),
+    ) {
+        texts::signed_token(&points, seconds, flags, damage);
+    }
+}

@@ -15,6 +15,7 @@ use rr_tests::cluster::Cluster;
 use tokio::task::{JoinSet, LocalSet};
 
 use self::orms::{Diesel, Notes, SeaOrm};
+use crate::report::{Chart, Report, count};
 use crate::{Error, servers};
 
 mod orms;
@@ -213,7 +214,7 @@ fn config(cluster: &Cluster) -> Result<ConfigBuilder, Error> {
 }
 
 /// Measures each way for this long.
-pub(crate) async fn run(measured: Duration) -> Result<(), Error> {
+pub(crate) async fn run(measured: Duration) -> Result<Report, Error> {
     let cluster = servers::boot().await?;
     cluster.primary().sql(SETUP).await?;
     let fill = format!("INSERT INTO note SELECT n, 0 FROM generate_series(0, {}) n", CLIENTS - 1);
@@ -233,7 +234,8 @@ pub(crate) async fn run(measured: Duration) -> Result<(), Error> {
     base.print("everything on the primary", &base);
     let window = load(&cluster, &diesel, Way::Window, measured).await?;
     window.print("window of 5 s after a write", &base);
-    load(&cluster, &diesel, Way::SameRequest, measured).await?.print("primary after write", &base);
+    let same_request = load(&cluster, &diesel, Way::SameRequest, measured).await?;
+    same_request.print("primary after write", &base);
     let mut causal = [Tally::new()?, Tally::new()?];
     for _ in 0..SLICES {
         causal[0].add(&load(&cluster, &diesel, Way::Causal, measured).await?)?;
@@ -254,13 +256,29 @@ pub(crate) async fn run(measured: Duration) -> Result<(), Error> {
         causal[1].add(&seaorm)?;
     }
     let violations: u64 = causal.iter().map(|tally| tally.unseen + tally.back).sum();
-    println!(
-        "causal_replica_share={share:.3} window_replica_share={:.3} violations={violations}",
-        window.share()
+    let mut report = Report::default();
+    report.chart(Chart {
+        name: String::from("causal"),
+        title: String::from("Reads that a replica serves, of all (90 of 100 statements read)"),
+        unit: String::from("%"),
+        series: Vec::new(),
+        rows: vec![
+            (String::from("rr: positions"), vec![100.0 * share]),
+            (String::from("primary for 5 s after a write"), vec![100.0 * window.share()]),
+            (String::from("primary after a write in the request"), vec![100.0 * same_request.share()]),
+        ],
+    });
+    report.line(
+        None,
+        &[
+            ("causal_replica_share", share, 3),
+            ("window_replica_share", window.share(), 3),
+            ("violations", count(violations), 0),
+        ],
     );
     if violations > 0 {
         Err("a read showed less than its session had written or seen".into())
     } else {
-        Ok(())
+        Ok(report)
     }
 }

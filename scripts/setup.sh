@@ -7,6 +7,7 @@
 #   scripts/setup.sh libpq       PostgreSQL's client library, to link the synchronous connections with
 #   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page
 #   scripts/setup.sh prometheus  Prometheus and promtool (no service is installed)
+#   scripts/setup.sh proxies     PgBouncer and pgpool-II, to compare with (no service is installed; only where there is apt)
 #
 # Nothing is touched when it is there already.
 set -eu
@@ -231,7 +232,41 @@ need_prometheus() {
   has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_PROMETHEUS and RR_PROMTOOL name the two programs"
 }
 
-[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser|prometheus..."
+# These look where the benchmark looks: benches/src/proxies.rs.
+proxies=${CARGO_TARGET_DIR:-target}/tools/proxies
+
+has_proxies() {
+  first_of pgbouncer /usr/sbin/pgbouncer "$proxies/usr/sbin/pgbouncer" >/dev/null &&
+    first_of pgpool /usr/sbin/pgpool "$proxies/usr/sbin/pgpool" >/dev/null
+}
+
+# Debian's packages start services. Unpacked, with the libraries that are not installed, they are two programs and no more;
+# that needs no root either.
+proxies_by_apt() (
+  packages=$(mktemp -d) || return 1
+  trap 'rm -rf "$packages"' EXIT
+  apt_get update || say "apt-get update failed: going on with the package lists there are"
+  missing=$(apt-get -qq -s install --no-install-recommends pgbouncer pgpool2 | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+  # One name a word.
+  # shellcheck disable=SC2086
+  (cd "$packages" && apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download $missing) &&
+    mkdir -p "$proxies" &&
+    for package in "$packages"/*.deb; do dpkg-deb -x "$package" "$proxies" || return; done
+)
+
+# A comparison without them is possible, and says who is absent.
+need_proxies() {
+  if has_proxies; then
+    return
+  fi
+  if have apt-get; then
+    say "fetching PgBouncer and pgpool-II"
+    proxies_by_apt || :
+  fi
+  has_proxies || say "PgBouncer and pgpool-II are not both there: the comparison goes without the absent (install them, or put them on the PATH)"
+}
+
+[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser|prometheus|proxies..."
 for what in "$@"; do
   case $what in
     rust) need_rust ;;
@@ -240,6 +275,7 @@ for what in "$@"; do
     libpq) need_libpq ;;
     browser) need_browser ;;
     prometheus) need_prometheus ;;
-    *) die "unknown: $what (rust, lints, postgres, libpq, browser or prometheus)" ;;
+    proxies) need_proxies ;;
+    *) die "unknown: $what (rust, lints, postgres, libpq, browser, prometheus or proxies)" ;;
   esac
 done

@@ -5,7 +5,9 @@ mod arguments;
 mod capture;
 mod causal;
 mod classify;
+mod compare;
 mod failover;
+mod proxies;
 mod report;
 mod route;
 mod scaling;
@@ -37,6 +39,7 @@ const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FI
   capture [ROUNDS]  what it costs that a write says where it has ended, on loopback and over a network
   causal [SECONDS]  how many reads replicas serve, and how many of them are too old
   classify   nanoseconds to classify a statement's text
+  compare [SECONDS]  rr, and what else splits reads from writes: throughput, and reads that are too old
   diesel     what routing costs under diesel-async, on real servers
   failover [ROUNDS]  how long nobody can write when the primary changes, and what is lost
   route      nanoseconds for a routing decision
@@ -44,7 +47,7 @@ const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FI
   seaorm     what routing costs under SeaORM, on real servers
   tail [SECONDS]  what one slow replica does to the slowest reads, with each balancing strategy
 
-  --quick    just long enough to see that it works (capture, scaling, tail)
+  --quick    just long enough to see that it works (capture, compare, scaling, tail)
   --report   writes the figures as JSON";
 
 fn main() -> ExitCode {
@@ -69,6 +72,7 @@ fn measure(arguments: &Arguments) -> Result<Report, Error> {
         "capture" => runtime()?.block_on(capture::run(ALLOCATOR, arguments.rounds(3_000, 100))),
         "causal" => runtime()?.block_on(causal::run(arguments.seconds(5, 200))),
         "classify" => classify::run(ALLOCATOR),
+        "compare" => runtime()?.block_on(compare::run(arguments.seconds(2, 300), quick)),
         "diesel" => runtime()?.block_on(with_diesel::run(ALLOCATOR)),
         "failover" => runtime()?.block_on(failover::run(arguments.rounds(20, 1))),
         "route" => route::run(ALLOCATOR),

@@ -1,4 +1,4 @@
-//! The command line: `rr-bench <benchmark> [NUMBER] [--quick] [--report FILE]`.
+//! The command line: `rr-bench <benchmark> [NUMBER] [--quick] [--report FILE] [--into FOLDER]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub(crate) struct Arguments {
     pub(crate) quick: bool,
     /// Where to write the figures as data.
     pub(crate) report: Option<PathBuf>,
+    /// Where to write the results of all.
+    pub(crate) into: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -23,6 +25,7 @@ impl Arguments {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--quick" => parsed.quick = true,
+                "--into" => parsed.into = Some(words.next().ok_or("--into needs a folder")?.into()),
                 "--report" => parsed.report = Some(words.next().ok_or("--report needs a file")?.into()),
                 number => {
                     let unknown =

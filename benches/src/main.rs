@@ -1,9 +1,11 @@
 //! `cargo run --release -p rr-bench -- <name>`: the measurements that the documentation quotes.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark's output is what it prints")]
 
+mod all;
 mod arguments;
 mod capture;
 mod causal;
+mod chart;
 mod classify;
 mod compare;
 mod failover;
@@ -33,8 +35,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FILE]
+const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FILE] [--into FOLDER]
 
+  all        every one of these; writes benches/RESULTS.md and its charts, or into the folder of --into
   blocking   what routing costs under Diesel's own connections (build with `--features blocking`)
   capture [ROUNDS]  what it costs that a write says where it has ended, on loopback and over a network
   causal [SECONDS]  how many reads replicas serve, and how many of them are too old
@@ -49,6 +52,9 @@ const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FI
 
   --quick    just long enough to see that it works (capture, compare, scaling, tail)
   --report   writes the figures as JSON";
+
+/// Those that have a short form.
+const QUICK: [&str; 4] = ["capture", "compare", "scaling", "tail"];
 
 fn main() -> ExitCode {
     let done = Arguments::parse(env::args().skip(1)).and_then(|arguments| {
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> Result<Report, Error> {
     let quick = arguments.quick;
     match arguments.benchmark.as_str() {
+        "all" => all::run(arguments.into.as_deref().unwrap_or(&all::folder()), quick),
         #[cfg(feature = "blocking")]
         "blocking" => runtime()?.block_on(with_blocking::run(ALLOCATOR)),
         "capture" => runtime()?.block_on(capture::run(ALLOCATOR, arguments.rounds(3_000, 100))),

@@ -76,13 +76,15 @@ loom: ## run every interleaving of the atomics of the core
 fuzz: ## look for texts that break a parser or the classification (FUZZ_SECONDS=60 a target, or CASES=1000000)
 	@scripts/fuzz.sh
 
-.PHONY: bench-route bench-classify bench-failover
-bench-failover: ## measure how long nobody can write when the primary changes
-	cargo run --release -p rr-bench -- failover
-bench-route: ## measure a routing decision
-	cargo run --release -p rr-bench -- route
-bench-classify: ## measure the classification of SQL text
-	cargo run --release -p rr-bench -- classify
+.PHONY: bench
+bench: setup setup-libpq setup-bench ## run all benchmarks (a quarter of an hour) and write benches/RESULTS.md; bench-NAME runs one
+	cargo run --release -p rr-bench --features blocking -- all
+
+# As in `make bench-route`; `cargo run -p rr-bench` lists them.
+bench-%: setup setup-libpq
+	cargo run --release -p rr-bench --features blocking -- $*
+
+bench-compare: setup-bench
 
 .PHONY: setup setup-libpq setup-browser setup-prometheus setup-bench setup-lints
 setup: ## install PostgreSQL's server programs if they are absent (demo and test do this)
@@ -93,7 +95,7 @@ setup-browser:
 	@scripts/setup.sh rust browser
 setup-prometheus:
 	@scripts/setup.sh prometheus
-setup-bench: ## fetch pgbouncer and pgpool-II to compare with (nothing is installed)
+setup-bench:
 	@scripts/setup.sh proxies
 setup-lints:
 	@scripts/setup.sh rust lints

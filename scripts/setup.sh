@@ -7,7 +7,7 @@
 #   scripts/setup.sh libpq       PostgreSQL's client library, to link the synchronous connections with
 #   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page
 #   scripts/setup.sh prometheus  Prometheus and promtool (no service is installed)
-#   scripts/setup.sh proxies     pgbouncer and pgpool-II, to compare with (no service is installed)
+#   scripts/setup.sh proxies     PgBouncer and pgpool-II, to compare with (no service is installed; only where there is apt)
 #
 # Nothing is touched when it is there already.
 set -eu
@@ -232,7 +232,7 @@ need_prometheus() {
   has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_PROMETHEUS and RR_PROMTOOL name the two programs"
 }
 
-# These look where the benchmark looks: on the PATH, where packages put them, and where they are unpacked here.
+# These look where the benchmark looks: benches/src/proxies.rs.
 proxies=${CARGO_TARGET_DIR:-target}/tools/proxies
 
 has_proxies() {
@@ -240,34 +240,30 @@ has_proxies() {
     first_of pgpool /usr/sbin/pgpool "$proxies/usr/sbin/pgpool" >/dev/null
 }
 
-# Debian's packages start both as services at each boot: as with Prometheus they are unpacked, with the libraries that
-# an ordinary machine lacks. Names of libraries change with the release, so they are taken from the packages.
+# Debian's packages start services. Unpacked, with the libraries that are not installed, they are two programs and no more;
+# that needs no root either.
 proxies_by_apt() (
   packages=$(mktemp -d) || return 1
   trap 'rm -rf "$packages"' EXIT
   apt_get update || say "apt-get update failed: going on with the package lists there are"
-  cd "$packages" || return 1
-  needed=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-    --no-enhances pgbouncer pgpool2 | grep -E '^lib(pgpool|memcached|hashkit|event-2|event-core|c-ares|cares)' | sort -u)
+  missing=$(apt-get -qq -s install --no-install-recommends pgbouncer pgpool2 | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+  # One name a word.
   # shellcheck disable=SC2086
-  apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download pgbouncer pgpool2 $needed || return 1
-  cd - >/dev/null && mkdir -p "$proxies" || return 1
-  for package in "$packages"/*.deb; do
-    dpkg-deb -x "$package" "$proxies" || return 1
-  done
+  (cd "$packages" && apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=3 download $missing) &&
+    mkdir -p "$proxies" &&
+    for package in "$packages"/*.deb; do dpkg-deb -x "$package" "$proxies" || return; done
 )
 
+# A comparison without them is possible, and says who is absent.
 need_proxies() {
   if has_proxies; then
     return
   fi
-  say "fetching pgbouncer and pgpool-II"
   if have apt-get; then
+    say "fetching PgBouncer and pgpool-II"
     proxies_by_apt || :
-  elif have brew; then
-    HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install pgbouncer pgpool-ii || :
   fi
-  has_proxies || die "pgbouncer and pgpool-II were not found and could not be fetched: install both (Debian, Ubuntu: pgbouncer and pgpool2, Homebrew: pgbouncer and pgpool-ii)"
+  has_proxies || say "PgBouncer and pgpool-II are not both there: the comparison goes without the absent (install them, or put them on the PATH)"
 }
 
 [ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser|prometheus|proxies..."

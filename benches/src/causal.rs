@@ -15,17 +15,18 @@ use rr_tests::cluster::Cluster;
 use tokio::task::{JoinSet, LocalSet};
 
 use self::orms::{Diesel, Notes, SeaOrm};
+use crate::report::{Chart, Report, count};
 use crate::{Error, servers};
 
-mod orms;
+pub(crate) mod orms;
 
-const CLIENTS: usize = 8;
+pub(crate) const CLIENTS: usize = 8;
 
 /// Statements of one request of a client.
 const STATEMENTS: usize = 10;
 
 /// One statement in so many writes.
-const WRITES: usize = 10;
+pub(crate) const WRITES: usize = 10;
 
 /// How long the classic remedy keeps the reads of a client that has written on the primary.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -44,7 +45,7 @@ const SETUP: &str = "CREATE TABLE note (id int PRIMARY KEY, version bigint NOT N
 
 /// Who decides that a read goes to the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     /// Positions do.
     Causal,
     /// Everything does.
@@ -57,27 +58,29 @@ enum Way {
 
 /// What a read said.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
-    version: i64,
-    standby: bool,
+pub(crate) struct Seen {
+    pub(crate) version: i64,
+    pub(crate) standby: bool,
 }
 
 /// What came of one way.
-struct Tally {
-    reads: u64,
-    on_standby: u64,
+pub(crate) struct Tally {
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+    pub(crate) on_standby: u64,
     /// Reads that lacked the client's own write, or showed less than it had seen before.
-    unseen: u64,
-    back: u64,
-    times: Histogram<u64>,
+    pub(crate) unseen: u64,
+    pub(crate) back: u64,
+    pub(crate) times: Histogram<u64>,
 }
 
 impl Tally {
-    fn new() -> Result<Self, Error> {
-        Ok(Self { reads: 0, on_standby: 0, unseen: 0, back: 0, times: Histogram::new(3)? })
+    pub(crate) fn new() -> Result<Self, Error> {
+        Ok(Self { reads: 0, writes: 0, on_standby: 0, unseen: 0, back: 0, times: Histogram::new(3)? })
     }
 
-    fn add(&mut self, other: &Self) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, other: &Self) -> Result<(), Error> {
+        self.writes += other.writes;
         self.reads += other.reads;
         self.on_standby += other.on_standby;
         self.unseen += other.unseen;
@@ -86,7 +89,7 @@ impl Tally {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "there are not that many reads")]
-    fn share(&self) -> f64 {
+    pub(crate) fn share(&self) -> f64 {
         self.on_standby as f64 / self.reads.max(1) as f64
     }
 
@@ -143,6 +146,7 @@ impl<N: Notes> Client<N> {
         self.notes.write(number(self.row)?, version).await?;
         self.versions[self.row] = version;
         self.last_write = Some(self.clock.now());
+        self.tally.writes += 1;
         Ok(())
     }
 
@@ -175,7 +179,12 @@ fn number(row: usize) -> Result<i32, Error> {
 }
 
 /// The load of all clients, in one way.
-async fn load<N: Notes>(cluster: &Cluster, notes: &N, way: Way, measured: Duration) -> Result<Tally, Error> {
+pub(crate) async fn load<N: Notes>(
+    cluster: &Cluster,
+    notes: &N,
+    way: Way,
+    measured: Duration,
+) -> Result<Tally, Error> {
     cluster.primary().sql("UPDATE note SET version = 0").await?;
     cluster.wait_caught_up(Duration::from_secs(20)).await?;
     let clock = Clock::start();
@@ -212,13 +221,18 @@ fn config(cluster: &Cluster) -> Result<ConfigBuilder, Error> {
     Ok(Config::builder().primary(primary.direct_url()).replica(standby.direct_url()))
 }
 
-/// Measures each way for this long.
-pub(crate) async fn run(measured: Duration) -> Result<(), Error> {
-    let cluster = servers::boot().await?;
+/// Makes a row for each client.
+pub(crate) async fn fill(cluster: &Cluster) -> Result<(), Error> {
     cluster.primary().sql(SETUP).await?;
     let fill = format!("INSERT INTO note SELECT n, 0 FROM generate_series(0, {}) n", CLIENTS - 1);
     cluster.primary().sql(&fill).await?;
-    cluster.wait_caught_up(Duration::from_secs(20)).await?;
+    Ok(cluster.wait_caught_up(servers::PATIENCE).await?)
+}
+
+/// Measures each way for this long.
+pub(crate) async fn run(measured: Duration) -> Result<Report, Error> {
+    let cluster = servers::boot().await?;
+    fill(&cluster).await?;
     println!(
         "{CLIENTS} clients at full speed, one write in {WRITES} statements, one asynchronous standby; \
          times are multiples of those of the first line"
@@ -233,7 +247,8 @@ pub(crate) async fn run(measured: Duration) -> Result<(), Error> {
     base.print("everything on the primary", &base);
     let window = load(&cluster, &diesel, Way::Window, measured).await?;
     window.print("window of 5 s after a write", &base);
-    load(&cluster, &diesel, Way::SameRequest, measured).await?.print("primary after write", &base);
+    let same_request = load(&cluster, &diesel, Way::SameRequest, measured).await?;
+    same_request.print("primary after write", &base);
     let mut causal = [Tally::new()?, Tally::new()?];
     for _ in 0..SLICES {
         causal[0].add(&load(&cluster, &diesel, Way::Causal, measured).await?)?;
@@ -254,13 +269,29 @@ pub(crate) async fn run(measured: Duration) -> Result<(), Error> {
         causal[1].add(&seaorm)?;
     }
     let violations: u64 = causal.iter().map(|tally| tally.unseen + tally.back).sum();
-    println!(
-        "causal_replica_share={share:.3} window_replica_share={:.3} violations={violations}",
-        window.share()
+    let mut report = Report::default();
+    report.chart(Chart {
+        name: String::from("causal"),
+        title: String::from("Reads that a replica serves, of all (90 of 100 statements read)"),
+        unit: String::from("%"),
+        series: Vec::new(),
+        rows: vec![
+            (String::from("rr: positions"), vec![100.0 * share]),
+            (String::from("primary for 5 s after a write"), vec![100.0 * window.share()]),
+            (String::from("primary after a write in the request"), vec![100.0 * same_request.share()]),
+        ],
+    });
+    report.line(
+        None,
+        &[
+            ("causal_replica_share", share, 3),
+            ("window_replica_share", window.share(), 3),
+            ("violations", count(violations), 0),
+        ],
     );
     if violations > 0 {
         Err("a read showed less than its session had written or seen".into())
     } else {
-        Ok(())
+        Ok(report)
     }
 }

@@ -9,6 +9,9 @@ use rr_core::sql::{Dialect, StatementClass, classify};
 use rr_core::time::Clock;
 use stats_alloc::{Region, StatsAlloc};
 
+use crate::Error;
+use crate::report::{Report, count};
+
 /// One measured text.
 struct Case {
     name: &'static str,
@@ -31,7 +34,7 @@ struct Cost {
 }
 
 /// Measures every case, prints a table, and ends with one line for machines.
-pub(crate) fn run(allocator: &'static StatsAlloc<System>) {
+pub(crate) fn run(allocator: &'static StatsAlloc<System>) -> Result<Report, Error> {
     println!("{:<34} {:>10} {:>12} {:>9}", "statement", "bytes", "ns", "ns/byte");
     let mut allocations = 0;
     let mut measure_all = |title: &str, cases: &[Case]| -> Vec<Cost> {
@@ -57,12 +60,17 @@ pub(crate) fn run(allocator: &'static StatsAlloc<System>) {
     let long = measure_all("long", &long_cases());
     let hostile = measure_all("hostile", &hostile_cases());
     let worst = |costs: &[Cost]| costs.iter().map(|cost| cost.ns_per_byte).fold(0.0, f64::max);
-    println!(
-        "classify_short_ns={:.1} classify_long_ns_per_byte={:.3} classify_hostile_ns_per_byte={:.3} allocs={allocations}",
-        short.first().map_or(f64::NAN, |cost| cost.ns),
-        worst(&long),
-        worst(&hostile),
+    let mut report = Report::default();
+    report.line(
+        None,
+        &[
+            ("classify_short_ns", short.first().map_or(f64::NAN, |cost| cost.ns), 1),
+            ("classify_long_ns_per_byte", worst(&long), 3),
+            ("classify_hostile_ns_per_byte", worst(&hostile), 3),
+            ("allocs", count(u64::try_from(allocations)?), 0),
+        ],
     );
+    Ok(report)
 }
 
 /// The best of many short rounds: whatever else the machine does can only add.

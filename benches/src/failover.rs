@@ -19,6 +19,7 @@ use rr_tests::wait::wait_for;
 
 use self::load::{Done, Load};
 use crate::Error;
+use crate::report::{Chart, Report as Figures, count};
 
 mod load;
 
@@ -147,14 +148,17 @@ impl Tally {
         }
     }
 
-    fn outage_line(&self, name: &str) {
-        println!(
-            "{name} failover_write_outage_ms_p50={:.0} max={:.0} failed_reads={} lost_acknowledged_writes={} reported={}",
-            self.outage.at(0.5),
-            self.outage.at(1.0),
-            self.failed_reads,
-            self.lost(),
-            self.fates.iter().map(|fates| fates.told).sum::<usize>(),
+    fn outage_line(&self, of: &str, figures: &mut Figures) {
+        let told: usize = self.fates.iter().map(|fates| fates.told).sum();
+        figures.line(
+            Some(of),
+            &[
+                ("failover_write_outage_ms_p50", self.outage.at(0.5), 0),
+                ("max", self.outage.at(1.0), 0),
+                ("failed_reads", count(self.failed_reads), 0),
+                ("lost_acknowledged_writes", whole(self.lost()), 0),
+                ("reported", whole(told), 0),
+            ],
         );
     }
 
@@ -280,7 +284,7 @@ async fn switchover(rounds: u32) -> Result<(Tally, Times), Error> {
 }
 
 /// Measures each kind so many times.
-pub(crate) async fn run(rounds: u32) -> Result<(), Error> {
+pub(crate) async fn run(rounds: u32) -> Result<Figures, Error> {
     let asynchronous = kill(rounds, false).await?;
     asynchronous.print("primary killed, asynchronous standbys 2 ms away", rounds);
     let synchronous = kill(rounds, true).await?;
@@ -290,19 +294,38 @@ pub(crate) async fn run(rounds: u32) -> Result<(), Error> {
     let (planned, pauses) = switchover(rounds).await?;
     planned.print("planned switchover", rounds);
     pauses.print("the longest write");
-    println!("outside_reroute_ms_p50={:.0}", outside.reroute.at(0.5));
-    println!(
-        "switchover_pause_ms={:.0} max={:.0} failed_writes={} lost_writes={}",
-        pauses.at(0.5),
-        pauses.at(1.0),
-        planned.failed_writes,
-        planned.lost()
+    let mut figures = Figures::default();
+    figures.line(None, &[("outside_reroute_ms_p50", outside.reroute.at(0.5), 0)]);
+    figures.line(
+        None,
+        &[
+            ("switchover_pause_ms", pauses.at(0.5), 0),
+            ("max", pauses.at(1.0), 0),
+            ("failed_writes", count(planned.failed_writes), 0),
+            ("lost_writes", whole(planned.lost()), 0),
+        ],
     );
-    synchronous.outage_line("remote_apply:");
-    asynchronous.outage_line("asynchronous:");
+    synchronous.outage_line("remote_apply", &mut figures);
+    asynchronous.outage_line("asynchronous", &mut figures);
+    figures.chart(Chart {
+        name: String::from("failover"),
+        title: String::from("Nobody can write, in milliseconds (median)"),
+        unit: String::from("ms"),
+        series: Vec::new(),
+        rows: vec![
+            (String::from("killed, remote_apply"), vec![synchronous.outage.at(0.5)]),
+            (String::from("killed, asynchronous"), vec![asynchronous.outage.at(0.5)]),
+            (String::from("promoted from outside"), vec![outside.outage.at(0.5)]),
+            (String::from("planned switchover"), vec![pauses.at(0.5)]),
+        ],
+    });
     [&asynchronous, &synchronous, &outside, &planned].into_iter().try_for_each(Tally::check)?;
     match synchronous.lost() + planned.lost() {
-        0 if planned.failed_writes == 0 => Ok(()),
+        0 if planned.failed_writes == 0 => Ok(figures),
         _ => Err("a write was lost, or failed, that must not be".into()),
     }
+}
+
+fn whole(number: usize) -> f64 {
+    count(u64::try_from(number).unwrap_or(u64::MAX))
 }

@@ -20,13 +20,14 @@ use rr_core::{Config, Connector, Request, Router};
 use stats_alloc::{Region, StatsAlloc};
 
 use crate::Error;
+use crate::report::{Chart, Report, count};
 
 mod watched;
 
 const BATCH: u32 = 256;
 const BATCHES: u32 = 20_000;
 
-const STRATEGIES: [(&str, Strategy); 6] = [
+pub(crate) const STRATEGIES: [(&str, Strategy); 6] = [
     ("p2c", Strategy::P2c),
     ("weighted", Strategy::Weighted),
     ("round-robin", Strategy::RoundRobin),
@@ -71,7 +72,7 @@ impl Connector for MadeUp {
     }
 }
 
-pub(crate) fn run(allocator: &StatsAlloc<System>) -> Result<(), Error> {
+pub(crate) fn run(allocator: &StatsAlloc<System>) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut medians = BTreeMap::new();
     println!(
@@ -95,8 +96,21 @@ pub(crate) fn run(allocator: &StatsAlloc<System>) -> Result<(), Error> {
     watched::run(&runtime, allocator)?;
     let (ns, _) = medians[&(16, "p2c")];
     let allocations: usize = medians.values().map(|(_, allocations)| allocations).sum();
-    println!("route_16_p2c_ns={ns:.1} allocs={allocations}");
-    Ok(())
+    let mut report = Report::default();
+    let row = |&(name, _): &(&str, Strategy)| {
+        let of = |nodes| medians.get(&(nodes, name)).map_or(0.0, |&(ns, _)| ns);
+        (String::from(name), vec![of(3), of(16)])
+    };
+    report.chart(Chart {
+        name: String::from("route"),
+        title: String::from("A routing decision, in nanoseconds (median)"),
+        unit: String::from("ns"),
+        series: vec![String::from("3 replicas"), String::from("16 replicas")],
+        rows: STRATEGIES.iter().map(row).collect(),
+    });
+    let allocations = count(u64::try_from(allocations)?);
+    report.line(None, &[("route_16_p2c_ns", ns, 1), ("allocs", allocations, 0)]);
+    Ok(report)
 }
 
 /// `nodes` replicas and a primary, a process that has written, all caught up.

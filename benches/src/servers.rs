@@ -4,10 +4,21 @@
 //! the scheduler puts client and server now on one, now on two of them; a round trip takes twice as long in one case
 //! as in the other, and that would be all that a comparison shows.
 
+use std::time::Duration;
+
 use rr_tests::cluster::Cluster;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Error;
+
+/// For whatever healthy servers do within a second.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Boots a primary and standbys that share all processors with what is measured, for loads of many clients that leave
+/// the processors idle, or keep all of them busy: where a single process runs makes no difference then.
+pub(crate) async fn anywhere(replicas: usize) -> Result<Cluster, Error> {
+    Ok(Cluster::builder().replicas(replicas).durable().start().await?)
+}
 
 /// Boots a primary and a standby whose commits wait for the disk, as in production.
 pub(crate) async fn boot() -> Result<Cluster, Error> {

@@ -13,14 +13,15 @@ use rr_core::Config;
 use rr_diesel::blocking::RoutedPool;
 use stats_alloc::StatsAlloc;
 
-use crate::with_diesel::{SETUP, author, book, compare};
+use crate::report::Report;
+use crate::with_diesel::{SETUP, author, book, compare, ratios};
 use crate::{Error, servers};
 
 fn plain_pool(url: &str) -> Result<Pool<ConnectionManager<PgConnection>>, Error> {
     Ok(Pool::builder().test_on_check_out(false).max_size(1).build(ConnectionManager::new(url))?)
 }
 
-pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Error> {
+pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report, Error> {
     let cluster = servers::boot().await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
@@ -77,8 +78,15 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Er
     let write = compare("write", allocator, write!(writes), write!(routed)).await?;
     let transaction = compare("transaction", allocator, transaction!(writes), transaction!(routed)).await?;
     let read = one.max(join);
-    println!(
-        "blocking_read_ratio={read:.3} blocking_tx_ratio={transaction:.3} blocking_write_ratio={write:.3}"
+    let mut report = Report::default();
+    report.chart(ratios("Blocking", one, join, write, transaction));
+    report.line(
+        None,
+        &[
+            ("blocking_read_ratio", read, 3),
+            ("blocking_tx_ratio", transaction, 3),
+            ("blocking_write_ratio", write, 3),
+        ],
     );
-    Ok(())
+    Ok(report)
 }

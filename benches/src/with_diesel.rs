@@ -19,10 +19,17 @@ use rr_core::time::{Clock, Moment};
 use rr_diesel::RoutedPool;
 use stats_alloc::{Region, StatsAlloc};
 
+use crate::report::{Chart, Report};
 use crate::{Error, servers};
 
-const ROUNDS: u32 = 20_000;
-const WARM_UP: u32 = 1_000;
+/// How often a statement is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounds {
+    pub(crate) warm_up: u32,
+    pub(crate) measured: u32,
+}
+
+const ROUNDS: Rounds = Rounds { warm_up: 1_000, measured: 20_000 };
 
 diesel::table! {
     author (id) {
@@ -69,9 +76,19 @@ pub(crate) async fn compare(
     plain: impl AsyncFn() -> Result<(), Error>,
     routed: impl AsyncFn() -> Result<(), Error>,
 ) -> Result<f64, Error> {
+    compare_rounds(name, allocator, ROUNDS, plain, routed).await
+}
+
+pub(crate) async fn compare_rounds(
+    name: &str,
+    allocator: &'static StatsAlloc<System>,
+    Rounds { warm_up, measured }: Rounds,
+    plain: impl AsyncFn() -> Result<(), Error>,
+    routed: impl AsyncFn() -> Result<(), Error>,
+) -> Result<f64, Error> {
     let clock = Clock::start();
     let mut sides = [Side::new()?, Side::new()?];
-    for round in 0..WARM_UP + ROUNDS {
+    for round in 0..warm_up + measured {
         for turn in 0..2 {
             let which = usize::from((round % 2 == 0) == (turn == 0));
             let region = Region::new(allocator);
@@ -82,7 +99,7 @@ pub(crate) async fn compare(
                 routed().await?
             }
             let took = clock.now().since(begun);
-            if round >= WARM_UP {
+            if round >= warm_up {
                 sides[which].times.record(u64::try_from(took.as_nanos())?)?;
                 sides[which].allocations += region.change().allocations;
             }
@@ -90,9 +107,9 @@ pub(crate) async fn compare(
     }
     let [plain, routed] = &sides;
     let (p50, mean) = (routed.micros(0.5) / plain.micros(0.5), routed.times.mean() / plain.times.mean());
-    let each = |side: &Side| side.allocations / ROUNDS as usize;
+    let each = |side: &Side| side.allocations / measured.max(1) as usize;
     println!(
-        "{name:<12} plain p50 {:>7.2} µs, routed p50 {:>7.2} µs; ratio p50 {p50:.3}, mean {mean:.3}; \
+        "{name:<17} plain p50 {:>7.2} µs, routed p50 {:>7.2} µs; ratio p50 {p50:.3}, mean {mean:.3}; \
          p99 {:.2} and {:.2} µs; allocations {} and {}",
         plain.micros(0.5),
         routed.micros(0.5),
@@ -104,12 +121,29 @@ pub(crate) async fn compare(
     Ok(p50)
 }
 
-async fn plain_pool(url: &str) -> Result<Pool<AsyncPgConnection>, Error> {
-    let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new(url);
-    Ok(Pool::builder().test_on_check_out(false).build(manager).await?)
+/// As many connections as a routed pool has by default.
+pub(crate) async fn plain_pool(url: &str) -> Result<Pool<AsyncPgConnection>, Error> {
+    plain_pool_of(url, 10).await
 }
 
-pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Error> {
+pub(crate) async fn plain_pool_of(url: &str, connections: u32) -> Result<Pool<AsyncPgConnection>, Error> {
+    let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new(url);
+    Ok(Pool::builder().max_size(connections).test_on_check_out(false).build(manager).await?)
+}
+
+/// What each statement takes, in times of what it takes through a plain pool.
+pub(crate) fn ratios(orm: &str, one: f64, join: f64, write: f64, transaction: f64) -> Chart {
+    let rows = [("SELECT 1", one), ("join, 20 rows", join), ("write", write), ("transaction", transaction)];
+    Chart {
+        name: orm.to_lowercase(),
+        title: format!("{orm}: a routed statement, in times of the same one through a plain pool (median)"),
+        unit: String::from("×"),
+        series: Vec::new(),
+        rows: rows.into_iter().map(|(name, ratio)| (String::from(name), vec![ratio])).collect(),
+    }
+}
+
+pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report, Error> {
     let cluster = servers::boot().await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
@@ -166,6 +200,15 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Er
     let write = compare("write", allocator, write!(writes), write!(routed)).await?;
     let transaction = compare("transaction", allocator, transaction!(writes), transaction!(routed)).await?;
     let read = one.max(join);
-    println!("diesel_read_ratio={read:.3} diesel_tx_ratio={transaction:.3} diesel_write_ratio={write:.3}");
-    Ok(())
+    let mut report = Report::default();
+    report.chart(ratios("Diesel", one, join, write, transaction));
+    report.line(
+        None,
+        &[
+            ("diesel_read_ratio", read, 3),
+            ("diesel_tx_ratio", transaction, 3),
+            ("diesel_write_ratio", write, 3),
+        ],
+    );
+    Ok(report)
 }

@@ -16,7 +16,8 @@ use sea_orm::{
 };
 use stats_alloc::StatsAlloc;
 
-use crate::with_diesel::{SETUP, compare};
+use crate::report::Report;
+use crate::with_diesel::{SETUP, compare, ratios};
 use crate::{Error, servers};
 
 mod author {
@@ -78,10 +79,15 @@ async fn join(db: &impl ConnectionTrait) -> Result<(), DbErr> {
     Ok(())
 }
 
-async fn write(db: &impl ConnectionTrait, id: i32) -> Result<(), DbErr> {
+pub(crate) async fn write(db: &impl ConnectionTrait, id: i32) -> Result<(), DbErr> {
     let update =
         author::Entity::update_many().col_expr(author::Column::Name, Expr::col(author::Column::Name));
     black_box(update.filter(author::Column::Id.eq(id)).exec(db).await?);
+    Ok(())
+}
+
+pub(crate) async fn find(db: &impl ConnectionTrait, id: i32) -> Result<(), DbErr> {
+    black_box(author::Entity::find_by_id(id).one(db).await?);
     Ok(())
 }
 
@@ -93,13 +99,14 @@ async fn transaction(db: &impl TransactionTrait) -> Result<(), DbErr> {
     transaction.commit().await
 }
 
-async fn plain(url: String, ping: bool) -> Result<DatabaseConnection, DbErr> {
+/// A connection that pings before each use, as is SeaORM's default, or does not.
+pub(crate) async fn plain(url: String, ping: bool) -> Result<DatabaseConnection, DbErr> {
     let mut options = ConnectOptions::new(url);
     options.test_before_acquire(ping);
     Database::connect(options).await
 }
 
-pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Error> {
+pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report, Error> {
     let cluster = servers::boot().await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
@@ -138,7 +145,16 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<(), Er
     )
     .await?;
     let read = one.max(join);
-    println!("seaorm_unpinged_ratio={unpinged:.3}");
-    println!("seaorm_read_ratio={read:.3} seaorm_tx_ratio={transaction:.3} seaorm_write_ratio={write:.3}");
-    Ok(())
+    let mut report = Report::default();
+    report.chart(ratios("SeaORM", one, join, write, transaction));
+    report.line(None, &[("seaorm_unpinged_ratio", unpinged, 3)]);
+    report.line(
+        None,
+        &[
+            ("seaorm_read_ratio", read, 3),
+            ("seaorm_tx_ratio", transaction, 3),
+            ("seaorm_write_ratio", write, 3),
+        ],
+    );
+    Ok(report)
 }

@@ -11,6 +11,8 @@ use tokio::process::{Child, Command};
 pub enum Ending<'a> {
     /// It ends itself when it is asked to, and cleans up behind itself.
     Asked,
+    /// It ends itself when it is asked to, and this folder of its is removed.
+    AskedAndRemoved(&'a Path),
     /// It is killed, with all that it has started, and this folder of its is removed.
     Killed(&'a Path),
 }
@@ -33,6 +35,7 @@ impl Guarded {
         let pid = process.id().unwrap_or_default();
         let (signal, target, folder) = match ending {
             Ending::Asked => ("TERM", pid.to_string(), Path::new("")),
+            Ending::AskedAndRemoved(folder) => ("TERM", pid.to_string(), folder),
             Ending::Killed(folder) => ("KILL", format!("-{pid}"), folder),
         };
         let script = "trap '' HUP INT TERM; read -r _; kill -s \"$1\" -- \"$2\"; \

@@ -1,7 +1,8 @@
 //! The two ORMs, as the load uses them.
 
 use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use diesel_async::pooled_connection::bb8::Pool;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rr_core::Config;
 use rr_diesel::RoutedPool;
 use rr_seaorm::RoutedConnection;
@@ -12,7 +13,7 @@ use super::Seen;
 use crate::Error;
 
 /// Rows with versions.
-pub(super) trait Notes: Clone + 'static {
+pub(crate) trait Notes: Clone + 'static {
     /// What the row is at, by whomever answers.
     async fn read(&self, row: i32, on_primary: bool) -> Result<Seen, Error>;
 
@@ -20,10 +21,10 @@ pub(super) trait Notes: Clone + 'static {
 }
 
 #[derive(Clone)]
-pub(super) struct Diesel(RoutedPool);
+pub(crate) struct Diesel(RoutedPool);
 
 impl Diesel {
-    pub(super) async fn start(config: Config) -> Result<Self, Error> {
+    pub(crate) async fn start(config: Config) -> Result<Self, Error> {
         Ok(Self(RoutedPool::start(config).await?))
     }
 }
@@ -41,6 +42,30 @@ diesel::table! {
         id -> Integer,
         version -> BigInt,
         standby -> Bool,
+    }
+}
+
+/// Pools of plain connections, as an application has them without rr.
+#[derive(Clone)]
+pub(crate) struct Pools {
+    pub(crate) writes: Pool<AsyncPgConnection>,
+    /// Each read is by any of these.
+    pub(crate) reads: Vec<Pool<AsyncPgConnection>>,
+}
+
+impl Notes for Pools {
+    async fn read(&self, row: i32, on_primary: bool) -> Result<Seen, Error> {
+        let any = fastrand::choice(&self.reads).ok_or("no pool")?;
+        let mut conn = if on_primary { &self.writes } else { any }.get().await?;
+        let found = seen::table.find(row).select((seen::version, seen::standby));
+        let (version, standby) = found.first(&mut *conn).await?;
+        Ok(Seen { version, standby })
+    }
+
+    async fn write(&self, row: i32, version: i64) -> Result<(), Error> {
+        let mut conn = self.writes.get().await?;
+        diesel::update(note::table.find(row)).set(note::version.eq(version)).execute(&mut *conn).await?;
+        Ok(())
     }
 }
 

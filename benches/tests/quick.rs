@@ -1,0 +1,22 @@
+//! The benchmarks work, on real servers, in their short form. What they find depends on the machine; what they promise does
+//! not: each fails by itself when a read is older than its session, or a node that should serve is never asked.
+
+use std::process::Command;
+
+#[test]
+fn benchmarks_on_servers_run_and_write_down_what_they_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rr-bench"));
+    let done = command.args(["all", "--quick", "--into"]).arg(folder.path()).output().unwrap();
+    let printed = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{printed}\n{}", String::from_utf8_lossy(&done.stderr));
+    for figure in ["scaling_4=", "tail_p2c_p99_ratio=", "capture_1ms_ratio=", "rr_stale=0"] {
+        assert!(printed.contains(figure), "{figure} is missing in\n{printed}");
+    }
+    let results = std::fs::read_to_string(folder.path().join("RESULTS.md")).unwrap();
+    for chart in ["scaling", "tail", "capture", "compare-throughput", "compare-stale"] {
+        assert!(results.contains(&format!("(charts/{chart}.svg)")), "{chart} is missing in\n{results}");
+        let drawn = std::fs::read_to_string(folder.path().join(format!("charts/{chart}.svg"))).unwrap();
+        assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"), "{drawn}");
+    }
+}

@@ -3,6 +3,7 @@
 use super::{Decision, Router, named};
 use crate::config::{CausalElse, LostWrites};
 use crate::connector::Connector;
+use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
 use crate::snapshot::Snapshot;
@@ -57,13 +58,17 @@ impl<C: Connector> Router<C> {
     /// # Errors
     /// When the configuration wants it to be one.
     pub(super) fn tell_of_loss(&self, topology: &Topology, request: &Request<'_>) -> Result<(), RouteError> {
-        let (Some(session), Some(needed)) = (&request.session, &request.requirement.covers) else {
+        let (Some(session), requirement) = (&request.session, &request.requirement) else { return Ok(()) };
+        if !requirement.primary && requirement.covers.is_none() && requirement.after.is_none() {
             return Ok(());
-        };
+        }
         let Some(history) = topology.primary().ok().and_then(|primary| primary.applied.as_ref()) else {
             return Ok(());
         };
-        if history.covers(needed) {
+        // A strong read names no position, and one that has waited may be from before the failover: the session knows.
+        session.catch_up(topology);
+        let is_kept = |position: &Option<Position>| position.as_ref().is_none_or(|own| history.covers(own));
+        if is_kept(&requirement.covers) && is_kept(&session.last_write()) {
             return Ok(());
         }
         match session.lost(history) {

@@ -86,17 +86,26 @@ async fn a_write_that_nobody_had_placed_when_its_primary_died_is_told_of() -> Re
     .await?;
     cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
     db.of(&lost).write_unplaced("lost").await?;
+    let handle = db.of(&lost);
+    let search = Search::new(db.router(), Wish::default());
+    let waiting = search.request(&handle.ledger);
     cluster.primary().kill9().await?;
     cluster.replica(1)?.promote().await?;
     followed(db.router()).await?;
 
     assert!(db.of(&kept).sees("kept").await?);
-    let handle = db.of(&lost);
-    let search = Search::new(db.router(), Wish::default());
-    let told = match db.router().route(&search.request(&handle.ledger)) {
-        Err(RouteError::LostWrite(told)) => told,
-        other => panic!("{other:?}"),
-    };
+    // Whatever its level, and though it was asked for before the failover.
+    let mut strong = Wish::default();
+    strong.level = Some(Consistency::Strong);
+    let strong = Search::new(db.router(), strong);
+    let mut told = Vec::new();
+    for request in [waiting, strong.request(&handle.ledger), search.request(&handle.ledger)] {
+        match db.router().route(&request) {
+            Err(RouteError::LostWrite(lost)) => told.push(lost),
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+    let told = told.pop().ok_or("a loss")?;
     assert!(told.token.covers(&told.switch), "{told}");
     lost.accept_loss(&told);
     assert!(!handle.sees("lost").await? && handle.sees("kept").await?);

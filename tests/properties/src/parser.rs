@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use rr_core::sql::Dialect;
 use sqlparser::ast::{
-    Expr, Function, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
+    Expr, Function, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 use sqlparser::dialect::{MySqlDialect, PostgreSqlDialect};
 use sqlparser::parser::Parser;
@@ -12,6 +12,9 @@ use sqlparser::parser::Parser;
 /// The statements of a text; `None` when the parser does not understand it.
 #[must_use]
 pub fn parse(sql: &str, dialect: Dialect) -> Option<Vec<Statement>> {
+    if dialect == Dialect::Postgres && tag_of_digits(sql) {
+        return None;
+    }
     match dialect {
         Dialect::MySql => Parser::parse_sql(&MySqlDialect {}, sql),
         _ => Parser::parse_sql(&PostgreSqlDialect {}, sql),
@@ -19,15 +22,25 @@ pub fn parse(sql: &str, dialect: Dialect) -> Option<Vec<Statement>> {
     .ok()
 }
 
-/// Whether a text is statements to their end. The parser also takes a lonely `SHOW` for one, `EXPLAIN` before any word, even
-/// one that is reserved, and an `ANALYZE` of nothing.
+/// The parser takes `$1$` for the beginning of a string. The server refuses that.
+fn tag_of_digits(sql: &str) -> bool {
+    let mut pieces = sql.split('$').skip(1).peekable();
+    while let Some(piece) = pieces.next() {
+        if piece.starts_with(|c: char| c.is_ascii_digit()) && pieces.peek().is_some() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a text is statements to their end. The parser also takes `SHOW` before anything or nothing for one, `EXPLAIN` before
+/// any word, even one that is reserved, and an `ANALYZE` of nothing: these prove nothing.
 #[must_use]
 pub fn is_whole(sql: &str, dialect: Dialect) -> bool {
     fn none(statement: &Statement) -> bool {
         match statement {
-            Statement::ShowVariable { variable } => variable.is_empty(),
             Statement::Explain { statement, .. } => none(statement),
-            Statement::ExplainTable { .. } | Statement::Analyze(_) => true,
+            Statement::ShowVariable { .. } | Statement::ExplainTable { .. } | Statement::Analyze(_) => true,
             _ => false,
         }
     }
@@ -149,6 +162,11 @@ impl Visitor for Finder {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
+        // The parser takes `SELECT AS INTO t` for a column of that name. The server refuses that.
+        let reserved = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(Expr::Identifier(name)) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("as"));
+        if select.projection.iter().any(reserved) {
+            return ControlFlow::Continue(());
+        }
         if select.into.is_some() { ControlFlow::Break("INTO".to_owned()) } else { ControlFlow::Continue(()) }
     }
 

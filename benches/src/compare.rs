@@ -1,6 +1,6 @@
 //! rr, and what else an application could split its reads with: the same load on the same servers.
 //!
-//! The load is the one of [`causal`](crate::causal): one statement in ten writes, clients at full speed, and each read is
+//! The load is the one of `causal`: one statement in ten writes, clients at full speed, and each read is
 //! checked against what its client has written and seen. All of them use Diesel, and connections that are not pinged
 //! before use. Servers, clients and proxies share the processors and keep them busy, so throughput is what a statement
 //! costs altogether. Turns alternate, so that all meet the same machine.

@@ -63,8 +63,8 @@ where
 /// A live page for people who operate: the nodes with their roles and states, how far replicas are behind, reads and
 /// writes of each node, where the last statements went and why, pools, and what happened.
 ///
-/// It shows names and numbers: no address, no secret, and no SQL but what somebody types there to ask where it would go. Keep it from the public all the same, with a layer of
-/// your own. While nobody looks it costs nothing.
+/// It shows names and numbers: no address, no secret, and no SQL but what somebody types there to ask where it would go. Keep
+/// it from the public all the same, with a layer of your own. While nobody looks it costs nothing.
 ///
 /// ```
 /// use rr_core::web::Dashboard;

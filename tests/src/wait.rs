@@ -2,6 +2,9 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Long enough for anything that ought to happen, on a busy machine too.
@@ -21,6 +24,19 @@ pub struct WaitError {
     pub within: Duration,
     /// What the last look at it said.
     pub last: String,
+}
+
+/// Polls a future so many times at most, and drops it; what came of it, if it was done by then.
+pub async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let (mut future, mut left) = (pin!(future), polls);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => {
+            left -= 1;
+            if left == 0 { Poll::Ready(None) } else { Poll::Pending }
+        }
+    })
+    .await
 }
 
 /// Looks at `check` every few milliseconds until it gives a value, and fails after `within`.

@@ -1,10 +1,6 @@
 //! Futures that are dropped at each of their awaits: no connection stays busy, nothing counts as in flight, and nothing
 //! runs on.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
 use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
@@ -13,25 +9,13 @@ use futures_util::{StreamExt, TryStreamExt};
 use rr_core::{Request, Requirement};
 use rr_diesel::{RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::Cluster;
+use rr_tests::wait::polled;
 use tokio_postgres::Client;
 
 use crate::promotions::boot_with_touch;
 use crate::support::{Place, Result, config, note, place, until};
 
 type Manager = <RoutedPgConnection as AsyncConnection>::TransactionManager;
-
-/// Polls a future so many times at most, and drops it.
-async fn polled<T>(polls: usize, future: impl Future<Output = QueryResult<T>>) -> Option<QueryResult<T>> {
-    let (mut future, mut left) = (pin!(future), polls);
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => {
-            left -= 1;
-            if left == 0 { Poll::Ready(None) } else { Poll::Pending }
-        }
-    })
-    .await
-}
 
 /// A router with one connection to each node: whoever keeps it, keeps it from all.
 struct Narrow {

@@ -1,15 +1,13 @@
 //! Futures that are dropped at each of their awaits: no connection is handed on busy, nothing counts as in flight, and no
 //! server keeps a connection that the pool does not know.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::Poll;
 
 use futures_util::TryStreamExt;
 use rr_core::{Request, Requirement};
 use rr_seaorm::RoutedConnection;
 use rr_tests::cluster::Cluster;
+use rr_tests::wait::polled;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, StreamTrait, TransactionTrait};
 use tokio_postgres::Client;
 
@@ -31,19 +29,6 @@ const BUSY: &str = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = '
 /// The monitor's connection and the pool's only one, and nothing beside them.
 const CONNECTIONS: &str =
     "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename = 'app'";
-
-/// Polls a future so many times at most, and drops it.
-async fn polled<T>(polls: usize, future: impl Future<Output = Result<T, DbErr>>) -> Option<Result<T, DbErr>> {
-    let (mut future, mut left) = (pin!(future), polls);
-    poll_fn(|context| match future.as_mut().poll(context) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => {
-            left -= 1;
-            if left == 0 { Poll::Ready(None) } else { Poll::Pending }
-        }
-    })
-    .await
-}
 
 /// A router with one connection to each node: whoever keeps it, keeps it from all.
 struct Narrow {

@@ -62,6 +62,12 @@ pub enum RoutingError {
         /// The node.
         node: String,
     },
+    /// The begin or the end of a savepoint of this transaction failed or was dropped half-way. Nothing of the transaction is
+    /// kept.
+    #[error(
+        "a savepoint of this transaction failed half-way, and nothing of the transaction is kept: run it again"
+    )]
+    Torn,
     /// A write was sent, and its connection was lost before the server answered.
     #[error("{unknown} ({error})")]
     OutcomeUnknown {
@@ -138,6 +144,15 @@ pub(crate) fn reads_only() -> DbErr {
 
 pub(crate) fn deposed(node: &str) -> DbErr {
     DbErr::Exec(io(io::ErrorKind::PermissionDenied, RoutingError::Deposed { node: node.to_owned() }))
+}
+
+pub(crate) fn torn() -> DbErr {
+    DbErr::Exec(io(io::ErrorKind::PermissionDenied, RoutingError::Torn))
+}
+
+/// Whether a savepoint was begun and something about it was refused: then it alone is undone.
+pub(crate) fn is_of_a_subtransaction(error: &DbErr) -> bool {
+    word(error) == "25001"
 }
 
 pub(crate) fn not_answered(unknown: OutcomeUnknown, error: DbErr) -> DbErr {
@@ -223,7 +238,7 @@ pub fn fault(error: &DbErr, role: Role) -> Option<Fault> {
         error
             if matches!(
                 routing_error(error),
-                Some(RoutingError::ReadOnly | RoutingError::Deposed { .. })
+                Some(RoutingError::ReadOnly | RoutingError::Deposed { .. } | RoutingError::Torn)
             ) =>
         {
             None
@@ -300,7 +315,8 @@ pub(crate) fn is_unanswered(error: &DbErr) -> bool {
         ),
         _ => false,
     };
-    is_lost(error) && !undecoded && !matches!(routing_error(error), Some(RoutingError::Deposed { .. }))
+    let unsent = matches!(routing_error(error), Some(RoutingError::Deposed { .. } | RoutingError::Torn));
+    is_lost(error) && !undecoded && !unsent
 }
 
 /// Whether a statement was given up because it took too long.

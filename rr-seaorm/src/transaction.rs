@@ -26,6 +26,7 @@ use beginning::Beginning;
 
 mod beginning;
 mod identity;
+mod savepoint;
 mod traits;
 
 /// A transaction on one node: the primary, or for one that only reads a replica that has everything that its reads must
@@ -57,6 +58,8 @@ struct Root {
     trouble: Mutex<Option<Trouble>>,
     /// It may have been ended by hand, or was lent to code that tells us nothing.
     unsure: AtomicBool,
+    /// A savepoint of it failed half-way: nothing of it can be kept.
+    torn: AtomicBool,
 }
 
 impl RoutedConnection {
@@ -137,6 +140,7 @@ impl RoutedConnection {
                     wrote: AtomicBool::new(false),
                     trouble: Mutex::new(None),
                     unsure: AtomicBool::new(false),
+                    torn: AtomicBool::new(false),
                 };
                 Ok(RoutedTransaction { inner, root: Arc::new(root), nested: false })
             }
@@ -166,8 +170,12 @@ impl Root {
         Ok(())
     }
 
-    /// Refuses to go on with a server that is the primary no more.
+    /// Refuses to go on with what cannot be committed: on a server that is the primary no more, or after a savepoint that
+    /// failed half-way.
     fn check(&self) -> Result<(), DbErr> {
+        if self.torn.load(Ordering::Relaxed) {
+            return self.told(Err(error::torn()));
+        }
         let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
         if route.as_ref().is_some_and(|route| self.ledger.router.is_outdated(route)) {
             return self.told(Err(error::deposed(&self.node)));
@@ -255,13 +263,12 @@ impl RoutedTransaction {
     pub async fn commit(self) -> Result<(), DbErr> {
         let Self { inner, root, nested } = self;
         if nested {
-            return root.watch(inner.commit()).await;
+            return root.release(inner).await;
         }
-        if let Err(deposed) = root.check() {
-            // What is committed there is lost as soon as it is.
+        if let Err(hopeless) = root.check() {
             drop(within(root.limit, &root.node, inner.rollback()).await);
             root.finish(Outcome::Answered);
-            return Err(deposed);
+            return Err(hopeless);
         }
         let wrote = root.wrote.load(Ordering::Relaxed);
         let transaction = if wrote { root.identify(&inner).await } else { None };

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseExecutor, DbBackend, DbErr, ExecResult, IntoDatabaseExecutor,
@@ -156,11 +155,6 @@ impl RoutedTransaction {
         let stmt = BACKEND.build(stmt);
         self.root.note(Kind::of::<S>(), &stmt.sql)?;
         Ok(stmt)
-    }
-
-    async fn savepoint(&self, options: TransactionOptions) -> Result<Self, DbErr> {
-        let inner = self.root.watch(self.inner.begin_with_options(options)).await?;
-        Ok(Self { inner, root: Arc::clone(&self.root), nested: true })
     }
 }
 

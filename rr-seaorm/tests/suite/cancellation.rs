@@ -225,3 +225,37 @@ async fn transactions() -> Result {
         })
         .await
 }
+
+/// The driver rolls everything back when a savepoint is given up, and commits what comes after one by one.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_without_its_savepoint_is_kept_as_a_whole_or_not_at_all() -> Result {
+    let narrow = Narrow::boot().await?;
+    let (mut given_up, mut kept) = (0, 0);
+    for polls in 1.. {
+        let transaction = narrow.db.begin().await?;
+        insert(&transaction).await?;
+        let nested = async {
+            let inner = transaction.begin().await?;
+            insert(&inner).await?;
+            inner.commit().await
+        };
+        let nested = polled(polls, nested).await.transpose()?;
+        let goes_on = insert(&transaction).await;
+        let committed = transaction.commit().await;
+        narrow.settles().await.map_err(|error| format!("polled {polls} times: {error}"))?;
+        let expected = match (&goes_on, &committed) {
+            (Ok(()), Ok(())) => 2 + i64::from(nested.is_some()),
+            (Err(_), Err(_)) => 0,
+            other => return Err(format!("polled {polls} times: {other:?}").into()),
+        };
+        let there = notes(&narrow.db.use_primary()).await?;
+        assert_eq!(there - kept, expected, "polled {polls} times: {goes_on:?}, {committed:?}");
+        kept = there;
+        if nested.is_some() {
+            break;
+        }
+        given_up += 1;
+    }
+    assert!(given_up > 2, "it never waited");
+    Ok(())
+}

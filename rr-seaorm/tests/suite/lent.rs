@@ -1,18 +1,25 @@
 //! Code that asks for a plain `&DatabaseConnection`, and what the routed handles know of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use rr_core::config::FailoverMode;
 use rr_seaorm::{RoutedConnection, RoutedTransaction};
+use rr_tests::cluster::Node;
+use rr_tests::plain::promoting;
 use sea_orm::ActiveValue::Set;
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
     PaginatorTrait, TransactionTrait, sqlx,
 };
+use tokio::task::JoinSet;
 
 use crate::support::{
     PATIENCE, Result, boot, config, connect, note, notes, on_standby, replicas_only, until,
 };
+
+const COUNT: &str = "SELECT count(*)::text FROM note";
 
 async fn insert(db: &DatabaseConnection) -> Result<note::Model, DbErr> {
     note::ActiveModel { text: Set("plain".to_owned()), ..Default::default() }.insert(db).await
@@ -22,10 +29,11 @@ async fn insert_within(db: &DatabaseTransaction) -> Result<note::Model, DbErr> {
     note::ActiveModel { text: Set("plain".to_owned()), ..Default::default() }.insert(db).await
 }
 
-async fn insert_in_a_transaction(db: &DatabaseConnection) -> Result<(), DbErr> {
+async fn insert_and_commit(db: &DatabaseConnection) -> Result<note::Model, DbErr> {
     let transaction = db.begin().await?;
-    insert_within(&transaction).await?;
-    transaction.commit().await
+    let row = insert_within(&transaction).await?;
+    transaction.commit().await?;
+    Ok(row)
 }
 
 async fn write_in_every_way(db: &RoutedConnection) -> Result {
@@ -37,7 +45,7 @@ async fn write_in_every_way(db: &RoutedConnection) -> Result {
         db.as_ref().execute_unprepared("INSERT INTO note (text) VALUES ('unprepared')").await?;
         expected += 1;
         assert_eq!(notes(db).await?, expected, "unprepared");
-        insert_in_a_transaction(db).await?;
+        insert_and_commit(db).await?;
         expected += 1;
         assert_eq!(notes(db).await?, expected, "transaction");
         let plain: DatabaseConnection = (**db).clone();
@@ -102,6 +110,53 @@ async fn a_plain_reference_follows_the_primary() -> Result {
     cluster.replica(1)?.promote().await?;
     until("the reference to lead to the new primary", async || Ok(insert(plain).await.is_ok())).await?;
     assert_eq!(notes(&db).await?, 2);
+    Ok(())
+}
+
+/// Nobody tells the router what these writers have under way: the old primary refuses them from the moment on from which
+/// what it writes would be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_a_plain_reference_wrote_is_lost_in_a_switchover() -> Result {
+    let cluster = boot(2).await?;
+    let db = RoutedConnection::start(promoting(&cluster, FailoverMode::Manual)).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut writers = JoinSet::new();
+    for number in 0..8 {
+        let (db, stop) = (db.clone(), Arc::clone(&stop));
+        writers.spawn(async move {
+            let (plain, mut written, mut refused): (&DatabaseConnection, _, _) = (&db, Vec::new(), 0);
+            while !stop.load(Ordering::Relaxed) {
+                let row = match number % 2 {
+                    0 => insert(plain).await,
+                    _ => insert_and_commit(plain).await,
+                };
+                match row {
+                    Ok(row) => written.push(row.id),
+                    Err(_) => refused += 1,
+                }
+            }
+            (written, refused)
+        });
+    }
+    let more = async |node: &Node| {
+        let count = async || Ok::<i64, Box<dyn std::error::Error>>(node.query_text(COUNT).await?.parse()?);
+        let before = count().await?;
+        until("more to be written", async || Ok(count().await? > before + 50)).await
+    };
+    more(cluster.primary()).await?;
+    let new = cluster.replica(1)?;
+    let report = db.router().failover().initiate("a test", Some(new.name()), false).await?;
+    assert!(report.succeeded(), "{report}");
+    more(new).await?;
+    stop.store(true, Ordering::Relaxed);
+    let ids = new.query_text("SELECT string_agg(id::text, ',') FROM note").await?;
+    let kept: HashSet<i64> = ids.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    while let Some(done) = writers.join_next().await {
+        let (written, refused) = done?;
+        println!("{} written, {refused} refused", written.len());
+        let lost: Vec<_> = written.iter().filter(|id| !kept.contains(id)).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+    }
     Ok(())
 }
 

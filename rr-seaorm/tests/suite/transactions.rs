@@ -75,6 +75,32 @@ async fn a_failed_closure_is_rolled_back() -> Result {
     Ok(())
 }
 
+/// In a transaction that has failed, PostgreSQL refuses everything up to its end; the driver forgets that at a savepoint.
+#[tokio::test]
+async fn a_savepoint_that_is_refused_ends_the_transaction() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let transaction = db.begin().await?;
+    insert(&transaction, "gone").await?;
+    transaction.execute_unprepared("SELECT 1 / 0").await.expect_err("a division by zero");
+    transaction.begin().await.expect_err("a savepoint in a failed transaction");
+    let torn = |error: &DbErr| matches!(routing_error(error), Some(RoutingError::Torn));
+    assert!(insert(&transaction, "gone").await.is_err_and(|error| torn(&error)));
+    assert!(transaction.begin().await.is_err_and(|error| torn(&error)));
+    assert!(transaction.commit().await.is_err_and(|error| torn(&error)));
+    assert_eq!(notes(&db.use_primary()).await?, 0);
+    assert_eq!(in_flight(&db), [Some(0); 2]);
+
+    let transaction = db.begin().await?;
+    insert(&transaction, "kept").await?;
+    let isolation = Some(IsolationLevel::Serializable);
+    transaction.begin_with_config(isolation, None).await.expect_err("isolation is the transaction's");
+    insert(&transaction, "kept").await?;
+    transaction.commit().await?;
+    assert_eq!(notes(&db.use_primary()).await?, 2);
+    Ok(())
+}
+
 #[tokio::test]
 async fn transactions_that_only_read_use_replicas_unless_serializable() -> Result {
     let cluster = boot(1).await?;

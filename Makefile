@@ -6,9 +6,10 @@
 DEMO  := rr-axum-diesel -- --instances 2
 # How many seeds `make sim` runs.
 SEEDS ?= 100000
-# How long `make torture` runs, and what decides it; drawn by lot unless given.
+# How long `make torture` runs, what decides it, and how the primary changes; drawn by lot unless given.
 MINUTES ?= 10
 SEED ?=
+CHANGE ?=
 
 .PHONY: help
 help: ## show this list
@@ -66,14 +67,14 @@ sim: ## run the simulation (SEEDS=100000)
 
 .PHONY: torture
 torture: setup ## check histories of both ORMs on real servers under faults (MINUTES=10 SEED=…)
-	cargo run -p rr-torture -- run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	cargo run -p rr-torture -- run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(CHANGE),--change $(CHANGE))
 
 .PHONY: loom
 loom: ## run every interleaving of the atomics of the core
 	@scripts/loom.sh
 
 .PHONY: fuzz
-fuzz: ## look for texts that break a parser or the classification (FUZZ_SECONDS=60 a target, or CASES=1000000)
+fuzz: setup ## look for texts that break a parser or the classification (FUZZ_SECONDS=60 a target, or CASES=1000000)
 	@scripts/fuzz.sh
 
 .PHONY: bench

@@ -10,6 +10,12 @@ seconds=${FUZZ_SECONDS:-60}
 cases=${CASES:-1000000}
 targets='statements appending positions urls configs tokens'
 
+# Runs a command with a PostgreSQL server to settle what our scanner and the parser disagree about.
+with_server() {
+  cargo run --locked -q -p rr-tests --bin rr-cluster -- --replicas 0 -- \
+    sh -c 'RR_FUZZ_SERVER=$RR_PRIMARY_URL exec "$@"' sh "$@"
+}
+
 if [ "${RR_FUZZ:-}" = proptest ]; then
   reason="RR_FUZZ=proptest"
 elif ! cargo fuzz --version >/dev/null 2>&1; then
@@ -20,7 +26,9 @@ fi
 
 if [ -n "$reason" ]; then
   say "proptest ($reason): $cases cases of each property"
-  RR_FUZZ_CASES=$cases exec cargo test --locked --release -p rr-properties
+  export RR_FUZZ_CASES="$cases"
+  with_server cargo test --locked --release -p rr-properties
+  exit
 fi
 
 say "cargo-fuzz: $seconds s for each of: $targets"
@@ -30,5 +38,5 @@ cargo run --locked -q -p rr-properties --bin rr-seeds -- fuzz/corpus
 host=$(rustc -vV | sed -n 's/^host: //p')
 for target in $targets; do
   say "$target"
-  cargo fuzz run --target "$host" "$target" -- -max_total_time="$seconds" -max_len=512 -print_final_stats=1 -verbosity=1
+  with_server cargo fuzz run --target "$host" "$target" -- -max_total_time="$seconds" -max_len=512 -print_final_stats=1 -verbosity=1
 done

@@ -7,5 +7,6 @@
 pub mod mutate;
 pub mod parser;
 pub mod seeds;
+pub mod server;
 pub mod statements;
 pub mod texts;

@@ -73,6 +73,8 @@ pub struct Verdict {
     /// Reads that missed a write which a standby had shown before the primary did: PostgreSQL ships a commit before it
     /// shows it.
     pub ahead: Vec<usize>,
+    /// The independent judge could not tell.
+    pub undecided: bool,
     /// Reads that were judged.
     pub reads: usize,
 }
@@ -91,7 +93,6 @@ pub fn check(history: &History) -> Verdict {
     verdict.violations.extend(strong::check(&ground));
     verdict.violations.extend(told::check(&ground));
     verdict.violations.extend(durable::check(&ground));
-    let objections = appends::check(&ground, &verdict.ahead);
-    verdict.violations.extend(objections);
+    appends::check(&ground, &mut verdict);
     verdict
 }

@@ -87,9 +87,17 @@ pub enum Change {
 }
 
 impl Change {
+    const ALL: [Self; 4] = [Self::Stays, Self::Automatic, Self::Outside, Self::Switchover];
+
     /// By lot.
     pub fn drawn(rng: &mut Rng) -> Self {
-        [Self::Stays, Self::Automatic, Self::Outside, Self::Switchover][rng.usize(0..4)]
+        Self::ALL[rng.usize(0..Self::ALL.len())]
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|change| change.name() == name)
     }
 
     /// What the one router does that may promote.

@@ -1,4 +1,4 @@
-//! `rr-torture run [--minutes N] [--seed N] [--keep FOLDER]` tortures; `rr-torture check FILE` judges a kept history again.
+//! `rr-torture run` tortures; `rr-torture check FILE` judges a kept history again.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's output is what it prints")]
 
 use std::path::{Path, PathBuf};
@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rr_torture::check::check;
+use rr_torture::faults::Change;
 use rr_torture::history::History;
 use rr_torture::torture::{Torture, torture};
 use rr_torture::{Error, peer};
 
-const USAGE: &str = "usage: rr-torture run [--minutes N] [--seed N] [--keep FOLDER] | check FILE";
+const USAGE: &str = "usage: rr-torture run [--minutes N] [--seed N] [--change KIND] [--keep FOLDER] | check FILE\n\
+    KIND: none, automatic-promotion, outside-promotion, switchover";
 
 /// How long it tortures unless it is told.
 const MINUTES: f64 = 10.0;
@@ -50,6 +52,7 @@ fn wish(options: &[&str]) -> Result<Torture, Error> {
         match *option {
             "--minutes" => minutes = value.parse().map_err(|_| USAGE)?,
             "--seed" => wish.seed = value.parse().map_err(|_| USAGE)?,
+            "--change" => wish.change = Some(Change::named(value).ok_or(USAGE)?),
             "--keep" => wish.keep = PathBuf::from(value),
             _ => return Err(USAGE.into()),
         }

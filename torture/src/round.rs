@@ -40,6 +40,8 @@ pub struct Plan {
 pub enum Script {
     /// Whatever the seed says.
     Drawn,
+    /// The primary changes so; all else is what the seed says.
+    Changing(Change),
     /// The first standby replays so much later, the second one so much.
     Delays(Duration, Duration),
 }
@@ -49,6 +51,13 @@ impl Plan {
     #[must_use]
     pub fn new(seed: u64, time: Duration, program: &Path) -> Self {
         Self { seed, time, lie: Lie::None, script: Script::Drawn, program: program.to_owned() }
+    }
+
+    /// One in which the primary changes so.
+    #[must_use]
+    pub const fn changing(mut self, change: Change) -> Self {
+        self.script = Script::Changing(change);
+        self
     }
 
     /// One that lies, while standbys are late.
@@ -72,6 +81,7 @@ async fn played(plan: &Plan) -> Result<History, Error> {
     let mut rng = Rng::with_seed(plan.seed);
     let change = match plan.script {
         Script::Drawn => Change::drawn(&mut rng),
+        Script::Changing(change) => change,
         Script::Delays(..) => Change::Stays,
     };
     let cluster = boot().await?;
@@ -98,7 +108,7 @@ async fn played(plan: &Plan) -> Result<History, Error> {
         done: Vec::new(),
     };
     match plan.script {
-        Script::Drawn => scene.play(&mut rng, begun, until).await?,
+        Script::Drawn | Script::Changing(_) => scene.play(&mut rng, begun, until).await?,
         Script::Delays(first, second) => {
             for (node, delay) in cluster.replicas().iter().zip([first, second]) {
                 node.apply_delay(delay).await?;

@@ -9,6 +9,7 @@ use rr_core::time::{Clock, Moment};
 
 use crate::Error;
 use crate::check::{Verdict, check};
+use crate::faults::Change;
 use crate::history::History;
 use crate::minimise::minimise;
 use crate::round::{Plan, play};
@@ -24,6 +25,8 @@ pub struct Torture {
     pub seed: u64,
     /// How long: a round that has begun is ended.
     pub time: Duration,
+    /// How the primary changes in each round; by lot, unless it is said.
+    pub change: Option<Change>,
     /// The program of the second process.
     pub program: PathBuf,
     /// Where bad histories are kept.
@@ -35,7 +38,7 @@ impl Torture {
     #[must_use]
     pub fn new(seed: u64, time: Duration, program: &Path) -> Self {
         let keep = std::env::temp_dir().join("rr-torture");
-        Self { seed, time, program: program.to_owned(), keep }
+        Self { seed, time, change: None, program: program.to_owned(), keep }
     }
 }
 
@@ -51,6 +54,8 @@ pub struct Sum {
     pub violations: usize,
     /// Reads that missed what only a standby had shown so far.
     pub ahead: usize,
+    /// Rounds of which the independent judge could not tell.
+    pub undecided: usize,
     /// What was done to servers, by kind.
     pub faults: BTreeMap<String, usize>,
 }
@@ -66,7 +71,11 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
     tell(&format!("seed {}; bad histories are kept in {}", wish.seed, wish.keep.display()));
     while sum.rounds == 0 || clock.now().since(Moment::ORIGIN) < wish.time {
         let seed = rng.u64(..1 << 32);
-        let history = play(&Plan::new(seed, ROUND, &wish.program)).await?;
+        let mut plan = Plan::new(seed, ROUND, &wish.program);
+        if let Some(change) = wish.change {
+            plan = plan.changing(change);
+        }
+        let history = play(&plan).await?;
         let (history, verdict) = tokio::task::spawn_blocking(move || {
             let verdict = check(&history);
             (history, verdict)
@@ -87,6 +96,7 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
     }
     tell(&format!("reads checked: {}; violations: {}", sum.reads, sum.violations));
     tell(&format!("reads of the primary that missed what a standby had shown already: {}", sum.ahead));
+    tell(&format!("rounds of which the independent judge could not tell: {}", sum.undecided));
     for (kind, count) in &sum.faults {
         tell(&format!("  {kind}: {count}"));
     }
@@ -106,6 +116,7 @@ impl Sum {
         self.reads += verdict.reads;
         self.violations += verdict.violations.len();
         self.ahead += verdict.ahead.len();
+        self.undecided += usize::from(verdict.undecided);
         for fault in &history.facts.faults {
             *self.faults.entry(fault.kind.clone()).or_default() += 1;
         }

@@ -10,7 +10,7 @@ use adya::{Opts, Valid, Workload};
 use serde_json::{Value, json};
 
 use super::ground::{Edge, Ground};
-use super::{Rule, Violation};
+use super::{Rule, Verdict, Violation};
 use crate::history::{Action, Level, Op, Outcome};
 
 /// How long it may look for a cycle that it knows to be there.
@@ -22,14 +22,17 @@ const SESSIONS: [&str; 2] = ["consistent-view", "strong-session-read-committed"]
 const CYCLES: [&str; 1] = ["G-single-process"];
 const STRONG: [&str; 1] = ["strict-serializable"];
 
-/// Judges; `ahead` are reads that need not follow what a standby has shown.
-#[must_use]
-pub fn check(ground: &Ground<'_>, ahead: &[usize]) -> Vec<Violation> {
-    let ahead: HashSet<usize> = ahead.iter().copied().collect();
-    let mut violations = judge(&Transcript::of(ground, &ahead, |_| true), &SESSIONS, &CYCLES);
+/// Judges, after those who say which reads need not follow what a standby has shown.
+pub fn check(ground: &Ground<'_>, verdict: &mut Verdict) {
+    let ahead: HashSet<usize> = verdict.ahead.iter().copied().collect();
+    let all = judge(&Transcript::of(ground, &ahead, |_| true), &SESSIONS, &CYCLES);
     let strong = Transcript::of(ground, &ahead, |level| level == Level::Strong);
-    violations.extend(judge(&strong, &STRONG, &[]));
-    violations
+    for judged in [all, judge(&strong, &STRONG, &[])] {
+        match judged {
+            Some(violations) => verdict.violations.extend(violations),
+            None => verdict.undecided = true,
+        }
+    }
 }
 
 /// A history in Jepsen's words.
@@ -113,19 +116,21 @@ fn value(op: &Op, edge: Edge) -> Value {
     }
 }
 
-fn judge(transcript: &Transcript, models: &[&str], anomalies: &[&str]) -> Vec<Violation> {
+/// `None` where it cannot tell: then it accuses nobody.
+fn judge(transcript: &Transcript, models: &[&str], anomalies: &[&str]) -> Option<Vec<Violation>> {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let options =
         Opts { models: owned(models), anomalies: owned(anomalies), timeout: PATIENCE, ..Opts::default() };
     let unreadable = |what: String| Violation { rule: Rule::Appends, ops: Vec::new(), what };
     let history = match adya::History::from_json(&transcript.lines) {
         Ok(history) => history,
-        Err(error) => return vec![unreadable(format!("not judged: {error}"))],
+        Err(error) => return Some(vec![unreadable(format!("not judged: {error}"))]),
     };
     let report = adya::check(&history, Workload::ListAppend, &options);
-    // Where it cannot tell, as of a history without a single read, it accuses nobody.
-    if report.valid != Valid::False {
-        return Vec::new();
+    match report.valid {
+        Valid::True => return Some(Vec::new()),
+        Valid::Unknown => return None,
+        Valid::False => {}
     }
     let op = |index: &u64| usize::try_from(*index).ok().and_then(|index| transcript.ops.get(index)).copied();
     let mut violations = Vec::new();
@@ -141,5 +146,5 @@ fn judge(transcript: &Transcript, models: &[&str], anomalies: &[&str]) -> Vec<Vi
     if violations.is_empty() {
         violations.push(unreadable(format!("not valid: {:?}", report.anomaly_types)));
     }
-    violations
+    Some(violations)
 }

@@ -147,7 +147,10 @@ fn machine() -> String {
     let mut parts = vec![format!("{processors} processors")];
     parts.extend(after(read("/proc/cpuinfo"), "model name"));
     parts.extend(after(read("/proc/meminfo"), "MemTotal").map(|memory| format!("{memory} of memory")));
-    parts.push(format!("{} {}", std::env::consts::OS, read("/proc/sys/kernel/osrelease").trim()));
+    let release = read("/proc/sys/kernel/osrelease");
+    // What is behind the version says who built it.
+    let release = release.split('-').next().unwrap_or_default().trim();
+    parts.push(format!("{} {release}", std::env::consts::OS));
     parts.join(", ")
 }
 

@@ -1,277 +1,31 @@
-//! A request for a node, and the node that it was given.
+//! The node that a request was given, for as long as it is in use.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::config::ReadPreference;
 use crate::connector::Target;
 use crate::consistency::Consistency;
 use crate::engine::Fault;
 use crate::observe::{Facts, Observing, Watched};
-use crate::requirement::Requirement;
-use crate::select::Rejection;
-use crate::session::{Follows, Session};
+use crate::session::Follows;
 use crate::snapshot::Member;
 pub use crate::sql::StatementClass as Access;
 use crate::time::Moment;
-use crate::token::LostWrite;
-use crate::topology::{Epoch, NoPrimary, NodeId, Role};
+use crate::topology::{Epoch, NodeId, Role};
 
+mod error;
 #[cfg(all(test, rr_loom))]
 mod models;
+mod reason;
+mod request;
+
+pub use error::RouteError;
+pub use reason::RouteReason;
+pub use request::Request;
 
 /// One route in so many has its latency taken: enough for an average, and the others need no clock. The first ones
 /// of a node are not among them: they pay for cold connections and caches.
 const LATENCY_SAMPLE: u64 = 16;
-
-/// A request for a node.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Request<'a> {
-    /// What kind of statement it is for.
-    pub access: Access,
-    /// What the node must fulfil.
-    pub requirement: Requirement,
-    /// The consistency level that the requirement was made from, for spans and logs; it decides nothing.
-    pub level: Option<Consistency>,
-    /// Primary or replica; `None` for what the configuration says.
-    pub preference: Option<ReadPreference>,
-    /// The group of nodes to ask.
-    pub group: Option<&'a str>,
-    /// Nodes that this statement was tried on already.
-    pub tried: &'a [NodeId],
-    /// The session that it works for: to stay on its node, and to tell it of a write that is lost.
-    pub session: Option<Session>,
-}
-
-impl<'a> Request<'a> {
-    /// A read with this requirement.
-    #[must_use]
-    pub const fn read(requirement: Requirement) -> Self {
-        Self {
-            access: Access::Read,
-            requirement,
-            level: None,
-            preference: None,
-            group: None,
-            tried: &[],
-            session: None,
-        }
-    }
-
-    /// A write.
-    #[must_use]
-    pub const fn write() -> Self {
-        Self::primary(Access::Write)
-    }
-
-    /// A statement that needs the state of a connection to the primary.
-    #[must_use]
-    pub const fn session() -> Self {
-        Self::primary(Access::Session)
-    }
-
-    const fn primary(access: Access) -> Self {
-        Self {
-            access,
-            requirement: Requirement::PRIMARY,
-            level: None,
-            preference: None,
-            group: None,
-            tried: &[],
-            session: None,
-        }
-    }
-
-    /// This request, on behalf of a session.
-    #[must_use]
-    pub fn of_session(mut self, session: &Session) -> Self {
-        self.session = Some(session.clone());
-        self
-    }
-
-    /// This request, saying which level its requirement was made from.
-    #[must_use]
-    pub const fn at_level(mut self, level: Consistency) -> Self {
-        self.level = Some(level);
-        self
-    }
-
-    /// This request, with a preference of its own.
-    #[must_use]
-    pub const fn prefer(mut self, preference: ReadPreference) -> Self {
-        self.preference = Some(preference);
-        self
-    }
-
-    /// This request, asking the nodes of a group.
-    #[must_use]
-    pub const fn in_group(mut self, group: &'a str) -> Self {
-        self.group = Some(group);
-        self
-    }
-
-    /// This request, avoiding nodes that were tried already.
-    #[must_use]
-    pub const fn avoiding(mut self, tried: &'a [NodeId]) -> Self {
-        self.tried = tried;
-        self
-    }
-}
-
-/// Why a statement went where it went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RouteReason {
-    /// It writes, or may write.
-    Write,
-    /// It needs the state of its connection.
-    SessionState,
-    /// The read's consistency level or a hint asks for the primary.
-    PrimaryRequired,
-    /// The read preference asks for the primary.
-    PrimaryPreferred,
-    /// A replica that may serve.
-    Replica,
-    /// A replica of the group that was asked for.
-    Group,
-    /// The nearest node, whatever its role.
-    Nearest,
-    /// A replica that caught up while the read waited.
-    CaughtUp,
-    /// The primary: there are no replicas.
-    NoReplicas,
-    /// The primary: no replica stands in the rotation.
-    ReplicasDown,
-    /// The primary: no replica has applied what the read must see.
-    ReplicasBehind,
-    /// A replica that has not applied what the read must see, because the configuration prefers that to the primary.
-    Stale,
-}
-
-impl RouteReason {
-    /// How many reasons there are.
-    pub(crate) const COUNT: usize = Self::ALL.len();
-
-    /// Every reason.
-    pub const ALL: [Self; 12] = [
-        Self::Write,
-        Self::SessionState,
-        Self::PrimaryRequired,
-        Self::PrimaryPreferred,
-        Self::Replica,
-        Self::Group,
-        Self::Nearest,
-        Self::CaughtUp,
-        Self::NoReplicas,
-        Self::ReplicasDown,
-        Self::ReplicasBehind,
-        Self::Stale,
-    ];
-
-    /// Its name in metrics and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Write => "write",
-            Self::SessionState => "session_state",
-            Self::PrimaryRequired => "primary_required",
-            Self::PrimaryPreferred => "primary_preferred",
-            Self::Replica => "replica",
-            Self::Group => "group",
-            Self::Nearest => "nearest",
-            Self::CaughtUp => "caught_up",
-            Self::NoReplicas => "no_replicas",
-            Self::ReplicasDown => "replicas_down",
-            Self::ReplicasBehind => "replicas_behind",
-            Self::Stale => "stale",
-        }
-    }
-
-    /// Whether it is a read that wanted a replica and got the primary.
-    #[must_use]
-    pub const fn is_fallback(self) -> bool {
-        matches!(self, Self::ReplicasDown | Self::ReplicasBehind)
-    }
-
-    pub(crate) const fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl fmt::Display for RouteReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// There is no node for a request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RouteError {
-    /// There is nowhere to write.
-    #[error("epoch {epoch}: {why}")]
-    NoPrimary {
-        /// The epoch at that time.
-        epoch: Epoch,
-        /// Why there is no primary.
-        why: NoPrimary,
-    },
-    /// As many writes wait for a primary as may.
-    #[error(
-        "{limit} writes wait for a primary already (`write_queue`), and this one was refused at once; \
-         check the primary, and shed load until it is back"
-    )]
-    WriteQueueFull {
-        /// How many may wait.
-        limit: u32,
-    },
-    /// There is a primary that cannot be connected to.
-    #[error(
-        "`{node}` is the primary and could not be connected to within {waited:?} (`write_wait`); check the server"
-    )]
-    PrimaryUnreachable {
-        /// The primary.
-        node: Arc<str>,
-        /// How long it was tried.
-        waited: Duration,
-    },
-    /// No node may serve.
-    #[error("epoch {epoch}: no node may serve this read: {}", list(.rejected))]
-    NoEligibleNode {
-        /// The epoch at that time.
-        epoch: Epoch,
-        /// Why each node was refused.
-        rejected: Vec<(Arc<str>, Rejection)>,
-    },
-    /// The read would have to go to the primary, and the budget for that is spent.
-    #[error(
-        "no replica may serve this read and the budget for reads on the primary is spent \
-         (`primary_reads.per_second`); check the replicas: {}", list(.rejected)
-    )]
-    BudgetSpent {
-        /// Why each replica was refused.
-        rejected: Vec<(Arc<str>, Rejection)>,
-    },
-    /// No replica has what the read must see, and the configuration wants it to fail then.
-    #[error("no replica has what this read must see (`causal_else` is \"error\"): {}", list(.rejected))]
-    NotCaughtUp {
-        /// Why each node was refused.
-        rejected: Vec<(Arc<str>, Rejection)>,
-    },
-    /// The session wrote something that a failover has lost.
-    #[error(transparent)]
-    LostWrite(Box<LostWrite>),
-}
-
-fn list(rejected: &[(Arc<str>, Rejection)]) -> String {
-    if rejected.is_empty() {
-        return "there is none".to_owned();
-    }
-    let each: Vec<String> = rejected.iter().map(|(node, why)| format!("`{node}` {why}")).collect();
-    each.join("; ")
-}
 
 /// How a statement ended, as far as its node is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -461,12 +215,5 @@ impl<P> fmt::Debug for Route<P> {
             .field("reason", &self.reason)
             .field("epoch", &self.epoch)
             .finish_non_exhaustive()
-    }
-}
-
-impl From<LostWrite> for RouteError {
-    /// Boxed: every route is handed over beside the room for its error.
-    fn from(lost: LostWrite) -> Self {
-        Self::LostWrite(Box::new(lost))
     }
 }

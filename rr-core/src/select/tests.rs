@@ -1,11 +1,13 @@
 //! Every reason for a refusal has a scene that brings about exactly that one; and every rule of choosing a table.
 
+use std::time::Duration;
+
 use super::*;
 use crate::config::GroupConfig;
 use crate::consistency::Consistency;
 use crate::position::{Lsn, PgPosition, Position, Timeline};
 use crate::session::Session;
-use crate::topology::{Epoch, Group, HealthState, NoPrimary, Node, Role, Rules};
+use crate::topology::{Epoch, Group, HealthState, NoPrimary, Node, Quarantine, Role, Rules};
 
 mod glances;
 mod refusals;

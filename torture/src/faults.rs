@@ -252,7 +252,11 @@ impl Scene<'_> {
         self.peer.go().await
     }
 
-    async fn change_primary(&mut self, rng: &mut Rng) -> Result<(), Error> {
+    /// Changes the primary in the way of this round.
+    ///
+    /// # Errors
+    /// When a server does not do as it is told.
+    pub async fn change_primary(&mut self, rng: &mut Rng) -> Result<(), Error> {
         let change = self.change;
         let old = self.leader()?.clone();
         self.note(change.name(), old.name());

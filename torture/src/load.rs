@@ -45,6 +45,12 @@ pub enum Lie {
     Strong,
     /// A session begins anew at its hand-over.
     DropsToken,
+    /// One half of a state is of another read than the other half.
+    Patches,
+    /// Sessions are not told that a write of theirs is lost.
+    HidesLoss,
+    /// Servers that lose writes are said to lose none.
+    CallsItSafe,
 }
 
 /// What all clients of a process share.
@@ -243,7 +249,7 @@ impl Client {
     async fn read(&mut self, desk: Option<Desk>, level: Level) {
         let whole = self.rng.u8(0..6) == 0;
         let asked = match (self.shared.lie, level) {
-            (Lie::Eventual, Level::Session)
+            (Lie::Eventual | Lie::Patches, Level::Session)
             | (Lie::Bounded, Level::Bounded(_))
             | (Lie::Strong, Level::Strong) => Level::Eventual,
             (_, level) => level,
@@ -257,7 +263,7 @@ impl Client {
         }
         let keys = [self.rng.u32(0..KEYS / 2), self.rng.u32(KEYS / 2..KEYS)];
         let invoked = now();
-        let handle = &mut self.handle;
+        let (handle, lie) = (&mut self.handle, self.shared.lie);
         let asking = async {
             Ok::<_, String>(match whole {
                 true => {
@@ -265,7 +271,13 @@ impl Client {
                     Action::Lists { level, lists: found.rows, standby: found.standby }
                 }
                 false => {
-                    let found = handle.ends(asked).await?;
+                    let mut found = handle.ends(asked).await?;
+                    if lie == Lie::Patches {
+                        let other = handle.ends(asked).await?;
+                        let half = found.rows.len() / 2;
+                        found.rows.truncate(half);
+                        found.rows.extend(other.rows.into_iter().skip(half));
+                    }
                     Action::Read { level, seen: found.rows, standby: found.standby }
                 }
             })

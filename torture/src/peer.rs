@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rr_core::Config;
-use rr_core::config::NodeConfig;
+use rr_core::config::{LostWrites, NodeConfig};
 use rr_tests::cluster::Cluster;
 use rr_tests::guarded::{Ending, Guarded};
 use serde::{Deserialize, Serialize};
@@ -45,19 +45,22 @@ pub struct Plan {
 ///
 /// # Errors
 /// When a URL is none.
-fn config(nodes: &[(String, String)]) -> Result<Config, Error> {
+fn config(nodes: &[(String, String)], lie: Lie) -> Result<Config, Error> {
     let mut nodes = nodes.iter();
     let (_, primary) = nodes.next().ok_or("no primary")?;
     let mut config = Config::new(primary.as_str())?;
     for (name, url) in nodes {
         config.replicas.push(NodeConfig::new(url.as_str())?.with_name(name));
     }
-    tune(&mut config);
+    tune(&mut config, lie);
     Ok(config)
 }
 
 /// What all routers of the torture have in common.
-pub fn tune(config: &mut Config) {
+pub fn tune(config: &mut Config, lie: Lie) {
+    if lie == Lie::HidesLoss {
+        config.lost_writes = LostWrites::Warn;
+    }
     config.session.keys = vec![KEY.into()];
     config.monitor.interval = Duration::from_millis(100);
     config.monitor.jitter = Duration::from_millis(20);
@@ -74,8 +77,8 @@ pub fn nodes(cluster: &Cluster) -> Vec<(String, String)> {
 ///
 /// # Errors
 /// When it cannot be started.
-pub async fn follower(orm: Orm, nodes: &[(String, String)]) -> Result<Db, Error> {
-    Db::start(orm, config(nodes)?).await
+pub async fn follower(orm: Orm, nodes: &[(String, String)], lie: Lie) -> Result<Db, Error> {
+    Db::start(orm, config(nodes, lie)?).await
 }
 
 /// The second process, seen from the first.
@@ -195,7 +198,7 @@ pub async fn run(plan: &Path) -> Result<(), Error> {
     let mut lines = BufReader::new(read).lines();
     let mut dbs = Vec::new();
     for orm in [Orm::Diesel, Orm::Seaorm] {
-        dbs.push(follower(orm, &plan.nodes).await?);
+        dbs.push(follower(orm, &plan.nodes, plan.lie).await?);
     }
     let (outbox, mut outgoing) = mpsc::channel(ON_THE_WAY);
     let load = Load::start(1, dbs, plan.seed, plan.lie, outbox);

@@ -44,6 +44,8 @@ pub enum Script {
     Changing(Change),
     /// The first standby replays so much later, the second one so much.
     Delays(Duration, Duration),
+    /// The log comes so late to the standbys, and in the middle somebody promotes one.
+    Losing(Duration),
 }
 
 impl Plan {
@@ -60,10 +62,10 @@ impl Plan {
         self
     }
 
-    /// One that lies, while standbys are late.
+    /// One that lies, while this is done to the servers.
     #[must_use]
-    pub fn lying(mut self, lie: Lie, delays: (Duration, Duration)) -> Self {
-        (self.lie, self.script) = (lie, Script::Delays(delays.0, delays.1));
+    pub const fn lying(mut self, lie: Lie, script: Script) -> Self {
+        (self.lie, self.script) = (lie, script);
         self
     }
 }
@@ -83,13 +85,14 @@ async fn played(plan: &Plan) -> Result<History, Error> {
         Script::Drawn => Change::drawn(&mut rng),
         Script::Changing(change) => change,
         Script::Delays(..) => Change::Stays,
+        Script::Losing(_) => Change::Outside,
     };
     let cluster = boot().await?;
     let folder = tempfile::tempdir()?;
     let mut config = promoting(&cluster, change.mode());
-    tune(&mut config);
+    tune(&mut config, plan.lie);
     let elector = Db::start(Orm::Diesel, config).await?;
-    let dbs = vec![elector.clone(), follower(Orm::Seaorm, &nodes(&cluster)).await?];
+    let dbs = vec![elector.clone(), follower(Orm::Seaorm, &nodes(&cluster), plan.lie).await?];
     let (outbox, outgoing) = mpsc::channel(16);
     let load = Load::start(0, dbs, plan.seed, plan.lie, outbox);
     let shared = Arc::clone(load.shared());
@@ -117,11 +120,19 @@ async fn played(plan: &Plan) -> Result<History, Error> {
             }
             tokio::time::sleep(plan.time).await;
         }
+        Script::Losing(distance) => {
+            for replica in cluster.replicas() {
+                replica.upstream_link().ok_or("a standby without a link")?.delay(distance).await?;
+            }
+            tokio::time::sleep(plan.time / 2).await;
+            scene.change_primary(&mut rng).await?;
+            tokio::time::sleep(plan.time / 2).await;
+        }
     }
     let (faults, leader) = (scene.done, cluster.node(&scene.leader)?);
     let mut ops = load.end().await?;
     ops.extend(peer.end().await?);
-    let lossy = matches!(change, Change::Automatic | Change::Outside);
+    let lossy = matches!(change, Change::Automatic | Change::Outside) && plan.lie != Lie::CallsItSafe;
     let facts = Facts { seed: plan.seed, lossy, faults, finals: finals(leader).await? };
     Ok(History { facts, ops })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use rr_core::config::FailoverMode;
 use rr_core::failover::Report;
-use rr_tests::cluster::{Boundary, Cluster, Mode, Node, Part};
+use rr_tests::cluster::{Boundary, Cluster, ClusterError, Mode, Node, Part};
 use rr_tests::wait::{PATIENCE, wait_for};
 
 use crate::Error;
@@ -15,6 +15,9 @@ use crate::client::Db;
 use crate::history::{Fault, now};
 use crate::load::Shared;
 use crate::peer::Peer;
+
+/// Within this time a standby has begun to follow a new primary, if it can.
+const FOLLOWS: Duration = Duration::from_secs(5);
 
 /// A disturbance that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,7 +272,7 @@ impl Scene<'_> {
                 let new = standbys.get(rng.usize(0..standbys.len())).ok_or("no standby")?.clone();
                 new.promote().await?;
                 for standby in standbys.iter().filter(|standby| standby.name() != new.name()) {
-                    standby.repoint(&new).await?;
+                    follow(standby, &new, standby.repoint(&new)).await?;
                 }
                 new
             }
@@ -301,13 +304,26 @@ impl Scene<'_> {
     async fn promoted(&self, report: &Report, old: &Node) -> Result<Node, Error> {
         let to = report.to.as_deref().filter(|_| report.succeeded()).ok_or_else(|| report.to_string())?;
         let new = self.cluster.node(to)?.clone();
-        for standby in self.standbys() {
+        for standby in self.standbys().into_iter().cloned().collect::<Vec<_>>() {
             if standby.name() != to && standby.name() != old.name() {
-                standby.repointed(&new).await?;
+                follow(&standby, &new, standby.repointed(&new)).await?;
             }
         }
         Ok(new)
     }
+}
+
+/// One that has more than the new primary cannot follow it, and is made anew.
+async fn follow(
+    standby: &Node,
+    new: &Node,
+    following: impl Future<Output = Result<(), ClusterError>>,
+) -> Result<(), Error> {
+    if let Ok(followed) = tokio::time::timeout(FOLLOWS, following).await {
+        return Ok(followed?);
+    }
+    standby.crash().await?;
+    Ok(standby.rebuild(new).await?)
 }
 
 /// What a fault lasts; nothing is waited for.

@@ -11,7 +11,7 @@ use rr_torture::history::History;
 use rr_torture::torture::{Torture, torture};
 use rr_torture::{Error, peer};
 
-const USAGE: &str = "usage: rr-torture run [--minutes N] [--seed N] [--change KIND] [--keep FOLDER] | check FILE\n\
+const USAGE: &str = "usage: rr-torture run [--minutes N] [--seed N] [--round N] [--change KIND] [--keep FOLDER] | check FILE\n\
     KIND: none, automatic-promotion, outside-promotion, switchover";
 
 /// How long it tortures unless it is told.
@@ -52,6 +52,7 @@ fn wish(options: &[&str]) -> Result<Torture, Error> {
         match *option {
             "--minutes" => minutes = value.parse().map_err(|_| USAGE)?,
             "--seed" => wish.seed = value.parse().map_err(|_| USAGE)?,
+            "--round" => wish.round = Some(value.parse().map_err(|_| USAGE)?),
             "--change" => wish.change = Some(Change::named(value).ok_or(USAGE)?),
             "--keep" => wish.keep = PathBuf::from(value),
             _ => return Err(USAGE.into()),

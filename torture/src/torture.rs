@@ -25,6 +25,8 @@ pub struct Torture {
     pub seed: u64,
     /// How long: a round that has begun is ended.
     pub time: Duration,
+    /// What decides each round, in place of the seed.
+    pub round: Option<u64>,
     /// How the primary changes in each round; by lot, unless it is said.
     pub change: Option<Change>,
     /// The program of the second process.
@@ -38,7 +40,7 @@ impl Torture {
     #[must_use]
     pub fn new(seed: u64, time: Duration, program: &Path) -> Self {
         let keep = std::env::temp_dir().join("rr-torture");
-        Self { seed, time, change: None, program: program.to_owned(), keep }
+        Self { seed, time, round: None, change: None, program: program.to_owned(), keep }
     }
 }
 
@@ -70,7 +72,7 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
     let mut sum = Sum::default();
     tell(&format!("seed {}; bad histories are kept in {}", wish.seed, wish.keep.display()));
     while sum.rounds == 0 || clock.now().since(Moment::ORIGIN) < wish.time {
-        let seed = rng.u64(..1 << 32);
+        let seed = wish.round.unwrap_or_else(|| rng.u64(..1 << 32));
         let mut plan = Plan::new(seed, ROUND, &wish.program);
         if let Some(change) = wish.change {
             plan = plan.changing(change);

@@ -16,7 +16,6 @@
 //!   not exist: one connection cannot be routed. TLS is asked for in the URL (`sslmode`, `sslrootcert`), and a
 //!   [connector](rr::DieselConnector::before_connect) takes passwords that rotate.
 //! - `cancel_token()` gives rr's own token; its `cancel_query` is called as before.
-//! - `pg::TransactionBuilder` has no parameter for the connection.
 //! - Another crate that uses diesel-async itself means the plain types.
 
 pub use plain_diesel_async::*;

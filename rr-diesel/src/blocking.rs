@@ -44,7 +44,6 @@ mod traits;
 mod transaction;
 
 pub use backend::{Routable, RoutedLoad};
-pub use builder::TransactionBuilder;
 pub use connection::{OnPrimary, RoutedConnection};
 pub use connector::NodeConnector;
 pub use cursor::RoutedCursor;

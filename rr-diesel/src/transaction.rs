@@ -28,9 +28,8 @@ use crate::{capture, early, error};
 mod builder;
 mod options;
 
-pub use builder::{AsyncBody, TransactionBuilder};
-#[cfg(feature = "blocking")]
-pub(crate) use options::{Isolation, Options};
+pub use builder::AsyncBody;
+pub use options::TransactionBuilder;
 
 /// Keeps a handle on one connection while a transaction is open, and lets Diesel's own manager do the rest there.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 // under several meanings of that name.
 
 use diesel::prelude::*;
+use diesel_async::pg::TransactionBuilder;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::{bb8, deadpool};
 use diesel_async::{
@@ -41,6 +42,8 @@ async fn by_hand(one: &mut AsyncPgConnection, two: &mut AsyncPgConnection) -> Qu
     saw.push(visits(two, "Ann").await?);
     two.batch_execute("UPDATE author SET visits = visits + 1; UPDATE author SET visits = visits + 1").await?;
     saw.push(visits(one, "Ann").await?);
+    let mut reading: TransactionBuilder<'_, AsyncPgConnection> = two.build_transaction().read_only();
+    saw.push(reading.run(async |conn| visits(conn, "Ann").await).await?);
     Ok(saw)
 }
 

@@ -6,19 +6,10 @@ use diesel_async::TransactionManager;
 use rr_core::adapter::Search;
 use rr_core::route::Outcome;
 
-use super::options::{Isolation, Options};
+use super::options::TransactionBuilder;
 use super::{RoutedTransactionManager, begin, begin_on_primary, note_depth, on_pin};
 use crate::connection::RoutedPgConnection;
 use crate::error;
-
-/// A transaction with options, not begun yet; from
-/// [`RoutedPgConnection::build_transaction`].
-#[derive(Debug)]
-#[must_use = "a transaction does nothing before `run`"]
-pub struct TransactionBuilder<'a> {
-    connection: &'a mut RoutedPgConnection,
-    options: Options,
-}
 
 /// An asynchronous closure whose future can be named, so that it can be required to be `Send`.
 pub trait AsyncBody<C, R>: AsyncFnOnce(C) -> R + FnOnce(C) -> Self::Running {
@@ -37,54 +28,11 @@ where
 impl RoutedPgConnection {
     /// A transaction with options such as an isolation level.
     pub const fn build_transaction(&mut self) -> TransactionBuilder<'_> {
-        TransactionBuilder { connection: self, options: Options::DEFAULT }
+        TransactionBuilder::new(self)
     }
 }
 
 impl TransactionBuilder<'_> {
-    /// Makes it `READ ONLY`. Unless it is also [`serializable`](Self::serializable), a replica may serve it that has
-    /// everything that this handle must see.
-    pub const fn read_only(mut self) -> Self {
-        self.options.read_only = Some(true);
-        self
-    }
-
-    /// Makes it `READ WRITE`.
-    pub const fn read_write(mut self) -> Self {
-        self.options.read_only = Some(false);
-        self
-    }
-
-    /// Makes it `DEFERRABLE`.
-    pub const fn deferrable(mut self) -> Self {
-        self.options.deferrable = Some(true);
-        self
-    }
-
-    /// Makes it `NOT DEFERRABLE`.
-    pub const fn not_deferrable(mut self) -> Self {
-        self.options.deferrable = Some(false);
-        self
-    }
-
-    /// Makes its isolation level `READ COMMITTED`.
-    pub const fn read_committed(mut self) -> Self {
-        self.options.isolation = Some(Isolation::ReadCommitted);
-        self
-    }
-
-    /// Makes its isolation level `REPEATABLE READ`.
-    pub const fn repeatable_read(mut self) -> Self {
-        self.options.isolation = Some(Isolation::RepeatableRead);
-        self
-    }
-
-    /// Makes its isolation level `SERIALIZABLE`, which replicas do not have.
-    pub const fn serializable(mut self) -> Self {
-        self.options.isolation = Some(Isolation::Serializable);
-        self
-    }
-
     /// Runs `body` in the transaction: commits it when `body` returns `Ok`, and rolls it back otherwise.
     ///
     /// # Errors

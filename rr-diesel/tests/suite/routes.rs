@@ -137,6 +137,8 @@ async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
     let refused = conn.build_transaction().read_only().run::<_, diesel::result::Error, _>(write).await;
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("read-only transaction"), "{text}");
+    // For all that anybody knows, the functions that the primary ran have written.
+    crate::support::until("reads to return", async || Ok(place(conn).await?.standby)).await?;
     let set = async |conn: &mut rr_diesel::RoutedPgConnection| {
         sql_query("SET application_name = 'kept'").execute(conn).await?;
         place(conn).await

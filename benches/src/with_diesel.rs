@@ -1,7 +1,7 @@
 //! What routing costs under diesel-async: the same statements through a plain pool and through a routed one.
 //!
-//! The two take turns of a few statements each, so that both meet the same machine, and neither finds the processor's caches
-//! full of the other one's code, as no application does. Reads of both go to the same standby, and writes to the same primary.
+//! The two take turns, statement by statement, so that both meet the same machine. Reads of both go to the same standby,
+//! and writes to the same primary.
 
 use std::alloc::System;
 use std::hint::black_box;
@@ -28,9 +28,6 @@ pub(crate) struct Rounds {
     pub(crate) warm_up: u32,
     pub(crate) measured: u32,
 }
-
-/// So many statements in a turn.
-const TURN: u32 = 16;
 
 const ROUNDS: Rounds = Rounds { warm_up: 1_000, measured: 20_000 };
 
@@ -91,28 +88,26 @@ pub(crate) async fn compare_rounds(
 ) -> Result<f64, Error> {
     let clock = Clock::start();
     let mut sides = [Side::new()?, Side::new()?];
-    for round in 0..(warm_up + measured).div_ceil(TURN) {
+    for round in 0..warm_up + measured {
         for turn in 0..2 {
             let which = usize::from((round % 2 == 0) == (turn == 0));
-            for nth in round * TURN..(round + 1) * TURN {
-                let region = Region::new(allocator);
-                let begun: Moment = clock.now();
-                if which == 0 {
-                    plain().await?
-                } else {
-                    routed().await?
-                }
-                let took = clock.now().since(begun);
-                if nth >= warm_up {
-                    sides[which].times.record(u64::try_from(took.as_nanos())?)?;
-                    sides[which].allocations += region.change().allocations;
-                }
+            let region = Region::new(allocator);
+            let begun: Moment = clock.now();
+            if which == 0 {
+                plain().await?
+            } else {
+                routed().await?
+            }
+            let took = clock.now().since(begun);
+            if round >= warm_up {
+                sides[which].times.record(u64::try_from(took.as_nanos())?)?;
+                sides[which].allocations += region.change().allocations;
             }
         }
     }
     let [plain, routed] = &sides;
     let (p50, mean) = (routed.micros(0.5) / plain.micros(0.5), routed.times.mean() / plain.times.mean());
-    let each = |side: &Side| side.allocations / usize::try_from(side.times.len().max(1)).unwrap_or(usize::MAX);
+    let each = |side: &Side| side.allocations / measured.max(1) as usize;
     println!(
         "{name:<17} plain p50 {:>7.2} µs, routed p50 {:>7.2} µs; ratio p50 {p50:.3}, mean {mean:.3}; \
          p99 {:.2} and {:.2} µs; allocations {} and {}",

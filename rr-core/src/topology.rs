@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, Spill};
-use crate::position::{PgPosition, Position};
+use crate::position::{Lsn, PgPosition, Position, Timeline};
 use crate::select::Rejection;
 use crate::time::Moment;
 
@@ -110,6 +110,8 @@ pub struct Topology {
     system: Option<u64>,
     /// The primary before the present one.
     former: Option<Arc<Former>>,
+    /// Of the present primary, or of the last one.
+    timeline: Option<Timeline>,
     panicking: bool,
     /// Replicas in the rotation, whoever asks.
     serving: NodeSet,
@@ -179,6 +181,7 @@ impl Topology {
             primary,
             system: None,
             former: None,
+            timeline: None,
             panicking: false,
             serving: NodeSet::EMPTY,
             general: NodeSet::EMPTY,
@@ -208,10 +211,30 @@ impl Topology {
         topology
     }
 
-    /// This topology, after this one of another primary.
-    pub(crate) fn after(mut self, former: Option<Arc<Former>>) -> Self {
-        self.former = former;
+    /// This topology, after this one of another primary, on this timeline.
+    pub(crate) fn after(mut self, former: Option<Arc<Former>>, timeline: Option<Timeline>) -> Self {
+        (self.former, self.timeline) = (former, timeline);
         self
+    }
+
+    /// A position on the timeline of the primary that has answered a write at this moment: at least that much of its log
+    /// there was, unless nobody knows how much.
+    pub(crate) fn bound(&self, answered: Moment) -> Option<Position> {
+        if let Some(bound) = self.former.as_ref().and_then(|former| former.bound(answered)) {
+            return Some(bound);
+        }
+        match self.primary() {
+            Ok(primary) => primary.applied.clone(),
+            Err(_) => self.timeline.map(|timeline| PgPosition::new(timeline, Lsn::from_u64(0)).into()),
+        }
+    }
+
+    /// Where a write may have ended that has no position, and was made on the timeline of this one; `None` when that is the
+    /// timeline of the present primary.
+    pub(crate) fn left(&self, on: &Position) -> Option<Position> {
+        let Position::Postgres(on) = on else { return None };
+        let (timeline, _) = on.head();
+        self.timeline.filter(|now| timeline < *now).map(|_| former::anywhere(timeline).into())
     }
 
     /// The primary before the present one.

@@ -165,7 +165,7 @@ impl World {
         let (facts, primary) = (facts.collect(), self.writable());
         Topology::assemble(self.epoch, facts, primary, self.rules.clone())
             .of_system(self.identity.as_ref().map(Identity::system))
-            .after(self.former.clone())
+            .after(self.former.clone(), self.primary_timeline)
     }
 
     /// The lag of a replica over the last samples, and its alert level.

@@ -4,6 +4,8 @@
 //! serialises the binds, and finds out what kind of statement it is; the futures that follow hold a [`Lowered`].
 
 use std::any::TypeId;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use diesel::QueryResult;
 use diesel::pg::{Pg, PgQueryBuilder};
@@ -22,7 +24,7 @@ pub(crate) use replay::Rows;
 
 /// A query as owned data.
 pub(crate) struct Lowered {
-    pub(crate) sql: String,
+    pub(crate) sql: Text,
     binds: Binds,
     cacheable: bool,
     /// The binds as text, for instrumentation.
@@ -32,6 +34,23 @@ pub(crate) struct Lowered {
     pub(crate) classified: Classified,
     pub(crate) wish: Wish,
     how: How,
+}
+
+/// The text of a statement. Where its type says what that is, it is rendered once, which costs more than all the rest.
+pub(crate) enum Text {
+    Shared(Arc<str>),
+    Own(String),
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Shared(text) => text,
+            Self::Own(text) => text,
+        }
+    }
 }
 
 impl Lowered {
@@ -51,14 +70,21 @@ pub(crate) fn lower<Q>(query: &Q, classes: &Classes, instrumented: bool) -> Quer
 where
     Q: QueryFragment<Pg> + QueryId,
 {
-    let mut builder = PgQueryBuilder::default();
-    let (rendered, wish) = hint::collect(|| query.to_sql(&mut builder, &Pg));
-    rendered?;
-    let sql = builder.finish();
     let id = Q::query_id();
-    let classified = classes.classify(id, &sql);
+    let (binds, wish) = hint::collect(|| Binds::collect(query));
+    let (sql, classified) = match id.and_then(|id| classes.met(id)) {
+        Some((classified, sql)) => {
+            debug_assert_eq!(render(query)?, *sql, "Diesel's own cache takes them for the same");
+            (Text::Shared(sql), classified)
+        }
+        None => {
+            let sql = render(query)?;
+            let classified = classes.classify(id, &sql);
+            (Text::Own(sql), classified)
+        }
+    };
     Ok(Lowered {
-        binds: Binds::collect(query)?,
+        binds: binds?,
         cacheable: query.is_safe_to_cache_prepared(&Pg)?,
         debug: instrumented.then(|| debug_binds(&diesel::debug_query::<Pg, _>(query).to_string(), &sql)),
         id,
@@ -67,6 +93,12 @@ where
         how: How::of::<Q>(),
         sql,
     })
+}
+
+fn render<Q: QueryFragment<Pg>>(query: &Q) -> QueryResult<String> {
+    let mut builder = PgQueryBuilder::default();
+    query.to_sql(&mut builder, &Pg)?;
+    Ok(builder.finish())
 }
 
 /// The list between the brackets that Diesel prints behind the SQL.

@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan, up_to_values};
@@ -22,7 +23,7 @@ const MIGRATIONS: &str = "__diesel_schema_migrations";
 pub struct Classes {
     dialect: Dialect,
     /// Statements whose type says what their text is. There are as many as the program has query types.
-    types: ArcSwap<HashMap<TypeId, Classified>>,
+    types: ArcSwap<HashMap<TypeId, (Classified, Arc<str>)>>,
     /// Texts that looked like reads and were refused by a replica, by their hash.
     texts: ArcSwapOption<HashSet<u64>>,
     hasher: RandomState,
@@ -45,19 +46,25 @@ impl Classes {
     /// What is known about a type of statement that was met before.
     #[must_use]
     pub fn known(&self, id: TypeId) -> Option<Classified> {
-        self.types.load().get(&id).copied()
+        self.types.load().get(&id).map(|(classified, _)| *classified)
+    }
+
+    /// What is known about a type of statement that was met before, and its text.
+    #[must_use]
+    pub fn met(&self, id: TypeId) -> Option<(Classified, Arc<str>)> {
+        self.types.load().get(&id).cloned()
     }
 
     /// What a statement is. `id` names its type where that alone says what its text is.
     #[must_use]
     pub fn classify(&self, id: Option<TypeId>, sql: &str) -> Classified {
         let Some(id) = id else { return self.scan(sql) };
-        if let Some(known) = self.types.load().get(&id) {
-            return *known;
+        if let Some(known) = self.known(id) {
+            return known;
         }
         let mut classified = self.scan(sql);
         classified.calls_unknown = classified.class == StatementClass::Read && calls_unknown(sql);
-        self.remember(id, classified);
+        self.remember(id, classified, sql);
         classified
     }
 
@@ -69,8 +76,8 @@ impl Classes {
             tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
         }
         if let Some(id) = id {
-            let hint = self.types.load().get(&id).and_then(|known| known.hint);
-            self.remember(id, Classified::new(StatementClass::Write, hint));
+            let hint = self.known(id).and_then(|known| known.hint);
+            self.remember(id, Classified::new(StatementClass::Write, hint), sql);
             return;
         }
         let hash = self.hasher.hash_one(sql);
@@ -79,7 +86,7 @@ impl Classes {
             if texts.len() < LEARNED {
                 texts.insert(hash);
             }
-            Some(std::sync::Arc::new(texts))
+            Some(Arc::new(texts))
         });
     }
 
@@ -105,10 +112,11 @@ impl Classes {
         classified
     }
 
-    fn remember(&self, id: TypeId, classified: Classified) {
+    fn remember(&self, id: TypeId, classified: Classified, sql: &str) {
+        let text: Arc<str> = sql.into();
         self.types.rcu(|types| {
             let mut types = HashMap::clone(types);
-            types.insert(id, classified);
+            types.insert(id, (classified, Arc::clone(&text)));
             types
         });
     }

@@ -57,7 +57,7 @@ impl<C: Connector> Router<C> {
         let topology = &*snapshot.topology;
         session.catch_up(topology);
         // Whether something is unplaced is looked at before the positions: what is placed in between is in them.
-        let (unplaced, follows) = (session.unplaced_since().is_some(), session.follows());
+        let (unplaced, follows) = (session.unplaced_since(), session.follows());
         let cluster = topology.system().ok_or(TokenError::ClusterUnknown)?;
         let mut claims = Claims::new(cluster, now, shared.config.session.token_lifetime);
         let history = topology.primary().ok().and_then(|primary| primary.applied.as_ref());
@@ -67,9 +67,13 @@ impl<C: Connector> Router<C> {
             }
             _ => position,
         };
-        claims.unplaced = unplaced;
+        claims.unplaced = unplaced.is_some();
         claims.primary = session.demands_primary();
-        let (wrote, mut saw) = (session.last_write(), session.last_read());
+        let (mut wrote, mut saw) = (session.last_write(), session.last_read());
+        // Whoever resumes it after a failover knows by the timeline that the write was before.
+        if let Some(bound) = unplaced.and_then(|at| topology.bound(at)) {
+            wrote = Some(wrote.map_or_else(|| bound.clone(), |wrote| wrote.join(&bound).unwrap_or(wrote)));
+        }
         if let Some(seen) = follows {
             // It is for the token alone: here the node that served the read may serve the next one as well.
             let joined = seen
@@ -181,6 +185,10 @@ impl<C: Connector> Router<C> {
         // It was issued before now: a sample of the primary that is taken from now on has it.
         if claims.unplaced {
             session.wrote_unplaced(asked_at);
+            // Unless that sample is of another primary than the one that has answered the write.
+            if let Some(anywhere) = claims.wrote.as_ref().and_then(|wrote| self.topology().left(wrote)) {
+                session.wrote(&anywhere);
+            }
         }
         if claims.unplaced_read {
             session.read_somewhere(asked_at);

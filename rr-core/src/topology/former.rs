@@ -29,7 +29,7 @@ impl Former {
 }
 
 /// Greater than every position on this timeline: no history that has left it covers it.
-fn anywhere(timeline: Timeline) -> PgPosition {
+pub(super) fn anywhere(timeline: Timeline) -> PgPosition {
     PgPosition::new(timeline, Lsn::from_u64(u64::MAX))
 }
 

@@ -87,14 +87,14 @@ impl<Q: QueryFragment<DB>, DB: Backend> QueryFragment<DB> for Hinted<Q> {
         ask(|wish| match &self.hint {
             Hint::Place(place) => wish.place = wish.place.max(Some(*place)),
             Hint::Group(group) => wish.group = Some(Arc::clone(group)),
-            // The outermost one is rendered first.
+            // The outermost one comes first.
             Hint::Level(level) => wish.level = wish.level.or(Some(*level)),
         });
         self.query.walk_ast(out)
     }
 }
 
-/// The hint is asked for anew with each rendering, so that the text is all that identifies the statement.
+/// The hint is asked for anew each time, so that the text is all that identifies the statement.
 impl<Q: QueryId> QueryId for Hinted<Q> {
     type QueryId = Q::QueryId;
     const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;

@@ -38,8 +38,9 @@ pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
             (Edge::Returned, Action::Resume { token }) if op.outcome == Outcome::Ok => {
                 owed.extend(tokens.get(token).into_iter().flatten());
             }
+            // Nobody in particular can be told of a write without a session: there is a notice.
             (Edge::Returned, Action::Append { key, .. })
-                if op.outcome == Outcome::Ok && ground.placed(op).is_none() =>
+                if op.outcome == Outcome::Ok && !op.unscoped && ground.placed(op).is_none() =>
             {
                 owed.push((place(*key), index));
             }

@@ -4,6 +4,7 @@ use rr_core::TokenError;
 use rr_core::config::LostWrites;
 use rr_core::route::RouteError;
 use rr_core::world::Notice;
+use rr_tests::cluster::{Node, Part};
 
 use super::*;
 
@@ -113,6 +114,41 @@ async fn a_write_that_nobody_had_placed_when_its_primary_died_is_told_of() -> Re
     // What is written from now on is no business of that failover.
     handle.write_unplaced("new").await?;
     assert!(handle.sees("new").await?);
+    Ok(())
+}
+
+/// Where the write ended nobody can say: not who issued the token, and not who resumes it after the failover.
+#[tokio::test]
+async fn a_token_of_a_write_that_was_not_placed_tells_of_a_failover_in_between() -> Result {
+    let (cluster, one, other) = two(1).await?;
+    let inexact = async |session: &Session, node: &Node| {
+        // There will be no sample of the primary after the write.
+        node.sigstop(Part::Everything)?;
+        session.wrote_unplaced(one.router().now());
+        let export = one.router().export(session, Duration::from_millis(20)).await?;
+        assert!(!export.exact);
+        Ok::<_, Box<dyn std::error::Error>>(export.token)
+    };
+    let lost = Session::new();
+    cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
+    one.of(&lost).write_unplaced("lost").await?;
+    let token = inexact(&lost, cluster.primary()).await?;
+    cluster.primary().crash().await?;
+    cluster.replica(1)?.promote().await?;
+    for db in [&one, &other] {
+        followed(db.router()).await?;
+    }
+    let error = other.router().resume(token.as_str()).await.unwrap_err();
+    assert!(matches!(error, TokenError::LostWrite(_)), "{error}");
+
+    // What is written from now on is no business of that failover.
+    let kept = Session::new();
+    one.of(&kept).write_unplaced("kept").await?;
+    let token = inexact(&kept, cluster.replica(1)?).await?;
+    cluster.replica(1)?.sigcont(Part::Everything)?;
+    let resumed = other.router().resume(token.as_str()).await?;
+    until(other.router(), "the primary to answer again", |r| r.health().writes).await?;
+    assert!(other.of(&resumed).sees("kept").await?);
     Ok(())
 }
 

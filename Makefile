@@ -9,6 +9,8 @@ SEEDS ?= 100000
 # How long `make torture` runs, and what decides it; drawn by lot unless given.
 MINUTES ?= 10
 SEED ?=
+# How many statements `make soak` runs.
+STATEMENTS ?= 1000000
 
 .PHONY: help
 help: ## show this list
@@ -67,6 +69,10 @@ sim: ## run the simulation (SEEDS=100000)
 .PHONY: torture
 torture: setup ## check histories of both ORMs on real servers under faults (MINUTES=10 SEED=…)
 	cargo run -p rr-torture -- run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+.PHONY: soak
+soak: setup ## run statements of both ORMs and look for what they leave behind (STATEMENTS=1000000)
+	RR_TEST_STATEMENTS=$(STATEMENTS) cargo test -p rr-torture --test leaks -- --nocapture
 
 .PHONY: loom
 loom: ## run every interleaving of the atomics of the core

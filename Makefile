@@ -10,6 +10,8 @@ SEEDS ?= 100000
 MINUTES ?= 10
 SEED ?=
 CHANGE ?=
+# How many statements `make soak` runs.
+STATEMENTS ?= 1000000
 
 .PHONY: help
 help: ## show this list
@@ -68,6 +70,10 @@ sim: ## run the simulation (SEEDS=100000)
 .PHONY: torture
 torture: setup ## check histories of both ORMs on real servers under faults (MINUTES=10 SEED=…)
 	cargo run -p rr-torture -- run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(CHANGE),--change $(CHANGE))
+
+.PHONY: soak
+soak: setup ## run statements of both ORMs and look for what they leave behind (STATEMENTS=1000000)
+	RR_TEST_STATEMENTS=$(STATEMENTS) cargo test -p rr-torture --test leaks -- --nocapture
 
 .PHONY: loom
 loom: ## run every interleaving of the atomics of the core

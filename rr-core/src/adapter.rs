@@ -13,6 +13,7 @@ mod patience;
 mod search;
 mod suspect;
 mod turn;
+mod waits;
 mod wish;
 
 pub use classes::Classes;
@@ -21,4 +22,5 @@ pub use patience::Patience;
 pub use search::{Next, Search};
 pub use suspect::{Ended, Suspect, Unplaced};
 pub use turn::Turn;
+pub use waits::{Waiting, Waits};
 pub use wish::{Place, Way, Wish};

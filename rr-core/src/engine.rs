@@ -147,7 +147,7 @@ pub enum Fault {
     Timeout,
     /// The server is starting, stopping, or has cancelled its clients.
     ShuttingDown,
-    /// The server takes no more connections.
+    /// The server takes no more connections, or those of the pool were all in use for too long. The node is busy, not ill.
     Overloaded,
     /// A write was refused because the node is a replica.
     ReadOnly,

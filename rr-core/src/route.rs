@@ -118,6 +118,12 @@ impl<P> Route<P> {
         &self.member.common.name
     }
 
+    /// Statements in flight on the node at present, this one among them.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.member.common.load.in_flight()
+    }
+
     /// The role that the pool was opened for.
     #[must_use]
     pub fn role(&self) -> Role {

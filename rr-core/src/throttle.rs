@@ -43,12 +43,14 @@ pub(crate) struct Throttles {
     pub(crate) unanswered: Throttle,
     /// Sessions whose write a failover has lost. Their callers are told of each.
     pub(crate) lost: Throttle,
+    /// Statements that got no connection out of a pool. Their callers are told of each.
+    pub(crate) exhausted: Throttle,
 }
 
 impl Default for Throttles {
     fn default() -> Self {
         let every = |seconds| Throttle::new(Duration::from_secs(seconds));
-        Self { slow: every(10), unanswered: every(1), lost: every(1) }
+        Self { slow: every(10), unanswered: every(1), lost: every(1), exhausted: every(10) }
     }
 }
 

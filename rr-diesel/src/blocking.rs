@@ -32,6 +32,7 @@ mod connector;
 mod copy;
 mod cursor;
 mod establish;
+mod line;
 mod load;
 mod login;
 mod node;

@@ -37,7 +37,65 @@ pub(crate) fn no_primary(
 }
 
 pub(crate) fn no_connection(node: &str, error: &ConnectError) -> Error {
-    unreachable(format!("`{node}`: {error}"))
+    let message = format!("`{node}`: {error}");
+    if !error.is_exhausted() {
+        return unreachable(message);
+    }
+    Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(Exhausted { message }))
+}
+
+/// All connections of a pool were in use for too long.
+struct Exhausted {
+    message: String,
+}
+
+/// By which [`is_checkout_timeout`] knows it: these errors have no room for a type.
+const EXHAUSTED: &str = "rr: no connection of the pool became free in time";
+
+impl DatabaseErrorInformation for Exhausted {
+    fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn details(&self) -> Option<&str> {
+        Some(EXHAUSTED)
+    }
+
+    fn hint(&self) -> Option<&str> {
+        Some("`rr_diesel::is_checkout_timeout` recognises this error")
+    }
+
+    fn table_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn column_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn constraint_name(&self) -> Option<&str> {
+        None
+    }
+
+    fn statement_position(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// Whether a statement got no connection because all of its pool were in use for too long (`pool.<role>.checkout_timeout`).
+/// Nothing was sent: what an overloaded application answers with 503 rather than 500.
+///
+/// ```
+/// use diesel::result::Error;
+///
+/// # fn respond(error: &Error) -> u16 {
+/// if rr_diesel::is_checkout_timeout(error) { 503 } else { 500 }
+/// # }
+/// # assert_eq!(respond(&Error::NotFound), 500);
+/// ```
+#[must_use]
+pub fn is_checkout_timeout(error: &Error) -> bool {
+    matches!(error, Error::DatabaseError(_, information) if information.details() == Some(EXHAUSTED))
 }
 
 pub(crate) fn too_slow(node: &str, limit: std::time::Duration) -> Error {

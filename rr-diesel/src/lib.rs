@@ -33,7 +33,7 @@ mod verdict;
 
 pub use connection::{OnPrimary, RoutedCancelToken, RoutedPgConnection};
 pub use connector::{ConnectError, Control, DieselConnector, NodePool};
-pub use error::outcome_unknown;
+pub use error::{is_checkout_timeout, outcome_unknown};
 pub use hint::{Hinted, RouteHints};
 pub use pool::{PoolError, RoutedPool};
 pub use stream::RoutedStream;

@@ -224,10 +224,15 @@ pub(crate) fn query(error: sqlx::Error) -> DbErr {
 /// As SeaORM says that there is no connection.
 pub(crate) fn acquire(error: sqlx::Error) -> DbErr {
     match error {
-        sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
+        sqlx::Error::PoolTimedOut => exhausted(),
         sqlx::Error::PoolClosed => DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
         error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
     }
+}
+
+/// All connections of a node's pool were in use for too long: as SeaORM says it, whose users know that.
+pub(crate) const fn exhausted() -> DbErr {
+    DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
 }
 
 /// What an error of SeaORM says about the node that it came from; `None` when it says nothing about it.

@@ -121,11 +121,7 @@ impl RoutedConnection {
             database.set_metric_callback(move |info| callback(info));
         }
         let limit = route.pool().statement_timeout();
-        let begun = match while_there(self.router(), &route, Beginning::new(database, options)).await {
-            Ok(begun) => begun,
-            Err(gone) => Err(gone),
-        };
-        match begun {
+        match while_there(self.router(), &route, Beginning::new(database, options)).await {
             Ok(inner) => {
                 route.begin();
                 route.runs("BEGIN");

@@ -4,6 +4,7 @@
 //! [`guarded`] starts other programs, and ends them with the test;
 //! [`plain`] lets the core be tested without an ORM;
 //! [`proxy`] is the network between them, which a test may cut, slow down or silence;
+//! [`storm`] has many more clients than connections;
 //! [`tls`] gives the servers certificates;
 //! [`simulation`] runs thousands of failovers a second without any server.
 
@@ -14,6 +15,7 @@ pub mod load;
 pub mod plain;
 pub mod proxy;
 pub mod simulation;
+pub mod storm;
 pub mod tls;
 pub mod wait;
 

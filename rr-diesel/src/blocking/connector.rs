@@ -112,8 +112,7 @@ impl<C: Routable> Connector for NodeConnector<C> {
     }
 
     fn pool_state(&self, pool: &NodePool<C>) -> Option<PoolState> {
-        let (open, idle) = pool.connections();
-        Some(PoolState::of(open, idle))
+        Some(pool.state())
     }
 
     fn fault(&self, error: &ConnectError, role: Role) -> Option<Fault> {

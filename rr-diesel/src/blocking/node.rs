@@ -8,17 +8,20 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
 use diesel::connection::CacheSize;
+use rr_core::adapter::Waits;
 use rr_core::config::PoolConfig;
+use rr_core::connector::PoolState;
 use rr_core::time::{Clock, Moment};
 use rr_core::topology::Role;
 use tokio::runtime::Handle;
 
 use super::backend::Routable;
+use super::line::Line;
 use super::login::Door;
 use crate::connector::ConnectError;
 use crate::instrument::Relay;
@@ -47,8 +50,7 @@ struct Shared<C> {
     statement_timeout: Option<Duration>,
     clock: Clock,
     state: Mutex<State<C>>,
-    /// A connection was given back or closed.
-    freed: Condvar,
+    waits: Waits,
     segment: AtomicU64,
 }
 
@@ -57,6 +59,7 @@ struct State<C> {
     idle: Vec<Idle<C>>,
     /// Those that are in use or being opened.
     used: u32,
+    line: Line,
 }
 
 struct Idle<C> {
@@ -96,8 +99,8 @@ impl<C: Routable> NodePool<C> {
             checkout_timeout: config.checkout_timeout,
             statement_timeout: time(config.statement_timeout),
             clock: Clock::start(),
-            state: Mutex::new(State { idle: Vec::new(), used: 0 }),
-            freed: Condvar::new(),
+            state: Mutex::new(State { idle: Vec::new(), used: 0, line: Line::default() }),
+            waits: Waits::default(),
             segment: AtomicU64::new(0),
         });
         let shortest = shared.idle_timeout.into_iter().chain(shared.max_lifetime).min();
@@ -109,31 +112,22 @@ impl<C: Routable> NodePool<C> {
     /// A connection, for as long as its holder likes.
     pub(super) fn checkout(&self, care: Care) -> Result<Lease<C>, ConnectError> {
         let shared = &self.shared;
-        let deadline = shared.clock.now() + shared.checkout_timeout;
-        let mut state = shared.state();
+        let mut lease = shared.line_up()?;
         loop {
-            if let Some(idle) = state.idle.pop() {
-                let mut lease = Lease::new(shared, &mut state);
-                drop(state);
-                if shared.is_usable(idle, care, &mut lease) {
-                    return Ok(lease);
-                }
-                drop(lease);
-                state = shared.state();
-                continue;
-            }
-            if state.used < shared.max {
-                let mut lease = Lease::new(shared, &mut state);
-                drop(state);
+            let idle = shared.state().idle.pop();
+            let Some(idle) = idle else {
                 lease.connection = Some(shared.open()?);
                 return Ok(lease);
+            };
+            if shared.is_usable(idle, care, &mut lease) {
+                return Ok(lease);
             }
-            let left = deadline.since(shared.clock.now());
-            if left.is_zero() {
-                return Err(ConnectError::Exhausted(shared.checkout_timeout));
-            }
-            state = shared.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    pub(super) fn state(&self) -> PoolState {
+        let (open, idle) = self.connections();
+        self.shared.waits.told(PoolState::of(open, idle))
     }
 
     /// Closes the connections that nobody uses: one was found dead, and they are no younger.
@@ -156,9 +150,54 @@ impl<C: Routable> NodePool<C> {
     }
 }
 
+impl<C> State<C> {
+    /// Somebody has what he waited for, or gives up.
+    fn leave_line(&mut self, place: u64, max: u32) {
+        self.line.leave(place);
+        self.call_next(max);
+    }
+
+    fn call_next(&self, max: u32) {
+        if self.used < max {
+            self.line.call_first();
+        }
+    }
+}
+
 impl<C> Shared<C> {
     fn state(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to one of the connections, first come, first served: an idle one, or else one to be opened.
+    fn line_up(self: &Arc<Self>) -> Result<Lease<C>, ConnectError>
+    where
+        C: Routable,
+    {
+        let mut state = self.state();
+        if state.line.is_empty() && state.used < self.max {
+            return Ok(Lease::new(self, &mut state));
+        }
+        let waiting = self.waits.begin();
+        let deadline = self.clock.now() + self.checkout_timeout;
+        let place = state.line.join();
+        loop {
+            if state.used < self.max && state.line.is_first(place) {
+                let lease = Lease::new(self, &mut state);
+                state.leave_line(place, self.max);
+                waiting.served();
+                return Ok(lease);
+            }
+            let left = deadline.since(self.clock.now());
+            if left.is_zero() {
+                state.leave_line(place, self.max);
+                waiting.in_vain();
+                return Err(ConnectError::Exhausted(self.checkout_timeout));
+            }
+            drop(state);
+            thread::park_timeout(left);
+            state = self.state();
+        }
     }
 
     fn is_too_old(&self, connection: &Connection<C>, now: Moment) -> bool {
@@ -289,8 +328,7 @@ impl<C: Routable> Drop for Lease<C> {
         {
             state.idle.push(Idle { connection, since });
         }
-        drop(state);
-        self.shared.freed.notify_one();
+        state.call_next(self.shared.max);
     }
 }
 

@@ -100,6 +100,8 @@ impl<C: Routable> Opener<C> {
     /// A connection for a read.
     pub(super) fn reader(&self, search: &mut Search) -> QueryResult<Checkout<C>> {
         let router = self.router();
+        // A node had no connection to spare: when no other one serves either, that is why.
+        let mut exhausted = None;
         loop {
             let request = search.request(&self.ledger);
             let routing = router.route_patiently(&request);
@@ -107,7 +109,7 @@ impl<C: Routable> Opener<C> {
                 Err(none) => {
                     let again = !search.is_fresh() && pause(search.again());
                     if !again {
-                        return Err(self.no_route(&none));
+                        return Err(exhausted.unwrap_or_else(|| self.no_route(&none)));
                     }
                     continue;
                 }
@@ -116,6 +118,10 @@ impl<C: Routable> Opener<C> {
                     Err(refused) => {
                         let error = error::no_connection(route.name(), &refused);
                         search.failed(route.node());
+                        if refused.is_exhausted() {
+                            router.note_exhausted(&route);
+                            exhausted = Some(error::no_connection(route.name(), &refused));
+                        }
                         match refused.fault(route.role()) {
                             Some(fault) => route.finish(Outcome::Failed(fault)),
                             None => drop(route),
@@ -148,6 +154,9 @@ impl<C: Routable> Opener<C> {
                 }
                 Err(refused) => {
                     let error = error::no_connection(route.name(), &refused);
+                    if refused.is_exhausted() {
+                        router.note_exhausted(&route);
+                    }
                     match refused.fault(route.role()) {
                         // It would be no different later.
                         None => return Err(error),

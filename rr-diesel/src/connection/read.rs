@@ -105,6 +105,8 @@ impl RoutedPgConnection {
     /// A connection for a read.
     pub(crate) async fn reader(&self, search: &mut Search) -> QueryResult<Checkout> {
         let router = self.router();
+        // A node had no connection to spare: when no other one serves either, that is why.
+        let mut exhausted = None;
         loop {
             // What is rare is boxed here and below, and what is needed no more is dropped before the next await: a read's
             // future is small enough to be allocated cheaply.
@@ -124,7 +126,8 @@ impl RoutedPgConnection {
                     if Box::pin(search.again().pause()).await {
                         continue;
                     }
-                    return Err(error::no_route(&error, &router.connector().troubles()));
+                    let none = || error::no_route(&error, &router.connector().troubles());
+                    return Err(exhausted.map_or_else(none, |error: Box<Error>| *error));
                 }
                 Ok(route) => match route.pool().checkout().await {
                     Ok(mut connection) => {
@@ -134,6 +137,10 @@ impl RoutedPgConnection {
                     Err(refused) => {
                         let error = error::no_connection(route.name(), &refused);
                         search.failed(route.node());
+                        if refused.is_exhausted() {
+                            router.note_exhausted(&route);
+                            exhausted = Some(Box::new(error::no_connection(route.name(), &refused)));
+                        }
                         match refused.fault(route.role()) {
                             Some(fault) => route.finish(Outcome::Failed(fault)),
                             None => drop(route),

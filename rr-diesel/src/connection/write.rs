@@ -217,6 +217,9 @@ impl RoutedPgConnection {
                 }
                 Err(refused) => {
                     let error = error::no_connection(route.name(), &refused);
+                    if refused.is_exhausted() {
+                        router.note_exhausted(&route);
+                    }
                     match refused.fault(route.role()) {
                         // It would be no different later.
                         None => return Err(error),

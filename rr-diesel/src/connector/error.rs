@@ -57,6 +57,11 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the pool had no connection to spare.
+    pub(crate) const fn is_exhausted(&self) -> bool {
+        matches!(self, Self::Exhausted(_))
+    }
+
     /// What this says about the node.
     pub(crate) fn fault(&self, role: Role) -> Option<Fault> {
         match self {

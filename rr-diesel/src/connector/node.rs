@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,12 +15,12 @@ use diesel::QueryResult;
 use diesel::connection::CacheSize;
 use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
-use rr_core::adapter::{Ledger, Suspect};
+use rr_core::adapter::{Ledger, Suspect, Waits};
 use rr_core::config::PoolConfig;
 use rr_core::connector::PoolState;
 use rr_core::outcome::TransactionId;
 use rr_core::position::Timeline;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::NoTls;
 
 use super::{ConnectError, DieselConnector, Door, Tls};
@@ -29,11 +30,19 @@ use crate::early::Handover;
 use crate::instrument::{Relay, Shared};
 
 /// A connection out of a node's pool, for as long as its holder likes.
-pub(crate) type PooledConnection = bb8::PooledConnection<'static, Manager>;
+pub(crate) struct PooledConnection {
+    connection: bb8::PooledConnection<'static, Manager>,
+    /// Given back after the connection: whoever gets it next finds that one.
+    _place: OwnedSemaphorePermit,
+}
 
 /// The pool of one node in one role. It connects when it is first asked for a connection.
 pub struct NodePool {
     pool: bb8::Pool<Manager>,
+    /// A place for each connection that there may be, first come, first served. The pool itself gives a connection to
+    /// whoever asks at the right moment: under overload to those who have just had one, and never to others.
+    places: Arc<Semaphore>,
+    waits: Waits,
     node: Arc<Node>,
 }
 
@@ -58,15 +67,8 @@ struct Failures {
 
 impl NodePool {
     pub(super) fn state(&self) -> PoolState {
-        let state = self.pool.state();
-        let told = &state.statistics;
-        // Read one after the other: more may have ended by now than had begun.
-        let waiting = told.get_started.saturating_sub(told.completed_gets());
-        PoolState::of(state.connections, state.idle_connections).waited(
-            u32::try_from(waiting).unwrap_or(u32::MAX),
-            told.get_waited,
-            told.get_timed_out,
-        )
+        let (connections, idle) = self.connections();
+        self.waits.told(PoolState::of(connections, idle))
     }
 
     pub(super) fn open(door: Door, config: &PoolConfig) -> Self {
@@ -77,8 +79,9 @@ impl NodePool {
             checkout_timeout: config.checkout_timeout,
             failures: Failures::default(),
         });
+        let max = config.max.max(1);
         let pool = bb8::Pool::builder()
-            .max_size(config.max.max(1))
+            .max_size(max)
             .min_idle((config.min > 0).then_some(config.min.min(config.max)))
             .idle_timeout(config.idle_timeout.filter(|time| !time.is_zero()))
             .max_lifetime(config.max_lifetime.filter(|time| !time.is_zero()))
@@ -90,7 +93,8 @@ impl NodePool {
             // The most recently used connections have the warmest caches, and the others may go.
             .queue_strategy(QueueStrategy::Lifo)
             .build_unchecked(Manager { door, node: Arc::clone(&node) });
-        Self { pool, node }
+        let places = usize::try_from(max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { pool, places: Arc::new(Semaphore::new(places)), waits: Waits::default(), node }
     }
 
     /// A connection that was usable when it was last looked at.
@@ -106,12 +110,12 @@ impl NodePool {
     async fn wait_for_one(&self) -> Result<PooledConnection, Arc<ConnectError>> {
         let failures = &self.node.failures;
         let before = failures.count.load(Ordering::Acquire);
-        let exhausted = |_| Arc::new(ConnectError::Exhausted(self.node.checkout_timeout));
-        let mut getting = pin!(self.pool.get_owned());
+        let mut getting = pin!(self.get());
         let first = poll_fn(|context| Poll::Ready(getting.as_mut().poll(context))).await;
         if let Poll::Ready(got) = first {
-            return got.map_err(exhausted);
+            return got;
         }
+        let waiting = self.waits.begin();
         let patient = async {
             loop {
                 let mut told = pin!(failures.told.notified());
@@ -123,12 +127,31 @@ impl NodePool {
                 }
                 tokio::select! {
                     biased;
-                    got = &mut getting => return got.map_err(exhausted),
+                    got = &mut getting => return got,
                     () = told => {}
                 }
             }
         };
-        Box::pin(patient).await
+        let got = Box::pin(tokio::time::timeout(self.node.checkout_timeout, patient)).await;
+        let got = got.unwrap_or_else(|_| Err(self.exhausted()));
+        match &got {
+            Ok(_) => waiting.served(),
+            Err(error) if error.is_exhausted() => waiting.in_vain(),
+            Err(_) => drop(waiting),
+        }
+        got
+    }
+
+    async fn get(&self) -> Result<PooledConnection, Arc<ConnectError>> {
+        // It is never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| self.exhausted())?;
+        // There is a connection for whoever has a place, or room to open one.
+        let connection = self.pool.get_owned().await.map_err(|_| self.exhausted())?;
+        Ok(PooledConnection { connection, _place: place })
+    }
+
+    fn exhausted(&self) -> Arc<ConnectError> {
+        Arc::new(ConnectError::Exhausted(self.node.checkout_timeout))
     }
 
     /// How many connections there are, and how many of them nobody uses.
@@ -276,6 +299,19 @@ impl Connection {
             self.conn.set_prepared_statement_cache_size(size);
             self.cache = size;
         }
+    }
+}
+
+impl Deref for PooledConnection {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 }
 

@@ -15,6 +15,7 @@ mod kinds;
 mod levels;
 mod load;
 mod outages;
+mod overload;
 mod pools;
 mod promotions;
 mod readers;

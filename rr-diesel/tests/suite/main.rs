@@ -17,6 +17,7 @@ mod levels;
 mod load;
 mod outages;
 mod outcomes;
+mod overload;
 mod pools;
 mod promotions;
 mod readers;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use rr_core::Router;
 use rr_core::route::{Outcome, Route};
 use rr_core::topology::{NodeId, Role};
-use sea_orm::DbErr;
 use sea_orm::sqlx::Postgres;
 use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::time::Instant;
 
 use crate::connector::{NodePool, SeaOrmConnector};
@@ -30,13 +31,13 @@ impl Checkout {
         router: &Router<SeaOrmConnector>,
         mut route: Route<NodePool>,
     ) -> Result<Self, (DbErr, Route<NodePool>)> {
-        match while_there(router, &route, route.pool().pool().acquire()).await {
-            Ok(Ok(conn)) => {
+        let acquiring = route.pool().pool().acquire().map_err(error::acquire);
+        match while_there(router, &route, acquiring).await {
+            Ok(conn) => {
                 route.begin();
                 Ok(Self { conn, route })
             }
-            Ok(Err(error)) => Err((error::acquire(error), route)),
-            Err(gone) => Err((gone, route)),
+            Err(error) => Err((error, route)),
         }
     }
 
@@ -65,19 +66,30 @@ impl Checkout {
 pub(crate) async fn while_there<T>(
     router: &Router<SeaOrmConnector>,
     route: &Route<NodePool>,
-    work: impl Future<Output = T>,
+    work: impl Future<Output = Result<T, DbErr>>,
 ) -> Result<T, DbErr> {
-    let patience = route.pool().patience();
+    let patience = route.pool().patience(route.in_flight());
     let mut work = std::pin::pin!(work);
     // Most often there is nothing to wait for.
     if let std::task::Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
-        return Ok(done);
+        return done;
     }
     let waiting = async {
+        let wait = route.pool().waits().begin();
         let deadline = patience.map(|limit| (Instant::now() + limit, limit));
         loop {
             match tokio::time::timeout(LOOK, work.as_mut()).await {
-                Ok(done) => return Ok(done),
+                Ok(Ok(done)) => {
+                    wait.served();
+                    return Ok(done);
+                }
+                Ok(Err(error)) => {
+                    if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) {
+                        wait.in_vain();
+                        router.note_exhausted(route);
+                    }
+                    return Err(error);
+                }
                 Err(_) if !is_there(router, route) => return Err(error::gone(route.name())),
                 Err(_) => match deadline {
                     Some((deadline, limit)) if Instant::now() >= deadline => {

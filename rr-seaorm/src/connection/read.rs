@@ -135,6 +135,7 @@ impl RoutedConnection {
                 Ok(route) => return Ok(route),
                 // All nodes failed one after the other: begin again, but not at once.
                 Err(_) if !search.is_fresh() && Box::pin(search.again().pause()).await => {}
+                Err(_) if search.exhausted => return Err(error::exhausted()),
                 Err(error) => return Err(error::no_route(error, self.connector().troubles())),
             }
         }
@@ -153,6 +154,10 @@ impl RoutedConnection {
         }
         search.failed(route.node());
         match error::fault(&error, route.role()) {
+            Some(fault @ Fault::Overloaded) => {
+                search.exhausted = true;
+                route.finish(Outcome::Failed(fault));
+            }
             Some(fault) => route.finish(Outcome::Failed(fault)),
             None => drop(route),
         }
@@ -170,6 +175,8 @@ impl RoutedConnection {
 pub(crate) struct Attempts {
     search: Search,
     slow: u8,
+    /// A node had no connection to spare: when no other one serves either, that is why.
+    exhausted: bool,
 }
 
 /// A statement that took too long on this many nodes is slow itself.
@@ -177,7 +184,7 @@ const SLOW: u8 = 2;
 
 impl Attempts {
     pub(crate) fn new(router: &Router<SeaOrmConnector>, wish: Wish) -> Self {
-        Self { search: Search::new(router, wish), slow: 0 }
+        Self { search: Search::new(router, wish), slow: 0, exhausted: false }
     }
 
     /// Counts one more.

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rr_core::adapter::Waits;
 use rr_core::config::PoolConfig;
 use rr_core::connector::PoolState;
 use sea_orm::sqlx::postgres::PgPool;
@@ -16,18 +17,19 @@ pub struct NodePool {
     database: DatabaseConnection,
     statement_timeout: Option<Duration>,
     connect_timeout: Duration,
+    waits: Waits,
 }
 
 impl NodePool {
     pub(super) fn state(&self) -> PoolState {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        PoolState::of(self.pool.size(), idle)
+        self.waits.told(PoolState::of(self.pool.size(), idle))
     }
 
     pub(super) fn new(pool: Arc<PgPool>, config: &PoolConfig) -> Self {
         let database = SqlxPostgresConnector::from_sqlx_postgres_pool(PgPool::clone(&pool));
         let PoolConfig { statement_timeout, connect_timeout, .. } = *config;
-        Self { pool, database, statement_timeout, connect_timeout }
+        Self { pool, database, statement_timeout, connect_timeout, waits: Waits::default() }
     }
 
     /// The pool as SeaORM's connection. What is written through it is not known to the router.
@@ -46,11 +48,15 @@ impl NodePool {
         &self.pool
     }
 
-    /// How long to wait for a connection, beside the pool's own limit: where the next one that asks does not have to queue,
-    /// it is opened or there already.
-    pub(crate) fn patience(&self) -> Option<Duration> {
-        let used = (self.pool.size() as usize).saturating_sub(self.pool.num_idle());
-        (used < self.pool.options().get_max_connections() as usize).then_some(self.connect_timeout)
+    /// Those that wait for a connection.
+    pub(crate) const fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// How long to wait for a connection, beside the pool's own limit, for the last of so many that are in flight on the node:
+    /// where there are connections for all of them it does not have to queue, and what it waits for is being opened.
+    pub(crate) fn patience(&self, in_flight: u32) -> Option<Duration> {
+        (in_flight <= self.pool.options().get_max_connections()).then_some(self.connect_timeout)
     }
 
     /// Limit for one statement, kept by us.

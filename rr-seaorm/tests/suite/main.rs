@@ -13,6 +13,7 @@ mod lent;
 mod levels;
 mod load;
 mod operations;
+mod overload;
 mod pace;
 mod pools;
 mod promotions;

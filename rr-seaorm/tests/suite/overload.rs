@@ -1,0 +1,117 @@
+//! A thousand tasks and ten connections to each node; and replicas that are lost meanwhile.
+
+use std::time::Duration;
+
+use rr_core::config::ConfigBuilder;
+use rr_core::tally::WriteStep;
+use rr_core::{RouteError, Router};
+use rr_seaorm::{RoutedConnection, RoutingError, SeaOrmConnector, routing_error};
+use rr_tests::cluster::Cluster;
+use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, losses, overload, settings};
+use sea_orm::{ConnAcquireErr, ConnectionTrait, DbErr};
+use tokio::task::JoinSet;
+
+use crate::support::{PATIENCE, Result, ask, boot, config};
+
+/// A connection as storms use it.
+#[derive(Clone)]
+struct SeaOrm(RoutedConnection);
+
+impl Client for SeaOrm {
+    type Connector = SeaOrmConnector;
+
+    fn router(&self) -> &Router<SeaOrmConnector> {
+        self.0.router()
+    }
+
+    async fn read(&self) -> Ended {
+        ask(&self.0, READ).await.map_or_else(|error| ended(&error), |standby| Ended::Read { standby })
+    }
+
+    async fn write(&self) -> Ended {
+        self.0.execute_unprepared(WRITE).await.map_or_else(|error| ended(&error), |_| Ended::Written)
+    }
+}
+
+fn ended(error: &DbErr) -> Ended {
+    match (error, routing_error(error)) {
+        // As without us: the words for people are in the log.
+        (DbErr::ConnectionAcquire(ConnAcquireErr::Timeout), _) => Ended::NoConnection,
+        (_, Some(RoutingError::NoRoute { error: RouteError::BudgetSpent { .. }, .. })) => Ended::NoBudget,
+        _ => Ended::Failed(error.to_string()),
+    }
+}
+
+async fn start(settings: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Result<(Cluster, SeaOrm)> {
+    let cluster = boot(2).await?;
+    cluster.primary().sql(GROUND).await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let db = RoutedConnection::start(settings(config(&cluster)).build()?).await?;
+    Ok((cluster, SeaOrm(db)))
+}
+
+/// So long may a task wait for a connection to one node.
+fn waiting(config: ConfigBuilder, limit: Duration) -> ConfigBuilder {
+    settings(config).with(|config| {
+        config.retries.within = Duration::from_secs(1);
+        config.pool.primary.checkout_timeout = limit;
+        config.pool.replica.checkout_timeout = limit;
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_is_served() -> Result {
+    let (cluster, db) = start(|config| waiting(config, PATIENCE)).await?;
+    println!("{:?}", overload::everybody_is_served(&db, &cluster).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_ever() -> Result {
+    let (cluster, db) = start(|config| waiting(config, Duration::from_millis(200))).await?;
+    println!("{:?}", overload::nobody_waits_for_ever(&db, &cluster).await?);
+    Ok(())
+}
+
+/// Whoever stands in line behind others waits for these, and not for a server that lets nobody in: the limit for opening
+/// a connection says nothing about it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_line_is_no_unreachable_node() -> Result {
+    let limit = Duration::from_secs(1);
+    let (cluster, SeaOrm(db)) =
+        start(|config| waiting(config, PATIENCE).with(|config| config.pool.primary.connect_timeout = limit))
+            .await?;
+    let slow = "INSERT INTO storm (n) SELECT 1 FROM pg_sleep(0.02)";
+    let mut tasks = JoinSet::new();
+    // With ten connections a turn takes longer than that limit.
+    for _ in 0..600 {
+        let db = db.clone();
+        tasks.spawn(async move {
+            for _ in 0..4 {
+                db.execute_unprepared(slow).await?;
+            }
+            Ok::<_, DbErr>(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    assert_eq!(db.router().counted_writes(WriteStep::Waited), 0, "writes took the primary for unreachable");
+    let written = cluster.primary().query_text("SELECT count(*)::text FROM storm WHERE n = 1").await?;
+    assert_eq!(written, "2400");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_primary_survives_its_replicas() -> Result {
+    let (cluster, db) = start(losses::with_budget).await?;
+    println!("{:?}", losses::the_primary_survives_its_replicas(&db, &cluster).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_old_will_do() -> Result {
+    let (cluster, db) = start(losses::stale_ok).await?;
+    println!("{:?}", losses::what_is_old_will_do(&db, &cluster).await?);
+    Ok(())
+}

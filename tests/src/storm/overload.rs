@@ -1,0 +1,81 @@
+//! Storms that the servers survive: there are connections for a few of many tasks.
+
+use super::census::Census;
+use super::{CONNECTIONS, Client, Counts, Failure, Storm, TASKS, Turn, alarms, pools, recovered};
+use crate::cluster::Cluster;
+use crate::wait::until;
+
+/// Answered statements for each task, on average, before anybody looks who got how many.
+const SHARE: u64 = 8;
+
+/// Where everybody has the time to wait, every statement is answered, and nobody gets much less than the others: whoever
+/// waits is served in the order of arrival, so that no task can have several turns while another one waits for its next.
+///
+/// # Errors
+/// When servers or tasks fail. Everything else is asserted.
+pub async fn everybody_is_served<D: Client>(db: &D, cluster: &Cluster) -> Result<Counts, Failure> {
+    let mut notices = db.router().notices();
+    let census = Census::begin(cluster).await?;
+    // Each task has the same mix, and is at another place of it.
+    let next = |task: usize, turn: u64| match (task as u64 + turn) % 5 {
+        0 => Turn::Write,
+        _ => Turn::Read,
+    };
+    let storm = Storm::start(db, TASKS, next);
+    let tasks = TASKS as u64;
+    storm.until("statements to be answered", |counts| counts.ended() >= SHARE * tasks).await?;
+    let (least, sum) = storm.shares();
+    let counts = storm.end().await?.remove(0);
+    assert_eq!(counts.answered(), counts.ended(), "{counts:?}");
+    assert!(4 * least * tasks >= sum, "one of {tasks} tasks had {least} of {sum} statements answered");
+    for (node, most) in cluster.nodes().iter().zip(census.most().await?) {
+        let limit = i64::from(CONNECTIONS) + 1;
+        assert!(most <= limit, "{} had {most} connections, and may have {limit}", node.name());
+    }
+    recovered(db, cluster).await?;
+    assert_eq!(alarms(&mut notices), Vec::<String>::new());
+    Ok(counts)
+}
+
+/// Where the servers answer nobody for a while, each task is told in time that it gets no connection, and why; nobody takes
+/// the nodes for dead, and what did get a connection is answered in the end.
+///
+/// # Errors
+/// When servers or tasks fail. Everything else is asserted.
+pub async fn nobody_waits_for_ever<D: Client>(db: &D, cluster: &Cluster) -> Result<Counts, Failure> {
+    let mut notices = db.router().notices();
+    let epoch = db.router().topology().epoch();
+    let mut admin = cluster.primary().direct().await?;
+    let lock = admin.transaction().await?;
+    lock.batch_execute("LOCK TABLE storm IN ACCESS EXCLUSIVE MODE").await?;
+    // A standby keeps readers out as soon as it has heard of the lock, which comes with the next commit.
+    cluster.primary().admin_sql("SELECT pg_logical_emit_message(true, 'rr', '')").await?;
+    for replica in cluster.replicas() {
+        let locked = "SELECT count(*)::text FROM pg_locks WHERE mode = 'AccessExclusiveLock'";
+        until("the lock to be replayed", async || Ok(replica.admin_query_text(locked).await? != "0")).await?;
+    }
+    let next = |task, turn| match (turn, task % 4) {
+        (0, 0) => Turn::Write,
+        (0, _) => Turn::Read,
+        _ => Turn::End,
+    };
+    let storm = Storm::start(db, TASKS, next);
+    // As many as the servers have let in wait for the lock, and the others for them.
+    let held = u64::from(CONNECTIONS) * cluster.nodes().len() as u64;
+    let tasks = TASKS as u64;
+    storm.until("all others to be told", |counts| counts.ended() >= tasks - held).await?;
+    let told = storm.counts();
+    assert_eq!(told.no_connection, told.ended(), "{told:?}");
+    let router = db.router();
+    let waited_in_vain: u64 = pools(router).iter().filter_map(|state| state.timeouts).sum();
+    assert!(waited_in_vain >= told.no_connection, "{waited_in_vain} of {} were counted", told.no_connection);
+    lock.rollback().await?;
+    storm.until("the lucky ones to be answered", |counts| counts.ended() == tasks).await?;
+    let counts = storm.end().await?.remove(0);
+    assert_eq!(counts.answered() + counts.no_connection, tasks, "{counts:?}");
+    assert!(counts.answered() > 0 && counts.answered() <= held, "{counts:?}");
+    recovered(db, cluster).await?;
+    assert_eq!(alarms(&mut notices), Vec::<String>::new());
+    assert_eq!(db.router().topology().epoch(), epoch);
+    Ok(counts)
+}

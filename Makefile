@@ -26,9 +26,9 @@ test: setup setup-libpq setup-browser setup-prometheus ## install what the tests
 	@scripts/test.sh
 
 .PHONY: lint
-lint: lint-fmt lint-clippy lint-doc lint-purity lint-deny lint-msrv ## formatting, clippy, documentation, purity, dependencies
+lint: lint-fmt lint-clippy lint-doc lint-api lint-purity lint-deny lint-msrv ## formatting, clippy, documentation, public API, purity, dependencies
 
-.PHONY: lint-fmt lint-clippy lint-doc lint-purity lint-deny lint-msrv
+.PHONY: lint-fmt lint-clippy lint-doc lint-api lint-purity lint-deny lint-msrv
 lint-fmt: setup-lints
 	cargo fmt --all --check
 lint-clippy: setup-lints setup-libpq
@@ -44,6 +44,8 @@ lint-clippy: setup-lints setup-libpq
 lint-doc: setup-lints
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	@scripts/check-docs.sh
+lint-api: setup-libpq
+	@scripts/check-api.sh
 lint-purity: setup-lints
 	@scripts/check-purity.sh
 lint-deny: setup-lints
@@ -58,6 +60,9 @@ fmt: setup-lints ## format the code
 .PHONY: doc
 doc: ## build the documentation into target/doc
 	cargo doc --workspace --no-deps
+
+.PHONY: api
+api: lint-api ## hold the public API against docs/api; ACCEPT=1 writes that anew
 
 .PHONY: package
 package: ## pack the crates as for a registry, and build each from what was packed

@@ -19,6 +19,9 @@ use crate::peer::Peer;
 /// Within this time a standby has begun to follow a new primary, if it can.
 const FOLLOWS: Duration = Duration::from_secs(5);
 
+/// Within this time one that cannot has stopped.
+const SETTLES: Duration = Duration::from_millis(700);
+
 /// A disturbance that passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -319,7 +322,13 @@ async fn follow(
     new: &Node,
     following: impl Future<Output = Result<(), ClusterError>>,
 ) -> Result<(), Error> {
-    if let Ok(followed) = tokio::time::timeout(FOLLOWS, following).await {
+    let followed = async {
+        following.await?;
+        // It may have got what both have in common, and no more.
+        pause(SETTLES).await;
+        standby.wait_streaming().await
+    };
+    if let Ok(followed) = tokio::time::timeout(FOLLOWS, followed).await {
         return Ok(followed?);
     }
     standby.crash().await?;

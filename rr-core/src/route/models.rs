@@ -1,5 +1,7 @@
 //! Every interleaving of a few routes on one node, by loom.
 
+use std::time::Duration;
+
 use loom::thread::spawn;
 use tokio::sync::mpsc;
 

@@ -112,7 +112,7 @@ impl<C: Connector> Router<C> {
     ) -> (Result<RouteReason, RouteError>, NodeSet) {
         let topology = &*snapshot.topology;
         let only = |index: usize| NodeSet::from_iter([index]);
-        let stale = || self.stale_node(snapshot, request).map(only);
+        let stale = || Some(self.stale_nodes(topology, request)).filter(|nodes| !nodes.is_empty());
         let causal_else = self.inner.shared.config.causal_else;
         match (selected, request.access) {
             (Selected::Nowhere, Access::Read) if ask.requirement.admits_replicas() => {

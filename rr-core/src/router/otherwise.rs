@@ -6,9 +6,10 @@ use crate::connector::Connector;
 use crate::position::Position;
 use crate::requirement::Requirement;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
+use crate::select::Selected;
 use crate::snapshot::Snapshot;
 use crate::tally::{Loss, Step};
-use crate::topology::Topology;
+use crate::topology::{NodeSet, Topology};
 
 impl<C: Connector> Router<C> {
     /// What becomes of a read for which all replicas are behind; `Ok(None)` leaves it to the primary.
@@ -43,13 +44,20 @@ impl<C: Connector> Router<C> {
 
     /// A replica that would serve, were it not for positions. Limits of staleness hold.
     pub(super) fn stale_node(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>) -> Option<usize> {
-        let requirement =
-            Requirement { covers: None, after: None, seen: None, ..request.requirement.clone() };
-        let eased = Request { requirement, ..request.clone() };
-        match self.decide(snapshot, &eased) {
+        match self.decide(snapshot, &eased(request)) {
             Decision::Node(index, _) if snapshot.topology.primary_index() != Ok(index) => Some(index),
             Decision::Node(..) | Decision::Fallback(..) | Decision::Nowhere => None,
         }
+    }
+
+    /// All of those replicas.
+    pub(super) fn stale_nodes(&self, topology: &Topology, request: &Request<'_>) -> NodeSet {
+        let eased = eased(request);
+        let Selected::Among(mut set) = self.ask(topology, &eased).select(topology) else {
+            return NodeSet::EMPTY;
+        };
+        topology.primary_index().into_iter().for_each(|primary| set.remove(primary));
+        set
     }
 
     /// A session whose write a failover has lost finds no node that has it, ever: its caller is told why, before a read
@@ -88,4 +96,10 @@ impl<C: Connector> Router<C> {
         }
         Ok(())
     }
+}
+
+/// The same request, as if what it must see did not matter.
+fn eased<'r>(request: &Request<'r>) -> Request<'r> {
+    let requirement = Requirement { covers: None, after: None, seen: None, ..request.requirement.clone() };
+    Request { requirement, ..request.clone() }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, Spill};
-use crate::position::{Lsn, PgPosition, Position, Timeline};
+use crate::position::{PgPosition, Position, Timeline};
 use crate::select::Rejection;
 use crate::time::Moment;
 
@@ -215,31 +215,6 @@ impl Topology {
     pub(crate) fn after(mut self, former: Option<Arc<Former>>, timeline: Option<Timeline>) -> Self {
         (self.former, self.timeline) = (former, timeline);
         self
-    }
-
-    /// A position on the timeline of the primary that has answered a write at this moment: at least that much of its log
-    /// there was, unless nobody knows how much.
-    pub(crate) fn bound(&self, answered: Moment) -> Option<Position> {
-        if let Some(bound) = self.former.as_ref().and_then(|former| former.bound(answered)) {
-            return Some(bound);
-        }
-        match self.primary() {
-            Ok(primary) => primary.applied.clone(),
-            Err(_) => self.timeline.map(|timeline| PgPosition::new(timeline, Lsn::from_u64(0)).into()),
-        }
-    }
-
-    /// Where a write may have ended that has no position, and was made on the timeline of this one; `None` when that is the
-    /// timeline of the present primary.
-    pub(crate) fn left(&self, on: &Position) -> Option<Position> {
-        let Position::Postgres(on) = on else { return None };
-        let (timeline, _) = on.head();
-        self.timeline.filter(|now| timeline < *now).map(|_| former::anywhere(timeline).into())
-    }
-
-    /// The primary before the present one.
-    pub(crate) fn former(&self) -> Option<&Former> {
-        self.former.as_deref()
     }
 
     /// This topology, of the cluster with this identity.

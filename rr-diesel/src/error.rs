@@ -1,5 +1,7 @@
 //! Errors of routing as Diesel's errors, and what Diesel's errors say about a node.
 
+use std::borrow::Cow;
+
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
 use rr_core::OutcomeUnknown;
 use rr_core::adapter::Ended;
@@ -41,46 +43,15 @@ pub(crate) fn no_connection(node: &str, error: &ConnectError) -> Error {
     if !error.is_exhausted() {
         return unreachable(message);
     }
-    Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(Exhausted { message }))
+    let hint = "`rr_diesel::is_checkout_timeout` recognises this error";
+    Error::DatabaseError(
+        DatabaseErrorKind::UnableToSendCommand,
+        Box::new(Told { message, details: EXHAUSTED.into(), hint }),
+    )
 }
 
-/// All connections of a pool were in use for too long.
-struct Exhausted {
-    message: String,
-}
-
-/// By which [`is_checkout_timeout`] knows it: these errors have no room for a type.
+/// By which [`is_checkout_timeout`] knows it.
 const EXHAUSTED: &str = "rr: no connection of the pool became free in time";
-
-impl DatabaseErrorInformation for Exhausted {
-    fn message(&self) -> &str {
-        &self.message
-    }
-
-    fn details(&self) -> Option<&str> {
-        Some(EXHAUSTED)
-    }
-
-    fn hint(&self) -> Option<&str> {
-        Some("`rr_diesel::is_checkout_timeout` recognises this error")
-    }
-
-    fn table_name(&self) -> Option<&str> {
-        None
-    }
-
-    fn column_name(&self) -> Option<&str> {
-        None
-    }
-
-    fn constraint_name(&self) -> Option<&str> {
-        None
-    }
-
-    fn statement_position(&self) -> Option<i32> {
-        None
-    }
-}
 
 /// Whether a statement got no connection because all of its pool were in use for too long (`pool.<role>.checkout_timeout`).
 /// Nothing was sent: what an overloaded application answers with 503 rather than 500.
@@ -113,14 +84,16 @@ pub(crate) fn deposed(node: &str) -> Error {
     Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, Box::new(text))
 }
 
-/// A write was sent and not answered.
-struct NotAnswered {
+/// Something that we say in an error of Diesel's.
+struct Told {
     message: String,
-    /// All of it, for [`outcome_unknown`]: these errors have no room for a type.
-    details: String,
+    /// All of it, to be recognised by: these errors have no room for a type.
+    details: Cow<'static, str>,
+    /// What recognises it.
+    hint: &'static str,
 }
 
-impl DatabaseErrorInformation for NotAnswered {
+impl DatabaseErrorInformation for Told {
     fn message(&self) -> &str {
         &self.message
     }
@@ -130,7 +103,7 @@ impl DatabaseErrorInformation for NotAnswered {
     }
 
     fn hint(&self) -> Option<&str> {
-        Some("`rr_diesel::outcome_unknown` recognises this error")
+        Some(self.hint)
     }
 
     fn table_name(&self) -> Option<&str> {
@@ -152,7 +125,8 @@ impl DatabaseErrorInformation for NotAnswered {
 
 /// As the error of a lost connection, which it is as well.
 pub(crate) fn not_answered(unknown: &OutcomeUnknown, error: &Error) -> Error {
-    let information = NotAnswered { message: format!("{unknown} ({error})"), details: unknown.to_text() };
+    let (message, details) = (format!("{unknown} ({error})"), unknown.to_text().into());
+    let information = Told { message, details, hint: "`rr_diesel::outcome_unknown` recognises this error" };
     Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(information))
 }
 

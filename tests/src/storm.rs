@@ -176,6 +176,15 @@ pub fn settings(config: ConfigBuilder) -> ConfigBuilder {
     })
 }
 
+/// So long may a task wait for a connection to one node.
+pub fn waiting(config: ConfigBuilder, limit: Duration) -> ConfigBuilder {
+    settings(config).with(|config| {
+        config.retries.within = Duration::from_secs(1);
+        config.pool.primary.checkout_timeout = limit;
+        config.pool.replica.checkout_timeout = limit;
+    })
+}
+
 impl Storm {
     /// Lets so many tasks work; `next` says what a task does in each of its turns.
     pub fn start<D: Client>(

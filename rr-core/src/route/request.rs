@@ -31,39 +31,23 @@ impl<'a> Request<'a> {
     /// A read with this requirement.
     #[must_use]
     pub const fn read(requirement: Requirement) -> Self {
-        Self {
-            access: Access::Read,
-            requirement,
-            level: None,
-            preference: None,
-            group: None,
-            tried: &[],
-            session: None,
-        }
+        Self::of(Access::Read, requirement)
     }
 
     /// A write.
     #[must_use]
     pub const fn write() -> Self {
-        Self::primary(Access::Write)
+        Self::of(Access::Write, Requirement::PRIMARY)
     }
 
     /// A statement that needs the state of a connection to the primary.
     #[must_use]
     pub const fn session() -> Self {
-        Self::primary(Access::Session)
+        Self::of(Access::Session, Requirement::PRIMARY)
     }
 
-    const fn primary(access: Access) -> Self {
-        Self {
-            access,
-            requirement: Requirement::PRIMARY,
-            level: None,
-            preference: None,
-            group: None,
-            tried: &[],
-            session: None,
-        }
+    const fn of(access: Access, requirement: Requirement) -> Self {
+        Self { access, requirement, level: None, preference: None, group: None, tried: &[], session: None }
     }
 
     /// This request, on behalf of a session.

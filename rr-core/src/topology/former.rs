@@ -1,5 +1,6 @@
 //! The primary before the present one, as far as it matters to what was written there.
 
+use super::Topology;
 use crate::position::{Lsn, PgPosition, Position, Timeline};
 use crate::time::Moment;
 
@@ -28,8 +29,35 @@ impl Former {
     }
 }
 
+impl Topology {
+    /// A position on the timeline of the primary that has answered a write at this moment: at least that much of its log
+    /// there was, unless nobody knows how much.
+    pub(crate) fn bound(&self, answered: Moment) -> Option<Position> {
+        if let Some(bound) = self.former.as_ref().and_then(|former| former.bound(answered)) {
+            return Some(bound);
+        }
+        match self.primary() {
+            Ok(primary) => primary.applied.clone(),
+            Err(_) => self.timeline.map(|timeline| PgPosition::new(timeline, Lsn::from_u64(0)).into()),
+        }
+    }
+
+    /// Where a write may have ended that has no position, and was made on the timeline of this one; `None` when that is the
+    /// timeline of the present primary.
+    pub(crate) fn left(&self, on: &Position) -> Option<Position> {
+        let Position::Postgres(on) = on else { return None };
+        let (timeline, _) = on.head();
+        self.timeline.filter(|now| timeline < *now).map(|_| anywhere(timeline).into())
+    }
+
+    /// The primary before the present one.
+    pub(crate) fn former(&self) -> Option<&Former> {
+        self.former.as_deref()
+    }
+}
+
 /// Greater than every position on this timeline: no history that has left it covers it.
-pub(super) fn anywhere(timeline: Timeline) -> PgPosition {
+fn anywhere(timeline: Timeline) -> PgPosition {
     PgPosition::new(timeline, Lsn::from_u64(u64::MAX))
 }
 

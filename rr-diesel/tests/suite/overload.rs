@@ -9,7 +9,7 @@ use rr_core::Router;
 use rr_core::config::ConfigBuilder;
 use rr_diesel::{DieselConnector, RoutedPool, is_checkout_timeout};
 use rr_tests::cluster::Cluster;
-use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, losses, overload, settings};
+use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, losses, overload, waiting};
 
 use crate::support::{PATIENCE, Result, boot, config};
 
@@ -60,15 +60,6 @@ async fn start(settings: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Result<
     cluster.wait_caught_up(PATIENCE).await?;
     let pool = RoutedPool::start(settings(config(&cluster)).build()?).await?;
     Ok((cluster, Diesel(pool)))
-}
-
-/// So long may a task wait for a connection to one node.
-pub(crate) fn waiting(config: ConfigBuilder, limit: Duration) -> ConfigBuilder {
-    settings(config).with(|config| {
-        config.retries.within = Duration::from_secs(1);
-        config.pool.primary.checkout_timeout = limit;
-        config.pool.replica.checkout_timeout = limit;
-    })
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use rr_core::tally::WriteStep;
 use rr_core::{RouteError, Router};
 use rr_seaorm::{RoutedConnection, RoutingError, SeaOrmConnector, routing_error};
 use rr_tests::cluster::Cluster;
-use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, losses, overload, settings};
+use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, losses, overload, waiting};
 use sea_orm::{ConnAcquireErr, ConnectionTrait, DbErr};
 use tokio::task::JoinSet;
 
@@ -48,15 +48,6 @@ async fn start(settings: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Result<
     cluster.wait_caught_up(PATIENCE).await?;
     let db = RoutedConnection::start(settings(config(&cluster)).build()?).await?;
     Ok((cluster, SeaOrm(db)))
-}
-
-/// So long may a task wait for a connection to one node.
-fn waiting(config: ConfigBuilder, limit: Duration) -> ConfigBuilder {
-    settings(config).with(|config| {
-        config.retries.within = Duration::from_secs(1);
-        config.pool.primary.checkout_timeout = limit;
-        config.pool.replica.checkout_timeout = limit;
-    })
 }
 
 #[tokio::test(flavor = "multi_thread")]

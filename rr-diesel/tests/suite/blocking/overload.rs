@@ -7,10 +7,10 @@ use diesel::{PgConnection, sql_query};
 use rr_core::Router;
 use rr_diesel::blocking::NodeConnector;
 use rr_tests::cluster::Cluster;
-use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, overload};
+use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, overload, waiting};
 
 use super::RoutedPool;
-use crate::overload::{Shelter, ended, waiting};
+use crate::overload::{Shelter, ended};
 use crate::support::{PATIENCE, Result, boot, config};
 
 /// A pool as storms use it.

@@ -275,7 +275,7 @@ impl Scene<'_> {
                 let new = standbys.get(rng.usize(0..standbys.len())).ok_or("no standby")?.clone();
                 new.promote().await?;
                 for standby in standbys.iter().filter(|standby| standby.name() != new.name()) {
-                    follow(standby, &new, standby.repoint(&new)).await?;
+                    follow(standby, &new, Box::pin(standby.repoint(&new))).await?;
                 }
                 new
             }
@@ -309,7 +309,7 @@ impl Scene<'_> {
         let new = self.cluster.node(to)?.clone();
         for standby in self.standbys().into_iter().cloned().collect::<Vec<_>>() {
             if standby.name() != to && standby.name() != old.name() {
-                follow(&standby, &new, standby.repointed(&new)).await?;
+                follow(&standby, &new, Box::pin(standby.repointed(&new))).await?;
             }
         }
         Ok(new)

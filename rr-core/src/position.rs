@@ -119,6 +119,14 @@ impl Position {
         }
     }
 
+    /// The newest timeline that it names.
+    pub(crate) const fn timeline(&self) -> Option<Timeline> {
+        match self {
+            Self::Postgres(own) => Some(own.head().0),
+            Self::MySql(_) | Self::MariaDb(_) => None,
+        }
+    }
+
     /// The engine that names positions in this way.
     #[must_use]
     pub const fn engine(&self) -> Engine {

@@ -7,11 +7,12 @@ use crate::connector::Target;
 use crate::consistency::Consistency;
 use crate::engine::Fault;
 use crate::observe::{Facts, Observing, Watched};
+use crate::position::Timeline;
 use crate::session::Follows;
 use crate::snapshot::Member;
 pub use crate::sql::StatementClass as Access;
 use crate::time::Moment;
-use crate::topology::{Epoch, NodeId, Role};
+use crate::topology::{Epoch, NodeId, Role, Topology};
 
 mod error;
 #[cfg(all(test, rr_loom))]
@@ -46,8 +47,9 @@ pub struct Route<P> {
     reason: RouteReason,
     access: Access,
     level: Option<Consistency>,
-    /// The epoch of the decision.
+    /// The epoch of the decision, and the timeline that the primary had then.
     epoch: Epoch,
+    timeline: Option<Timeline>,
     /// What the node was known to have when it was chosen.
     under: Follows,
     /// Set for the few routes whose latency is taken.
@@ -62,14 +64,15 @@ impl<P> Route<P> {
         member: Arc<Member<P>>,
         reason: RouteReason,
         request: &Request<'_>,
-        epoch: Epoch,
+        topology: &Topology,
     ) -> Self {
         member.common.load.enter();
         let nth = member.common.counters.count(reason);
         let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| member.common.clock.now());
         let under = Follows::of(request.requirement.seen);
         let (access, level) = (request.access, request.level);
-        Self { member, reason, access, level, epoch, under, started, watched: None }
+        let (epoch, timeline) = (topology.epoch(), topology.timeline());
+        Self { member, reason, access, level, epoch, timeline, under, started, watched: None }
     }
 
     /// This route, with a span and an observer as far as they are wanted.
@@ -140,6 +143,11 @@ impl<P> Route<P> {
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The timeline that the primary had when this node was chosen.
+    pub(crate) const fn timeline(&self) -> Option<Timeline> {
+        self.timeline
     }
 
     /// The level of the read, as far as its request told.

@@ -274,14 +274,13 @@ impl<C: Connector> Router<C> {
         request: &Request<'_>,
     ) -> Route<C::Pool> {
         let member = Arc::clone(&snapshot.members[index]);
-        let epoch = snapshot.topology.epoch();
         self.inner.shared.trail.note(&member.common, member.role, request, reason);
         if let Some(session) = &request.session
             && self.inner.shared.config.session.affinity.is_some()
         {
             session.stick(member.common.id, self.now());
         }
-        let route = Route::enter(member, reason, request, epoch);
+        let route = Route::enter(member, reason, request, &snapshot.topology);
         let observing = self.inner.observing.as_ref();
         if observing.is_some() || observe::is_traced() {
             return route.watched_by(observing);

@@ -12,9 +12,10 @@ use crate::position::Position;
 use crate::requirement::{Requirement, Seen};
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::time::Moment;
-use crate::topology::{Former, NodeId};
+use crate::topology::{NodeId, Topology};
 
 mod affinity;
+mod answered;
 mod following;
 mod last_read;
 mod losses;
@@ -22,7 +23,10 @@ mod losses;
 mod models;
 mod placing;
 mod register;
+mod stamp;
 
+use answered::Answered;
+pub(crate) use answered::Written;
 pub(crate) use last_read::{Follows, LastRead};
 pub(crate) use placing::Placing;
 use register::Register;
@@ -50,8 +54,8 @@ struct Registers {
     last_read: LastRead,
     /// Nanoseconds + 1 of the newest write whose position is not known yet; 0 when there is none.
     unplaced: AtomicU64,
-    /// The same for the newest one that was answered; 0 when there is none, or it has been placed.
-    answered: AtomicU64,
+    /// Those of them that were answered: should they be lost, that is said.
+    answered: Answered,
     /// Newer ones, whose position will be known in a moment.
     placing: Placing,
     /// Nothing but the primary will do: what it must see could not be said otherwise.
@@ -84,26 +88,37 @@ impl Session {
         self.registers.unplaced.fetch_max(at.as_nanos().saturating_add(1), Ordering::AcqRel);
     }
 
-    /// Notes a write that was answered, and ended at `position`, or not later than `now` when that is not known. Where it
-    /// stays unknown until another node is the primary, it may be lost, and that is said.
-    pub(crate) fn note(&self, position: Option<&Position>, now: Moment) {
+    /// Notes a write that was answered, and where it ended if that is known. Where that stays unknown until a newer timeline is
+    /// the primary's, it may be lost, and that is said.
+    pub(crate) fn note(&self, position: Option<&Position>, write: Written) {
         match position {
             Some(position) => self.wrote(position),
             None => {
-                self.registers.answered.fetch_max(now.as_nanos().saturating_add(1), Ordering::AcqRel);
-                self.wrote_unplaced(now);
+                // In this order: whoever finds it answered finds it unplaced.
+                self.wrote_unplaced(write.by);
+                self.registers.answered.note(write);
             }
         }
     }
 
-    /// Places a write that was answered by the former primary, and was not placed while it was the primary.
-    pub(crate) fn remember(&self, former: &Former) {
-        let answered = self.registers.answered.load(Ordering::Acquire);
-        let Some(at) = answered.checked_sub(1).map(Moment::from_nanos) else { return };
-        let Some(bound) = former.bound(at) else { return };
-        // Raise first, clear second, as in `settle`.
-        self.registers.wrote.raise(&bound);
-        let _ = self.registers.answered.compare_exchange(answered, 0, Ordering::AcqRel, Ordering::Acquire);
+    /// Whether it may have written something that was answered and has no position.
+    pub(crate) fn has_unplaced_answer(&self) -> bool {
+        self.registers.placing.since().is_some() || self.registers.answered.get().is_some()
+    }
+
+    /// Places what was answered by a former primary, and was not placed while it was the primary.
+    pub(crate) fn remember(&self, topology: &Topology) {
+        if let Some(mark) = self.registers.answered.get()
+            && let Some(bound) = topology.left(mark.written())
+        {
+            // Raise first, clear second, as in `settle`.
+            self.registers.wrote.raise(&bound);
+            self.registers.answered.clear(mark);
+        }
+        let left = self.registers.placing.tell(|write| topology.left(write).is_some());
+        if let Some(bound) = left.and_then(|write| topology.left(write)) {
+            self.registers.wrote.raise(&bound);
+        }
     }
 
     /// Notes that a read of this session may have seen everything up to `position` (sampled on the node that
@@ -135,21 +150,27 @@ impl Session {
     /// Tells the session a sample of the primary: writes that ended before `sampled_at` end at or before
     /// `position`. A no-op for a session whose writes are all placed.
     pub fn settle(&self, sampled_at: Moment, position: &Position) {
-        let unplaced = self.registers.unplaced.load(Ordering::Acquire);
-        if unplaced == 0 || sampled_at.as_nanos().saturating_add(1) < unplaced {
+        let registers = &*self.registers;
+        // Looked at in this order: what is answered is within what is unplaced.
+        let answered = registers.answered.get();
+        let unplaced = registers.unplaced.load(Ordering::Acquire);
+        if (unplaced == 0 && answered.is_none()) || sampled_at.as_nanos().saturating_add(1) < unplaced {
             return;
+        }
+        if let Some(mark) = answered {
+            let Written { by, on } = mark.written();
+            let newer = on.is_some() && on > position.timeline();
+            if newer || (unplaced == 0 && sampled_at < by) {
+                return;
+            }
         }
         // Raise first, clear second: a reader that finds nothing unplaced must find the position. A write
         // noted in between makes the exchange fail and stays unplaced.
-        self.registers.wrote.raise(position);
-        let clear = |mark: &AtomicU64, seen| {
-            let _ = mark.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire);
-        };
-        let answered = self.registers.answered.load(Ordering::Acquire);
-        if answered <= sampled_at.as_nanos().saturating_add(1) {
-            clear(&self.registers.answered, answered);
+        registers.wrote.raise(position);
+        if let Some(mark) = answered {
+            registers.answered.clear(mark);
         }
-        clear(&self.registers.unplaced, unplaced);
+        let _ = registers.unplaced.compare_exchange(unplaced, 0, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Nothing but the primary can prove to hold what this session wrote and saw, from now on.
@@ -201,8 +222,7 @@ impl Session {
         if let Some(at) = other.unplaced_since() {
             self.wrote_unplaced(at);
         }
-        let answered = other.registers.answered.load(Ordering::Acquire);
-        self.registers.answered.fetch_max(answered, Ordering::AcqRel);
+        self.registers.answered.absorb(&other.registers.answered);
         self.registers.wrote.absorb(&other.registers.wrote);
         self.registers.last_read.absorb(&other.registers.last_read);
         self.registers.saw.absorb(&other.registers.saw);
@@ -280,26 +300,27 @@ mod tests {
         assert_eq!((after.after, after.covers), (None, Some(at(50))));
     }
 
+    fn written(millis: u64, on: u32) -> Written {
+        Written { by: Moment::from_millis(millis), on: Timeline::new(on) }
+    }
+
     #[test]
-    fn an_answered_write_is_not_settled_by_the_next_primary() {
-        let (history, former) = (
-            Position::Postgres("1:0/64,2:0/1F4".parse().unwrap()),
-            Former { until: Moment::from_millis(100), last: None, timeline: Timeline::new(1) },
-        );
-        let session = |at: u64| {
-            let session = Session::new();
-            session.note(None, Moment::from_millis(at));
-            session.remember(&former);
-            session.settle(Moment::from_millis(200), &history);
-            session
-        };
-        assert!(session(50).lost(&history).is_some());
-        assert!(session(150).lost(&history).is_none(), "written on the new one");
-        let unanswered = Session::new();
-        unanswered.wrote_unplaced(Moment::from_millis(50));
-        unanswered.remember(&former);
-        unanswered.settle(Moment::from_millis(200), &history);
-        assert!(unanswered.lost(&history).is_none(), "its caller knows");
+    fn a_sample_of_an_older_timeline_settles_nothing_of_a_newer_one() {
+        let session = Session::new();
+        session.note(None, written(5, 2));
+        session.settle(Moment::from_millis(9), &at(40));
+        assert_eq!((session.unplaced_since(), session.last_write()), (Some(Moment::from_millis(5)), None));
+    }
+
+    #[test]
+    fn what_was_answered_and_settled_leaves_no_mark() {
+        let session = Session::new();
+        session.note(None, written(5, 1));
+        assert!(session.has_unplaced_answer());
+        session.settle(Moment::from_millis(5), &at(40));
+        assert!(!session.has_unplaced_answer());
+        session.wrote_unplaced(Moment::from_millis(6));
+        assert!(!session.has_unplaced_answer(), "its caller got an error");
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub struct Claims {
     pub saw: Option<Position>,
     /// It also wrote something that ended at a position nobody knew, before the token was issued.
     pub unplaced: bool,
+    /// The last of these was answered: should it be lost, that is told.
+    pub answered: bool,
     /// It also saw something of which no position was known then.
     pub unplaced_read: bool,
     /// Only the primary will do: its positions did not fit.
@@ -97,6 +99,7 @@ impl Claims {
             wrote: None,
             saw: None,
             unplaced: false,
+            answered: false,
             unplaced_read: false,
             primary: false,
         }

@@ -18,7 +18,7 @@ mod former;
 mod node;
 mod set;
 
-pub(crate) use former::{Former, is_anywhere};
+pub(crate) use former::{Former, Formers, is_anywhere};
 pub use node::{Epoch, HealthState, Node, NodeId, Quarantine, Role, State};
 pub use set::{Members, NodeSet};
 
@@ -108,8 +108,8 @@ pub struct Topology {
     primary: Result<usize, NoPrimary>,
     /// The cluster's identity, once it is known.
     system: Option<u64>,
-    /// The primary before the present one.
-    former: Option<Arc<Former>>,
+    /// The primaries before the present one.
+    formers: Formers,
     /// Of the present primary, or of the last one.
     timeline: Option<Timeline>,
     panicking: bool,
@@ -180,7 +180,7 @@ impl Topology {
             rules,
             primary,
             system: None,
-            former: None,
+            formers: Formers::default(),
             timeline: None,
             panicking: false,
             serving: NodeSet::EMPTY,
@@ -211,9 +211,9 @@ impl Topology {
         topology
     }
 
-    /// This topology, after this one of another primary, on this timeline.
-    pub(crate) fn after(mut self, former: Option<Arc<Former>>, timeline: Option<Timeline>) -> Self {
-        (self.former, self.timeline) = (former, timeline);
+    /// This topology, after these primaries, on this timeline.
+    pub(crate) fn after(mut self, formers: Formers, timeline: Option<Timeline>) -> Self {
+        (self.formers, self.timeline) = (formers, timeline);
         self
     }
 

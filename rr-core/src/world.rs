@@ -19,7 +19,7 @@ use crate::health::{Change, Health, Signal};
 use crate::lag::{LagLevel, LagSummary, PrimaryTimeline, ReplicaLag};
 use crate::position::{Lsn, Position, Timeline};
 use crate::time::Moment;
-use crate::topology::{Epoch, Former, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
+use crate::topology::{Epoch, Formers, NoPrimary, NodeId, Quarantine, Role, Rules, Topology};
 
 mod event;
 mod identity;
@@ -58,8 +58,7 @@ pub struct World {
     /// The accepted primary, or the last one, which may have left.
     last_primary: Option<(NodeId, Arc<str>)>,
     positions: PrimaryTimeline,
-    /// The primary before the present one.
-    former: Option<Arc<Former>>,
+    formers: Formers,
     epoch: Epoch,
     last_failover: Option<Moment>,
     /// After an attempt that changed nothing, the next one is worth it from then on.
@@ -94,7 +93,7 @@ impl World {
             primary_timeline: None,
             last_primary: None,
             positions: PrimaryTimeline::new(),
-            former: None,
+            formers: Formers::default(),
             epoch: Epoch::default(),
             last_failover: None,
             retry_at: Moment::ORIGIN,
@@ -165,7 +164,7 @@ impl World {
         let (facts, primary) = (facts.collect(), self.writable());
         Topology::assemble(self.epoch, facts, primary, self.rules.clone())
             .of_system(self.identity.as_ref().map(Identity::system))
-            .after(self.former.clone(), self.primary_timeline)
+            .after(self.formers.clone(), self.primary_timeline)
     }
 
     /// The lag of a replica over the last samples, and its alert level.

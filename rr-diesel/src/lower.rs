@@ -70,7 +70,9 @@ pub(crate) fn lower<Q>(query: &Q, classes: &Classes, instrumented: bool) -> Quer
 where
     Q: QueryFragment<Pg> + QueryId,
 {
-    let id = Q::query_id();
+    // As Diesel's own cache: the text of a query that is not safe to cache need not be that of its type.
+    let cacheable = query.is_safe_to_cache_prepared(&Pg)?;
+    let id = Q::query_id().filter(|_| cacheable);
     let (binds, wish) = hint::collect(|| Binds::collect(query));
     let (sql, classified) = match id.and_then(|id| classes.met(id)) {
         Some((classified, sql)) => {
@@ -85,7 +87,7 @@ where
     };
     Ok(Lowered {
         binds: binds?,
-        cacheable: query.is_safe_to_cache_prepared(&Pg)?,
+        cacheable,
         debug: instrumented.then(|| debug_binds(&diesel::debug_query::<Pg, _>(query).to_string(), &sql)),
         id,
         classified,

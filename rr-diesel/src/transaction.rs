@@ -130,10 +130,10 @@ async fn on<T>(
 /// Commits what was written, and asks behind it where that ended. The caller need not wait for that, unless the handle keeps
 /// the connection.
 async fn commit_and_place(conn: &mut RoutedPgConnection) -> QueryResult<()> {
-    let suspect = conn.ledger().suspect();
     let router = conn.router().clone();
     let identify = router.config().failover.resolve_outcomes;
     let mut pin = conn.pin_mut().take().ok_or(Error::NotInTransaction)?;
+    let suspect = conn.ledger().suspect(Some(pin.checkout.route()));
     let stays = pin.stays();
     let work = |handover| async move {
         let handover = (!stays).then_some(handover);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rr_core::adapter::{Ledger, Next, Turn};
+use rr_core::adapter::{Ledger, Next, Suspect, Turn};
 use rr_core::engine::Fault;
 use rr_core::outcome::Unanswered;
 use rr_core::retry::Trouble;
@@ -146,6 +146,12 @@ impl RoutedConnection {
 }
 
 impl Root {
+    /// What it writes counts from here, until it is known how it ends.
+    fn suspect(&self) -> Suspect<SeaOrmConnector> {
+        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.suspect(route.as_ref())
+    }
+
     /// Notes what a statement will have done when the transaction is committed.
     fn note(&self, kind: Kind, sql: &str) -> Result<(), DbErr> {
         self.check()?;
@@ -268,7 +274,7 @@ impl RoutedTransaction {
         }
         let wrote = root.wrote.load(Ordering::Relaxed);
         let transaction = if wrote { root.identify(&inner).await } else { None };
-        let suspect = wrote.then(|| root.ledger.suspect());
+        let suspect = wrote.then(|| root.suspect());
         let committed = within(root.limit, &root.node, inner.commit()).await;
         // Noted before the caller knows, and after the server has answered.
         if let Some(suspect) = suspect {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::Unscoped;
 use crate::connector::Connector;
 use crate::consistency::Consistency;
-use crate::position::Position;
+use crate::position::{Position, Timeline};
 use crate::requirement::Requirement;
 use crate::route::Route;
 use crate::router::Router;
@@ -127,15 +127,23 @@ impl<C: Connector> Ledger<C> {
 
     /// Notes a write, and where it ended if that is known.
     pub fn wrote(&self, position: Option<&Position>) {
-        self.wrote_in(self.session().as_ref(), position);
+        let on = self.router.topology().timeline();
+        self.wrote_in(self.session().as_ref(), position, on);
     }
 
-    pub(super) fn wrote_in(&self, session: Option<&Session>, position: Option<&Position>) {
-        self.router.wrote(position);
+    /// As [`Ledger::wrote`], on the timeline of the primary that was chosen for it.
+    pub(super) fn wrote_in(
+        &self,
+        session: Option<&Session>,
+        position: Option<&Position>,
+        on: Option<Timeline>,
+    ) {
+        let write = self.router.written(on);
+        self.router.note_write(position, write);
         if let Some(session) = session {
             // What it wrote before, and where no longer can be learned, must not hide behind this.
             session.catch_up(&self.router.topology());
-            session.note(position, self.router.now());
+            session.note(position, write);
         }
     }
 

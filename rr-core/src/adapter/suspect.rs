@@ -2,8 +2,9 @@
 
 use crate::adapter::Ledger;
 use crate::connector::Connector;
-use crate::position::Position;
+use crate::position::{Position, Timeline};
 use crate::requirement::Seen;
+use crate::route::Route;
 use crate::session::Session;
 
 /// How a write ended.
@@ -24,20 +25,24 @@ pub struct Suspect<C: Connector> {
     /// The one for which the write began: it may end in another task.
     session: Option<Session>,
     open: bool,
+    /// The timeline of the primary that was chosen for it: it may answer when it is the primary no more.
+    on: Option<Timeline>,
     /// The last read before it.
     follows: Option<Seen>,
 }
 
 impl<C: Connector> Ledger<C> {
-    /// Notes a write, should it be given up before it is known how it ended.
+    /// Notes a write on this route, should it be given up before it is known how it ended. Of a connection whose route has
+    /// been given up (`None`), what is known now has to do.
     #[must_use = "a suspect that is dropped counts as a write"]
-    pub fn suspect(&self) -> Suspect<C> {
+    pub fn suspect(&self, route: Option<&Route<C::Pool>>) -> Suspect<C> {
+        let on = route.map_or_else(|| self.router.topology().timeline(), Route::timeline);
         let session = self.session();
         let follows = match &session {
             Some(session) => session.follows(),
             None => self.last_read.as_ref().and_then(|last_read| last_read.get()),
         };
-        Suspect { ledger: self.clone(), session, open: true, follows }
+        Suspect { ledger: self.clone(), session, open: true, on, follows }
     }
 }
 
@@ -45,7 +50,7 @@ impl<C: Connector> Suspect<C> {
     /// It wrote, up to this position or to one that is not known.
     pub fn wrote(mut self, position: Option<&Position>) {
         self.open = false;
-        self.ledger.wrote_in(self.session.as_ref(), position);
+        self.ledger.wrote_in(self.session.as_ref(), position, self.on);
         // Whatever was read before, on whatever node, is in a position of the primary that was asked for afterwards.
         let Some(seen) = self.follows.filter(|_| position.is_some()) else { return };
         match (&self.session, &self.ledger.last_read) {
@@ -69,7 +74,7 @@ impl<C: Connector> Suspect<C> {
     #[must_use = "dropped, the write counts as one that nobody can place"]
     pub fn answered(self) -> Unplaced<C> {
         let router = &self.ledger.router;
-        router.circle().begin_placing(self.session.as_ref(), router.now());
+        router.circle().begin_placing(self.session.as_ref(), router.written(self.on));
         Unplaced { suspect: Some(self) }
     }
 

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::config::DatabaseUrl;
-use crate::session::{Placing, Session, WeakSession};
+use crate::session::{Placing, Session, WeakSession, Written};
 use crate::time::Moment;
 
 static CIRCLES: Mutex<Vec<(DatabaseUrl, Weak<Circle>)>> = Mutex::new(Vec::new());
@@ -51,10 +51,10 @@ impl Circle {
     }
 
     /// Notes a write that was answered, and whose position is on its way: for all routers, and for a session.
-    pub(crate) fn begin_placing(&self, session: Option<&Session>, at: Moment) {
-        self.placing.begin(at);
+    pub(crate) fn begin_placing(&self, session: Option<&Session>, write: Written) {
+        self.placing.begin(write);
         if let Some(session) = session {
-            session.placing().begin(at);
+            session.placing().begin(write);
         }
     }
 

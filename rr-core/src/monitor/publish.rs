@@ -38,9 +38,7 @@ impl<C: Connector> Worker<C> {
         if let Ok(node) = topology.primary()
             && let (Some(at), Some(position)) = (node.sampled_at, &node.applied)
         {
-            if let Some(former) = topology.former() {
-                self.shared.own.remember(former);
-            }
+            self.shared.own.remember(&topology);
             self.shared.own.settle(at, position);
             // Nobody in particular can be told, and reads of everybody must not ask for what is gone.
             if let Some(lost) = self.shared.own.give_up_lost(position) {

@@ -5,9 +5,9 @@ use crate::config::Unscoped;
 use crate::connector::Connector;
 use crate::consistency::Consistency;
 use crate::monitor::Circle;
-use crate::position::Position;
+use crate::position::{Position, Timeline};
 use crate::requirement::Requirement;
-use crate::session::Session;
+use crate::session::{Session, Written};
 use crate::tally::Step;
 
 impl<C: Connector> Router<C> {
@@ -57,8 +57,16 @@ impl<C: Connector> Router<C> {
     /// Notes a write, and where it ended if that is known, for all reads of this process: through this router, and
     /// through others whose primary is the same database.
     pub fn wrote(&self, position: Option<&Position>) {
-        let now = self.now();
-        self.inner.shared.circle.each(|session| session.note(position, now));
+        self.note_write(position, self.written(self.topology().timeline()));
+    }
+
+    /// A write that was answered by now, on the timeline of the primary that was chosen for it.
+    pub(crate) fn written(&self, on: Option<Timeline>) -> Written {
+        Written { by: self.now(), on }
+    }
+
+    pub(crate) fn note_write(&self, position: Option<&Position>, write: Written) {
+        self.inner.shared.circle.each(|session| session.note(position, write));
         if position.is_none() {
             self.place_soon();
         }

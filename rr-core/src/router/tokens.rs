@@ -8,11 +8,11 @@ use crate::config::LostWrites;
 use crate::connector::Connector;
 use crate::monitor::Command;
 use crate::position::Position;
-use crate::session::Session;
+use crate::session::{Session, Written};
 use crate::tally::{Loss, Step};
 use crate::time::{Moment, Wall};
 use crate::token::{Claims, LostWrite, Token, TokenError};
-use crate::topology::{HealthState, NodeId, Topology};
+use crate::topology::{HealthState, NodeId, Topology, is_anywhere};
 
 /// A token is evidence of a failover for so long.
 const RECENT: Duration = Duration::from_secs(300);
@@ -57,7 +57,8 @@ impl<C: Connector> Router<C> {
         let topology = &*snapshot.topology;
         session.catch_up(topology);
         // Whether something is unplaced is looked at before the positions: what is placed in between is in them.
-        let (unplaced, follows) = (session.unplaced_since(), session.follows());
+        let (answered, unplaced) = (session.has_unplaced_answer(), session.unplaced_since());
+        let follows = session.follows();
         let cluster = topology.system().ok_or(TokenError::ClusterUnknown)?;
         let mut claims = Claims::new(cluster, now, shared.config.session.token_lifetime);
         let history = topology.primary().ok().and_then(|primary| primary.applied.as_ref());
@@ -68,11 +69,15 @@ impl<C: Connector> Router<C> {
             _ => position,
         };
         claims.unplaced = unplaced.is_some();
+        claims.answered = claims.unplaced && answered;
         claims.primary = session.demands_primary();
         let (mut wrote, mut saw) = (session.last_write(), session.last_read());
         // Whoever resumes it after a failover knows by the timeline that the write was before.
-        if let Some(bound) = unplaced.and_then(|at| topology.bound(at)) {
-            wrote = Some(wrote.map_or_else(|| bound.clone(), |wrote| wrote.join(&bound).unwrap_or(wrote)));
+        if claims.answered
+            && let Some(reached) = topology.reached()
+        {
+            wrote =
+                Some(wrote.map_or_else(|| reached.clone(), |wrote| wrote.join(&reached).unwrap_or(wrote)));
         }
         if let Some(seen) = follows {
             // It is for the token alone: here the node that served the read may serve the next one as well.
@@ -182,13 +187,14 @@ impl<C: Connector> Router<C> {
         if let Some(position) = &claims.saw {
             session.saw(position);
         }
-        // It was issued before now: a sample of the primary that is taken from now on has it.
-        if claims.unplaced {
+        // It was issued before now: a sample of the primary that is taken from now on has it, unless that is another
+        // primary than the one that has answered the write.
+        if claims.answered {
+            let on = claims.wrote.as_ref().and_then(Position::timeline);
+            session.note(None, Written { by: asked_at, on });
+            session.remember(&self.topology());
+        } else if claims.unplaced {
             session.wrote_unplaced(asked_at);
-            // Unless that sample is of another primary than the one that has answered the write.
-            if let Some(anywhere) = claims.wrote.as_ref().and_then(|wrote| self.topology().left(wrote)) {
-                session.wrote(&anywhere);
-            }
         }
         if claims.unplaced_read {
             session.read_somewhere(asked_at);
@@ -203,14 +209,11 @@ impl<C: Connector> Router<C> {
     /// A token of a timeline that is newer than the primary's tells of a failover that was not seen here. Only one that was
     /// issued a moment ago does: an old one may be from before the database was restored to an older state.
     fn learn_of(&self, claims: &Claims, now: Wall) {
-        let timeline = |position: &Position| match position {
-            Position::Postgres(position) => Some(position.head().0),
-            _ => None,
-        };
-        let Some(named) = claims.wrote.iter().chain(&claims.saw).filter_map(timeline).max() else { return };
+        let named = claims.wrote.iter().chain(&claims.saw).filter_map(Position::timeline).max();
+        let Some(named) = named else { return };
         // Everybody was asked before: a promotion that can be seen from here has been seen.
         let topology = self.topology();
-        let known = topology.primary().ok().and_then(|primary| timeline(primary.applied.as_ref()?));
+        let known = topology.primary().ok().and_then(|primary| primary.applied.as_ref()?.timeline());
         if known.is_none_or(|known| named > known) && now.since(claims.issued_at) <= RECENT {
             // When nobody takes it the monitor is busy, and the next token will tell.
             drop(self.inner.commands.try_send(Command::Heard(named)));
@@ -293,6 +296,12 @@ fn standing(topology: &Topology, position: &Position, asked_at: Moment) -> Stand
     };
     // A newer timeline may be that of a promotion which we have not seen yet: everybody has to be asked.
     let all_asked = topology.nodes().iter().all(|node| sampled(node) || (timeline == now && silent(node)));
-    let enough = if timeline == now { sampled(primary) } else { all_asked };
-    if enough { Standing::Impossible } else { Standing::Ahead }
+    let enough = if timeline == now && !is_anywhere(position) { sampled(primary) } else { all_asked };
+    match enough {
+        false => Standing::Ahead,
+        // Whoever issued it knows of a failover that cannot be seen from here. No node has it, and so nothing is read before
+        // that changes but from the primary.
+        true if is_anywhere(position) => Standing::Reached,
+        true => Standing::Impossible,
+    }
 }

@@ -33,9 +33,7 @@ impl Session {
     pub fn catch_up(&self, topology: &Topology) {
         let primary = topology.primary().ok();
         let sample = primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref()));
-        if let Some(former) = topology.former() {
-            self.remember(former);
-        }
+        self.remember(topology);
         if let Some((at, position)) = sample {
             self.settle(at, position);
         }

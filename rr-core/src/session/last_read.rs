@@ -4,6 +4,7 @@
 //! Another node may as soon as it covers a sample that was taken after the read, of the node that served it or of the
 //! primary; the monitor brings such samples anyway.
 
+use super::stamp::{self, TIME, stamp};
 use crate::requirement::Seen;
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Moment;
@@ -24,9 +25,6 @@ impl Follows {
     }
 }
 
-const TIME_BITS: u32 = 50;
-const TIME: u64 = (1 << TIME_BITS) - 1;
-
 impl LastRead {
     #[inline]
     pub(crate) fn get(&self) -> Option<Seen> {
@@ -41,7 +39,7 @@ impl LastRead {
         let new = pack(Seen::on(node, at));
         let mut old = self.0.load(Ordering::Acquire);
         loop {
-            let same_node = old >> TIME_BITS == new >> TIME_BITS && new >> TIME_BITS != 0;
+            let same_node = stamp::number(old) == stamp::number(new) && stamp::number(new) != 0;
             let next = if old == 0 || old == under.0 || same_node {
                 // Of reads on one node the latest counts.
                 if same_node { old.max(new) } else { new }
@@ -77,20 +75,16 @@ impl LastRead {
     }
 }
 
-/// Times are rounded up: later is safe. 2^50 microseconds are 35 years.
+/// A node's number that has no room is nobody's.
 #[inline]
 fn pack(seen: Seen) -> u64 {
-    let time = (seen.at.as_nanos().div_ceil(1_000) + 1).min(TIME);
-    let node = seen.node.map_or(0, |node| u64::from(node.number()) + 1);
-    let node = if node >> (64 - TIME_BITS) == 0 { node } else { 0 };
-    node << TIME_BITS | time
+    stamp(seen.node.map_or(0, |node| u64::from(node.number()) + 1), seen.at)
 }
 
 #[inline]
 fn unpack(word: u64) -> Option<Seen> {
-    let micros = (word & TIME).checked_sub(1)?;
-    let at = Moment::from_nanos(micros.saturating_mul(1_000));
-    let node = u32::try_from(word >> TIME_BITS).ok()?.checked_sub(1).map(NodeId::new);
+    let at = stamp::moment(word)?;
+    let node = u32::try_from(stamp::number(word)).ok()?.checked_sub(1).map(NodeId::new);
     Some(Seen { node, at })
 }
 

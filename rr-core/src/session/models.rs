@@ -14,6 +14,10 @@ fn millis(millis: u64) -> Moment {
     Moment::from_millis(millis)
 }
 
+fn written(at: u64) -> Written {
+    Written { by: millis(at), on: Some(Timeline::FIRST) }
+}
+
 /// Raises a new register to both at once while somebody looks; all of it must be there in the end.
 fn raised_at_once(one: Position, other: Position) {
     loom::model(move || {
@@ -60,10 +64,10 @@ fn who_looks_while_a_write_is_settled_finds_its_mark_or_its_position() {
 fn a_write_that_is_noted_while_another_one_is_settled_stays() {
     loom::model(|| {
         let session = Session::new();
-        session.note(None, millis(1));
+        session.note(None, written(1));
         let settled = session.clone();
         let settling = spawn(move || settled.settle(millis(2), &at(1, 100)));
-        session.note(None, millis(3));
+        session.note(None, written(3));
         settling.join().unwrap();
         assert_eq!(session.unplaced_since(), Some(millis(3)));
     });
@@ -74,10 +78,10 @@ fn who_looks_while_a_write_is_placed_finds_it() {
     for position in [None, Some(at(1, 100))] {
         loom::model(move || {
             let session = Session::new();
-            session.placing().begin(millis(1));
+            session.placing().begin(written(1));
             let (placed, position) = (session.clone(), position.clone());
             let placing = spawn(move || {
-                placed.note(position.as_ref(), millis(1));
+                placed.note(position.as_ref(), written(1));
                 placed.placing().end();
             });
             let requirement = session.requirement(Consistency::Session);

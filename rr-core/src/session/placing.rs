@@ -1,20 +1,43 @@
 //! Writes that were answered before it is known where they ended.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use super::answered::Written;
+use crate::position::Timeline;
+use crate::sync::{AtomicU64, Ordering};
 use crate::time::Moment;
 
-/// How many writes have been answered whose position is on its way, and when the last of them was.
+/// How many writes have been answered whose position is on its way, on which timeline the first of them was made, and when
+/// the last of them was answered.
 #[derive(Debug, Default)]
 pub(crate) struct Placing {
-    under_way: AtomicU32,
+    /// How many, and the oldest of their timelines.
+    under_way: AtomicU64,
     answered: AtomicU64,
+}
+
+/// Of the first word: the number, the timeline (0: not known), and whether the session was told that they may be lost.
+const COUNT: u64 = (1 << 24) - 1;
+const TIMELINE_SHIFT: u32 = 24;
+const TOLD: u64 = 1 << 63;
+
+const fn timeline(word: u64) -> u64 {
+    (word & !TOLD) >> TIMELINE_SHIFT
 }
 
 impl Placing {
     /// One more was answered.
-    pub(crate) fn begin(&self, at: Moment) {
-        self.answered.fetch_max(at.as_nanos(), Ordering::Relaxed);
-        self.under_way.fetch_add(1, Ordering::Release);
+    pub(crate) fn begin(&self, write: Written) {
+        self.answered.fetch_max(write.by.as_nanos(), Ordering::Relaxed);
+        let on = write.on.map_or(0, |on| u64::from(on.get()));
+        let begun = |old: u64| {
+            let oldest = match (old & COUNT, timeline(old)) {
+                (0, _) | (_, 0) => on,
+                (_, oldest) if on == 0 => oldest,
+                (_, oldest) => oldest.min(on),
+            };
+            let told = if oldest == timeline(old) && old & COUNT > 0 { old & TOLD } else { 0 };
+            Some(told | oldest << TIMELINE_SHIFT | ((old & COUNT) + 1))
+        };
+        let _ = self.under_way.fetch_update(Ordering::AcqRel, Ordering::Relaxed, begun);
     }
 
     /// One of them is in the registers. To be called when it is: a reader that finds nothing on its way must find it there.
@@ -25,10 +48,25 @@ impl Placing {
     /// A moment at which they had all been answered, while there are any. Whatever is sampled after it has them.
     #[inline]
     pub(crate) fn since(&self) -> Option<Moment> {
-        if self.under_way.load(Ordering::Acquire) == 0 {
+        if self.under_way.load(Ordering::Acquire) & COUNT == 0 {
             return None;
         }
         Some(Moment::from_nanos(self.answered.load(Ordering::Relaxed)))
+    }
+
+    /// Those of them that nobody has been told of, should `lost` say that they may be lost. Each is told of once.
+    pub(super) fn tell(&self, lost: impl FnOnce(Written) -> bool) -> Option<Written> {
+        let word = self.under_way.load(Ordering::Acquire);
+        if word & COUNT == 0 || word & TOLD != 0 {
+            return None;
+        }
+        let on = u32::try_from(timeline(word)).ok().and_then(Timeline::new);
+        let write = Written { by: Moment::from_nanos(self.answered.load(Ordering::Relaxed)), on };
+        if !lost(write) {
+            return None;
+        }
+        let _ = self.under_way.fetch_or(TOLD, Ordering::AcqRel);
+        Some(write)
     }
 }
 
@@ -42,16 +80,38 @@ mod tests {
 
     const ROUNDS: u32 = 20_000;
 
+    fn written(millis: u64, on: u32) -> Written {
+        Written { by: Moment::from_millis(millis), on: Timeline::new(on) }
+    }
+
     #[test]
     fn it_is_over_when_the_last_one_is() {
         let placing = Placing::default();
         assert_eq!(placing.since(), None);
-        placing.begin(Moment::from_millis(7));
-        placing.begin(Moment::from_millis(5));
+        placing.begin(written(7, 1));
+        placing.begin(written(5, 1));
         placing.end();
         assert_eq!(placing.since(), Some(Moment::from_millis(7)));
         placing.end();
         assert_eq!(placing.since(), None);
+    }
+
+    #[test]
+    fn those_of_an_older_timeline_are_told_of_once() {
+        let placing = Placing::default();
+        let older = |write: Written| write.on < Timeline::new(2);
+        assert_eq!(placing.tell(older), None, "there are none");
+        placing.begin(written(5, 2));
+        assert_eq!(placing.tell(older), None);
+        placing.begin(written(7, 1));
+        assert_eq!(placing.tell(older), Some(written(7, 1)));
+        assert_eq!(placing.tell(older), None, "told");
+        placing.begin(written(8, 2));
+        assert_eq!(placing.tell(older), None, "still told");
+        (0..3).for_each(|_| placing.end());
+        assert_eq!(placing.since(), None);
+        placing.begin(written(9, 1));
+        assert_eq!(placing.tell(older), Some(written(9, 1)), "another one");
     }
 
     /// Sessions in which a write is answered and then turns out to have no position, or one, while another task looks: it
@@ -63,9 +123,9 @@ mod tests {
             let (session, answered) = (Session::new(), AtomicBool::new(false));
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    session.placing().begin(Moment::from_millis(1));
+                    session.placing().begin(written(1, 1));
                     answered.store(true, Ordering::Release);
-                    session.note((round % 2 == 0).then_some(&position), Moment::from_millis(1));
+                    session.note((round % 2 == 0).then_some(&position), written(1, 1));
                     session.placing().end();
                 });
                 while !answered.load(Ordering::Acquire) {

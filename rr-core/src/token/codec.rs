@@ -25,6 +25,7 @@ const PRIMARY: u8 = 2;
 const WROTE: u8 = 4;
 const SAW: u8 = 8;
 const UNPLACED_READ: u8 = 16;
+const ANSWERED: u8 = 32;
 
 /// Bytes of the time of issue: seconds for 34 000 years.
 const SECONDS: usize = 5;
@@ -54,6 +55,7 @@ impl Body {
         body.put(&[VERSION])?;
         body.put(&key)?;
         body.put(&[flag(claims.unplaced, UNPLACED)
+            | flag(claims.answered, ANSWERED)
             | flag(claims.unplaced_read, UNPLACED_READ)
             | flag(claims.primary, PRIMARY)
             | flag(claims.wrote.is_some(), WROTE)
@@ -97,7 +99,7 @@ pub(super) fn read(body: &[u8]) -> Result<Claims, TokenError> {
 fn claims(body: &[u8]) -> Option<Claims> {
     let mut rest = Reader(body.get(HEADER..)?);
     let [flags] = rest.take()?;
-    if flags & !(UNPLACED | UNPLACED_READ | PRIMARY | WROTE | SAW) != 0 {
+    if flags & !(UNPLACED | ANSWERED | UNPLACED_READ | PRIMARY | WROTE | SAW) != 0 {
         return None;
     }
     let cluster = u64::from_be_bytes(rest.take()?);
@@ -106,6 +108,7 @@ fn claims(body: &[u8]) -> Option<Claims> {
     let issued_at = Wall::from_seconds(u64::from_be_bytes(seconds));
     let mut claims = Claims::new(cluster, issued_at, Duration::from_secs(rest.number()?));
     claims.unplaced = flags & UNPLACED != 0;
+    claims.answered = flags & ANSWERED != 0;
     claims.unplaced_read = flags & UNPLACED_READ != 0;
     claims.primary = flags & PRIMARY != 0;
     if flags & WROTE != 0 {

@@ -96,8 +96,10 @@ impl World {
                 let same_node = self.last_primary.as_ref().is_some_and(|(last, _)| *last == id);
                 if !same_node || self.primary_timeline != timeline {
                     let last = self.positions.newest().map(|(at, position)| (at, position.clone()));
-                    let former = Former { until: now, last, timeline: self.primary_timeline };
-                    self.former = self.last_primary.as_ref().map(|_| Arc::new(former));
+                    if self.last_primary.is_some() {
+                        let former = Former { until: now, last, timeline: self.primary_timeline };
+                        self.formers = self.formers.and(former);
+                    }
                     let limit = self.nodes[index].descends_since(self.primary_timeline, timeline);
                     self.nodes.iter_mut().for_each(|node| node.lag.limit(limit));
                 }

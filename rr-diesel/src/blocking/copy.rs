@@ -23,7 +23,7 @@ where
         // The error is the caller's own and does not say what became of the copy, so that a failed one counts as well.
         if let Some(pin) = &mut conn.pin {
             let place = pin.hold.prepare(&Classified::new(StatementClass::Write, None), "");
-            let suspect = (place == Place::Yes).then(|| pin.ledger.suspect());
+            let suspect = (place == Place::Yes).then(|| pin.ledger.suspect(pin.checkout.route.as_ref()));
             let copied = self.execute(pin.checkout.conn());
             if let (Some(suspect), Ok(_)) = (suspect, &copied) {
                 suspect.wrote(position(&mut pin.checkout).as_ref());
@@ -32,7 +32,7 @@ where
         }
         let mut turn = conn.opener.turn();
         let mut checkout = conn.opener.writer(Access::Write, Care::Once, &mut turn)?;
-        let suspect = conn.opener.ledger.suspect();
+        let suspect = conn.opener.ledger.suspect(checkout.route.as_ref());
         let copied = self.execute(checkout.conn());
         match copied.is_ok() {
             true => suspect.wrote(position(&mut checkout).as_ref()),

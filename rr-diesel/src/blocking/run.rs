@@ -50,22 +50,19 @@ impl<C: Routable> RoutedConnection<C> {
     {
         let classes = self.opener.router().connector().classes();
         let backend = C::Backend::default();
-        let id = Q::query_id();
+        let (cacheable, wish) = hint::collect(|| query.is_safe_to_cache_prepared(&backend));
+        // As Diesel's own cache: the text of a query that is not safe to cache need not be that of its type.
+        let cacheable = cacheable?;
+        let id = Q::query_id().filter(|_| cacheable);
         let met = id.filter(|_| !is_traced()).and_then(|id| classes.known(id));
-        let met = met.filter(|met| met.class != StatementClass::Session);
-        let (sql, classified, wish) = match met {
-            Some(classified) => {
-                let (walked, wish) = hint::collect(|| query.is_safe_to_cache_prepared(&backend));
-                walked?;
-                (String::new(), classified, wish)
-            }
+        let (sql, classified) = match met.filter(|met| met.class != StatementClass::Session) {
+            Some(classified) => (String::new(), classified),
             None => {
                 let mut builder = <C::Backend as diesel::backend::Backend>::QueryBuilder::default();
-                let (rendered, wish) = hint::collect(|| query.to_sql(&mut builder, &backend));
-                rendered?;
+                query.to_sql(&mut builder, &backend)?;
                 let sql = builder.finish();
                 let classified = classes.classify(id, &sql);
-                (sql, classified, wish)
+                (sql, classified)
             }
         };
         let wish = wish.or(self.once.take(), &classified, self.standing);
@@ -153,7 +150,7 @@ impl<C: Routable> RoutedConnection<C> {
         loop {
             let mut checkout = self.opener.writer(Access::Write, Care::Once, &mut turn)?;
             checkout.runs(sql);
-            let suspect = (place == Place::Yes).then(|| self.opener.ledger.suspect());
+            let suspect = (place == Place::Yes).then(|| self.opener.ledger.suspect(checkout.route.as_ref()));
             let done = work(checkout.conn());
             done.as_ref().err().into_iter().for_each(|error| checkout.failed(error));
             settle(suspect, &done, &mut checkout);
@@ -219,7 +216,7 @@ pub(super) fn run_on<C: Routable, R>(
     pin.check()?;
     let place = pin.hold.prepare(classified, sql);
     let ledger = pin.ledger.clone();
-    let suspect = (place == Place::Yes).then(|| ledger.suspect());
+    let suspect = (place == Place::Yes).then(|| ledger.suspect(pin.checkout.route.as_ref()));
     let done = work(pin.checkout.conn());
     if done.is_ok()
         && classified.class == StatementClass::Read

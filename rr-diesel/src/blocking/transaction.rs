@@ -49,7 +49,7 @@ impl<C: Routable> TransactionManager<RoutedConnection<C>> for RoutedTransactionM
         }
         let pin = conn.pin.as_mut().ok_or(Error::NotInTransaction)?;
         let wrote = is_last && pin.hold.wrote.load(Ordering::Relaxed);
-        let suspect = wrote.then(|| pin.ledger.suspect());
+        let suspect = wrote.then(|| pin.ledger.suspect(pin.checkout.route.as_ref()));
         let transaction = if wrote { transaction_id(pin) } else { None };
         let committed = AnsiTransactionManager::commit_transaction(pin.checkout.conn());
         let committed = committed.map_err(|error| {

@@ -64,7 +64,7 @@ impl RoutedPgConnection {
     /// Where it ended is asked behind it, and learned after its caller has the answer.
     async fn try_write(&self, checkout: Checkout, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
         let noted = self.running.note(checkout.connection());
-        let suspect = self.ledger.suspect();
+        let suspect = self.ledger.suspect(Some(checkout.route()));
         let work = |handover| write_and_place(checkout, lowered, want, suspect, noted, handover);
         early::answered(work).await
     }
@@ -99,7 +99,7 @@ impl RoutedPgConnection {
         pin.check()?;
         let place = pin.hold.prepare(&lowered.classified, &lowered.sql);
         let statement = pin.checkout.statement();
-        let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
+        let suspect = (place == Place::Yes).then(|| self.ledger.suspect(Some(pin.checkout.route())));
         let noted = self.running.note(pin.checkout.connection());
         let checkout = &pin.checkout;
         let (got, position) = match place {
@@ -177,7 +177,7 @@ impl RoutedPgConnection {
 
     async fn try_batch(&self, checkout: &Checkout, sql: &str, place: Place) -> QueryResult<()> {
         let statement = checkout.statement();
-        let suspect = (place == Place::Yes).then(|| self.ledger.suspect());
+        let suspect = (place == Place::Yes).then(|| self.ledger.suspect(Some(checkout.route())));
         let noted = self.running.note(checkout.connection());
         let (ran, position) = batch(checkout, sql, place).await;
         drop(noted);

@@ -23,6 +23,7 @@ mod promotions;
 mod readers;
 mod routes;
 mod support;
+mod texts;
 mod tls;
 mod types;
 mod waiting;

@@ -33,7 +33,7 @@ impl RoutedConnection {
     }
 
     async fn try_write<J: Job>(&self, mut checkout: Checkout, job: &J) -> Result<J::Out, DbErr> {
-        let suspect = self.ledger.suspect();
+        let suspect = self.ledger.suspect(Some(&checkout.route));
         checkout.route.runs(job.sql());
         let timing = Timing::start(self.callback(), self.router());
         let limit = checkout.route.pool().statement_timeout();

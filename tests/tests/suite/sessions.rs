@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rr_core::adapter::{Ledger, Search, Wish};
+use rr_core::adapter::{Ledger, Search, Suspect, Wish};
 use rr_core::config::Secret;
 use rr_core::tally::Step;
 use rr_core::{Config, Consistency, Outcome, Position, Request, Route, RouteReason, Router, Session};
@@ -92,7 +92,7 @@ impl Handle {
     }
 
     async fn write(&self, text: &str) -> Result<Position> {
-        let suspect = self.ledger.suspect();
+        let suspect = self.ledger.suspect(None);
         let at = crate::router::write(self.router(), text).await?;
         suspect.wrote(Some(&at));
         Ok(at)
@@ -100,9 +100,15 @@ impl Handle {
 
     /// As a driver that cannot tell where its writes end.
     async fn write_unplaced(&self, text: &str) -> Result {
-        let suspect = self.ledger.suspect();
-        crate::router::write(self.router(), text).await?;
-        suspect.wrote(None);
+        self.write_on_its_way(text).await?.wrote(None);
         Ok(())
+    }
+
+    /// The server has done it, and nobody has been told yet.
+    async fn write_on_its_way(&self, text: &str) -> Result<Suspect<Plain>> {
+        let route = self.router().route(&Request::write())?;
+        let suspect = self.ledger.suspect(Some(&route));
+        run(route, &format!("INSERT INTO note (text) VALUES ('{text}') RETURNING text")).await?;
+        Ok(suspect)
     }
 }

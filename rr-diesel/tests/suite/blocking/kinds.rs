@@ -5,9 +5,10 @@ use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 use diesel::sql_query;
 
-use super::{RoutedConnection, RoutedPool};
+use super::{RoutedConnection, RoutedPool, pool};
 use crate::kinds::{Anything, How, TABLE, compare, each_built_query, is_tried, marked, patient, talkative};
-use crate::support::{Result, note};
+use crate::support::{Result, boot, note};
+use crate::texts::{TEXTS, Text};
 
 fn run(conn: &mut RoutedConnection, how: How, sql: &str) -> QueryResult<()> {
     let inside = |conn: &mut RoutedConnection| sql_query(sql).execute(conn).map(drop);
@@ -100,4 +101,14 @@ async fn copies_are_served_by_whom_they_belong_to() -> Result {
 struct Note {
     id: i32,
     text: String,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_safe_to_cache_runs_as_it_is_written() -> Result {
+    let cluster = boot(1).await?;
+    let conn = &mut pool(&cluster)?.get()?;
+    for (text, says) in TEXTS {
+        assert_eq!(RunQueryDsl::get_result::<i32>(Text(text), conn)?, says, "{text}");
+    }
+    Ok(())
 }

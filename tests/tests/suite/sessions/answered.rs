@@ -15,7 +15,7 @@ async fn reads_see_what_is_not_placed_yet() -> Result {
     let session = Session::new();
     for n in 0..50 {
         let text = format!("note {n}");
-        let suspect = db.of(&session).ledger.suspect();
+        let suspect = db.of(&session).ledger.suspect(None);
         let at = crate::router::write(db.router(), &text).await?;
         let unplaced = suspect.answered();
         assert!(session.unplaced_since().is_some());
@@ -37,7 +37,7 @@ async fn reads_see_what_is_not_placed_yet() -> Result {
 async fn a_read_waits_for_the_position_that_is_on_its_way() -> Result {
     let (_cluster, db, _) = two(1).await?;
     let session = Session::new();
-    let suspect = db.of(&session).ledger.suspect();
+    let suspect = db.of(&session).ledger.suspect(None);
     let at = crate::router::write(db.router(), "one").await?;
     let has_it = |node: &Node| node.applied.as_ref().is_some_and(|applied| applied.covers(&at));
     until(db.router(), "everybody to have it", |r| r.topology().nodes().iter().all(has_it)).await?;
@@ -59,7 +59,7 @@ async fn a_read_waits_for_the_position_that_is_on_its_way() -> Result {
 async fn what_is_never_placed_is_found_in_a_sample() -> Result {
     let (_cluster, db, _) = two(1).await?;
     let session = Session::new();
-    let suspect = db.of(&session).ledger.suspect();
+    let suspect = db.of(&session).ledger.suspect(None);
     crate::router::write(db.router(), "lost").await?;
     drop(suspect.answered());
     assert!(session.unplaced_since().is_some(), "it is not forgotten");
@@ -76,7 +76,7 @@ async fn what_is_never_placed_is_found_in_a_sample() -> Result {
 async fn a_token_waits_for_the_position() -> Result {
     let (_cluster, db, other) = two(1).await?;
     let session = Session::new();
-    let suspect = db.of(&session).ledger.suspect();
+    let suspect = db.of(&session).ledger.suspect(None);
     let at = crate::router::write(db.router(), "one").await?;
     let unplaced = suspect.answered();
     let export = db.router().export(&session, PATIENCE);

@@ -1,8 +1,9 @@
 //! What a promotion leaves of sessions and their tokens.
 
-use rr_core::TokenError;
+use rr_core::adapter::Ended;
 use rr_core::config::LostWrites;
 use rr_core::route::RouteError;
+use rr_core::token::{LostWrite, Token, TokenError};
 use rr_core::world::Notice;
 use rr_tests::cluster::{Node, Part};
 
@@ -117,38 +118,98 @@ async fn a_write_that_nobody_had_placed_when_its_primary_died_is_told_of() -> Re
     Ok(())
 }
 
-/// Where the write ended nobody can say: not who issued the token, and not who resumes it after the failover.
+/// A token of a session that has just written, which nobody has placed and nobody will: the server answers no more.
+async fn inexact(one: &Handle, server: &Node, ended: Ended) -> Result<Token> {
+    let session = Session::new();
+    let suspect = one.of(&session).write_on_its_way("in doubt").await?;
+    server.sigstop(Part::Everything)?;
+    suspect.settle(ended, None);
+    let export = one.router().export(&session, Duration::from_millis(20)).await?;
+    assert!(!export.exact);
+    Ok(export.token)
+}
+
+/// What the session is told when it reads.
+fn told(db: &Handle, session: &Session) -> Option<LostWrite> {
+    let search = Search::new(db.router(), Wish::default());
+    match db.router().route(&search.request(&db.of(session).ledger)) {
+        Err(RouteError::LostWrite(lost)) => Some(*lost),
+        Ok(_) => None,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Where the write ended nobody can say: not who issued the token, and not who resumes it, before the failover or after.
 #[tokio::test]
 async fn a_token_of_a_write_that_was_not_placed_tells_of_a_failover_in_between() -> Result {
     let (cluster, one, other) = two(1).await?;
-    let inexact = async |session: &Session, node: &Node| {
-        // There will be no sample of the primary after the write.
-        node.sigstop(Part::Everything)?;
-        session.wrote_unplaced(one.router().now());
-        let export = one.router().export(session, Duration::from_millis(20)).await?;
-        assert!(!export.exact);
-        Ok::<_, Box<dyn std::error::Error>>(export.token)
-    };
-    let lost = Session::new();
     cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
-    one.of(&lost).write_unplaced("lost").await?;
-    let token = inexact(&lost, cluster.primary()).await?;
+    let token = inexact(&one, cluster.primary(), Ended::Done).await?;
     cluster.primary().crash().await?;
+    let early = other.router().resume(token.as_str()).await?;
     cluster.replica(1)?.promote().await?;
     for db in [&one, &other] {
         followed(db.router()).await?;
     }
     let error = other.router().resume(token.as_str()).await.unwrap_err();
     assert!(matches!(error, TokenError::LostWrite(_)), "{error}");
+    assert!(told(&other, &early).is_some(), "it was resumed before anybody knew of the failover");
 
     // What is written from now on is no business of that failover.
-    let kept = Session::new();
-    one.of(&kept).write_unplaced("kept").await?;
-    let token = inexact(&kept, cluster.replica(1)?).await?;
+    let token = inexact(&one, cluster.replica(1)?, Ended::Done).await?;
     cluster.replica(1)?.sigcont(Part::Everything)?;
     let resumed = other.router().resume(token.as_str()).await?;
     until(other.router(), "the primary to answer again", |r| r.health().writes).await?;
-    assert!(other.of(&resumed).sees("kept").await?);
+    assert!(other.of(&resumed).sees("in doubt").await?);
+    Ok(())
+}
+
+/// Its caller got an error and knows.
+#[tokio::test]
+async fn a_token_of_a_write_that_was_not_answered_tells_of_no_loss() -> Result {
+    let (cluster, one, other) = two(1).await?;
+    let token = inexact(&one, cluster.primary(), Ended::Unknown).await?;
+    cluster.primary().crash().await?;
+    cluster.replica(1)?.promote().await?;
+    followed(other.router()).await?;
+    let resumed = other.router().resume(token.as_str()).await?;
+    assert_eq!(told(&other, &resumed), None);
+    Ok(())
+}
+
+/// A primary that was replaced while it worked answers all the same.
+#[tokio::test]
+async fn what_is_answered_after_the_failover_is_told_of() -> Result {
+    let (cluster, one, other) = two(1).await?;
+    let mut alone = keyed(&cluster);
+    alone.replicas.clear();
+    let behind = Handle::over(alone).await?;
+    cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
+    let (late, later) = (Session::new(), Session::new());
+    let suspects =
+        (one.of(&late).write_on_its_way("late").await?, one.of(&later).write_on_its_way("later").await?);
+    let unplaced = suspects.1.answered();
+    cluster.replica(1)?.promote().await?;
+    for db in [&one, &other] {
+        followed(db.router()).await?;
+    }
+    suspects.0.wrote(None);
+    let lost = told(&one, &late).ok_or("what is answered late was not told of")?;
+    let token = one.router().token(&late)?;
+    late.accept_loss(&lost);
+    assert_eq!(told(&one, &late), None);
+
+    // Whose position is still on its way: told of once, and again when it turns out that there will be none.
+    let lost = told(&one, &later).ok_or("what is not placed yet was not told of")?;
+    later.accept_loss(&lost);
+    assert_eq!(told(&one, &later), None);
+    drop(unplaced);
+    assert!(told(&one, &later).is_some());
+
+    // Who cannot see the new primary does not take its session for forged: it is told as soon as that is seen.
+    let resumed = behind.router().resume(token.as_str()).await?;
+    assert_eq!(told(&behind, &resumed), None);
+    assert!(matches!(other.router().resume(token.as_str()).await, Err(TokenError::LostWrite(_))));
     Ok(())
 }
 

@@ -55,7 +55,7 @@ async fn a_handles_own_session_wins_over_the_scope() -> Result {
 async fn a_write_belongs_to_the_scope_in_which_it_began() -> Result {
     let (_cluster, db, _) = two(1).await?;
     let session = Session::new();
-    let suspect = session.enter(|| db.ledger.suspect());
+    let suspect = session.enter(|| db.ledger.suspect(None));
     drop(suspect);
     assert!(session.unplaced_since().is_some(), "it was given up elsewhere, and may have been done");
     let bound = session.enter(|| db.ledger.bound());

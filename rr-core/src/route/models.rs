@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::requirement::Requirement;
 use crate::snapshot::Common;
 use crate::time::Clock;
+use crate::topology::{NoPrimary, Rules};
 
 fn member() -> Arc<Member<()>> {
     let node = NodeConfig::default().with_name("replica-1");
@@ -21,12 +22,8 @@ fn member() -> Arc<Member<()>> {
 }
 
 fn enter(member: &Arc<Member<()>>) -> Route<()> {
-    Route::enter(
-        Arc::clone(member),
-        RouteReason::Replica,
-        &Request::read(Requirement::NONE),
-        Epoch::default(),
-    )
+    let nobody = Topology::assemble(Epoch::default(), Vec::new(), Err(NoPrimary::NotFound), Rules::default());
+    Route::enter(Arc::clone(member), RouteReason::Replica, &Request::read(Requirement::NONE), &nobody)
 }
 
 #[test]

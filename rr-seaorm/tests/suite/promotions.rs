@@ -1,12 +1,14 @@
 //! Promotions: writes that wait, kept connections, writes that were not answered, transactions that are run again.
 
 use futures_util::future::join_all;
+use rr_core::Session;
 use rr_core::outcome::{Doubt, Resolution, Unanswered};
+use rr_core::route::RouteError;
 use rr_core::tally::WriteStep;
 use rr_seaorm::retry::{self, Policy};
 use rr_seaorm::{RoutedConnection, RoutingError, outcome_unknown, routing_error};
 use rr_tests::cluster::{Cluster, Mode, Node};
-use sea_orm::{ConnectionTrait, DbErr, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr, Statement, TransactionTrait};
 
 use crate::support::{PATIENCE, Result, boot, config, running, until};
 
@@ -113,6 +115,48 @@ async fn a_transaction_on_an_old_primary_is_not_committed_there() -> Result {
         assert_eq!(count(cluster.primary(), text).await?, "0", "{text}");
     }
     assert_eq!(count(cluster.replica(1)?, "next").await?, "1");
+    Ok(())
+}
+
+/// A primary that was replaced while it worked answers all the same, and nobody else has what it wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_primary_answers_late_is_told_of() -> Result {
+    let cluster = boot(1).await?;
+    let (old, new) = (cluster.primary(), cluster.replica(1)?);
+    let db = started(&cluster).await?;
+    let holder = old.direct().await?;
+    holder.batch_execute("BEGIN; LOCK TABLE note IN SHARE MODE").await?;
+    let (alone, within) = (Session::new(), Session::new());
+    let writing = {
+        let db = db.with_session(&alone);
+        tokio::spawn(async move { insert(&db, "alone").await })
+    };
+    let committing = {
+        let db = db.with_session(&within);
+        tokio::spawn(async move {
+            let transaction = db.begin().await?;
+            insert(&transaction, "within").await?;
+            transaction.commit().await
+        })
+    };
+    until("both to wait", async || Ok(running(old, "INSERT%").await? == 2)).await?;
+    new.promote().await?;
+    follows(&db, new).await?;
+    holder.batch_execute("COMMIT").await?;
+    assert_eq!(writing.await??, 1);
+    // It is either kept from committing there, or told of.
+    let committed = committing.await?.is_ok();
+    for (session, must) in [(&alone, true), (&within, committed)] {
+        let db = db.with_session(session);
+        let read = db.query_one_raw(Statement::from_string(db.get_database_backend(), "SELECT 1")).await;
+        let error = read.err();
+        let told = matches!(
+            error.as_ref().and_then(routing_error),
+            Some(RoutingError::NoRoute { error: RouteError::LostWrite(_), .. })
+        );
+        assert_eq!(told, must);
+    }
+    assert_eq!(count(new, "alone").await?, "0");
     Ok(())
 }
 

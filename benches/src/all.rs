@@ -73,10 +73,11 @@ pub(crate) fn run(folder: &Path, quick: bool) -> Result<Report, Error> {
 fn measure(plan: &'static Plan, quick: bool) -> Result<Section, Error> {
     let handed_over = tempfile::NamedTempFile::new()?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(plan.arguments).arg("--report").arg(handed_over.path());
-    if quick {
-        command.arg("--quick");
-    }
+    match quick {
+        true => command.args([plan.arguments[0], "--quick"]),
+        false => command.args(plan.arguments),
+    };
+    command.arg("--report").arg(handed_over.path());
     let mut running = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut printed = String::new();
     for line in BufReader::new(running.stdout.take().ok_or("no standard output")?).lines() {

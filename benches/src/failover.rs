@@ -149,7 +149,7 @@ impl Tally {
     }
 
     fn outage_line(&self, of: &str, figures: &mut Figures) {
-        let told: usize = self.fates.iter().map(|fates| fates.told).sum();
+        let of_all = |count: fn(&Fates) -> usize| whole(self.fates.iter().map(count).sum());
         figures.line(
             Some(of),
             &[
@@ -157,7 +157,8 @@ impl Tally {
                 ("max", self.outage.at(1.0), 0),
                 ("failed_reads", count(self.failed_reads), 0),
                 ("lost_acknowledged_writes", whole(self.lost()), 0),
-                ("reported", whole(told), 0),
+                ("reported", of_all(|fates| fates.told), 0),
+                ("in_doubt", of_all(|fates| fates.warned), 0),
             ],
         );
     }

@@ -50,11 +50,11 @@ const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FI
   seaorm     what routing costs under SeaORM, on real servers
   tail [SECONDS]  what one slow replica does to the slowest reads, with each balancing strategy
 
-  --quick    just long enough to see that it works (capture, compare, scaling, tail)
+  --quick    just long enough to see that it works (capture, causal, compare, failover, scaling, tail)
   --report   writes the figures as JSON";
 
 /// Those that have a short form.
-const QUICK: [&str; 4] = ["capture", "compare", "scaling", "tail"];
+const QUICK: [&str; 6] = ["capture", "causal", "compare", "failover", "scaling", "tail"];
 
 fn main() -> ExitCode {
     let done = Arguments::parse(env::args().skip(1)).and_then(|arguments| {

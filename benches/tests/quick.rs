@@ -10,11 +10,19 @@ fn benchmarks_on_servers_run_and_write_down_what_they_found() {
     let done = command.args(["all", "--quick", "--into"]).arg(folder.path()).output().unwrap();
     let printed = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{printed}\n{}", String::from_utf8_lossy(&done.stderr));
-    for figure in ["scaling_4=", "tail_p2c_p99_ratio=", "capture_1ms_ratio=", "rr_stale=0"] {
+    for figure in [
+        "scaling_4=",
+        "tail_p2c_p99_ratio=",
+        "capture_1ms_ratio=",
+        "rr_stale=0",
+        "violations=0",
+        "failed_reads=0",
+        "switchover_pause_ms=",
+    ] {
         assert!(printed.contains(figure), "{figure} is missing in\n{printed}");
     }
     let results = std::fs::read_to_string(folder.path().join("RESULTS.md")).unwrap();
-    for chart in ["scaling", "tail", "capture", "compare-throughput", "compare-stale"] {
+    for chart in ["scaling", "tail", "capture", "compare-throughput", "compare-stale", "causal", "failover"] {
         assert!(results.contains(&format!("(charts/{chart}.svg)")), "{chart} is missing in\n{results}");
         let drawn = std::fs::read_to_string(folder.path().join(format!("charts/{chart}.svg"))).unwrap();
         assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"), "{drawn}");

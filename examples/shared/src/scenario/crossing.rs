@@ -28,13 +28,16 @@ pub async fn own_writes(program: &str) -> Result {
         browser.experiment(&format!("nodes/{name}/pause"), Value::Null).await?;
     }
     let paused = crowd(&example, &client, "paused", 50).await?;
+    let before = replica_reads(&mut browser).await?;
     for (name, ms) in [("replica-1", 40), ("replica-2", 200)] {
         browser.experiment(&format!("nodes/{name}/delay"), json!({ "ms": ms })).await?;
         browser.experiment(&format!("nodes/{name}/resume"), Value::Null).await?;
     }
     let lagging = crowd(&example, &client, "lagging", 50).await?;
     browser.experiment("heal", Value::Null).await?;
+    let between = replica_reads(&mut browser).await?;
     let caught_up = crowd(&example, &client, "caught-up", 50).await?;
+    let after = replica_reads(&mut browser).await?;
     for (phase, seen) in [("paused", &paused), ("lagging", &lagging), ("caught up", &caught_up)] {
         requests += seen.requests;
         report(&format!(
@@ -43,7 +46,34 @@ pub async fn own_writes(program: &str) -> Result {
         ));
     }
     ensure(requests >= 10_000, || format!("only {requests} requests"))?;
-    ensure(paused.stale > 0, || "no stranger saw an older state: the replicas were not asked".to_owned())
+    for (phase, stale) in [("paused", paused.stale), ("lagging", lagging.stale)] {
+        ensure(stale > 0, || {
+            format!("{phase}: no stranger saw an older state: the replicas were not asked")
+        })?;
+    }
+    let served = (between - before, after - between);
+    report(&format!(
+        "replicas served {} reads while they lagged, and {} when they did not",
+        served.0, served.1
+    ));
+    ensure(served.0 > lagging.strangers && served.1 > 2 * caught_up.strangers, || {
+        format!("replicas served {} reads while they lagged and {} when they did not", served.0, served.1)
+    })
+}
+
+/// Reads that replicas have served so far, of both instances.
+async fn replica_reads(browser: &mut Browser) -> Result<u64> {
+    let mut reads = 0;
+    for instance in 0..2 {
+        let text = browser.get(instance, "/metrics").await?;
+        let routes = text
+            .as_str()
+            .ok_or("text")?
+            .lines()
+            .filter(|line| line.starts_with("rr_routes_total") && line.contains("rr_role=\"replica\""));
+        reads += routes.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>();
+    }
+    Ok(reads)
 }
 
 /// What a crowd of clients did. That none of them missed a write of its own goes without saying.

@@ -60,7 +60,14 @@ fn when_too_many_are_ejected_all_of_them_serve() {
 #[test]
 fn a_fault_asks_for_a_look_only_when_roles_may_have_changed() {
     let mut scene = Scene::settled();
-    for (fault, asks) in [(Fault::ReadOnly, true), (Fault::Refused, true), (Fault::Conflict, false)] {
+    for (fault, asks) in [
+        (Fault::ReadOnly, true),
+        (Fault::Refused, true),
+        (Fault::ShuttingDown, true),
+        (Fault::Lost, true),
+        (Fault::Conflict, false),
+        (Fault::Overloaded, false),
+    ] {
         scene.tell(Event::Faulted { node: A, fault, run: 1 });
         assert_eq!(scene.asks_everybody(), asks, "{fault}");
     }

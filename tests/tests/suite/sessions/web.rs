@@ -197,13 +197,16 @@ async fn tokens_travel_in_headers_as_well() -> Result {
 async fn hostile_cookies_change_nothing() -> Result {
     let (_cluster, db, _) = two(1).await?;
     let app = application(&db);
-    let huge = "A".repeat(1 << 20);
+    let huge = format!("rr-session={}", "A".repeat(1 << 20));
     let many: Vec<_> = (0..500).map(|n| format!("rr-session-{n}=x{n}")).collect();
     for cookies in ["rr-session=", "rr-session=é", "rr-session-x=AAAA;;;=", &huge, &many.join("; ")] {
         let Ok(value) = http::HeaderValue::from_bytes(cookies.as_bytes()) else { continue };
         let request = HttpRequest::get("/sees/x").header(COOKIE, value).body(Body::empty())?;
         assert_eq!(text(read(app.clone().oneshot(request).await?).await?), "false", "{cookies:.40}");
     }
+    let refused =
+        |why| db.router().token_outcomes().find(|(outcome, _)| *outcome == why).map(|(_, count)| count);
+    assert_eq!(refused("too_long"), Some(1));
     Ok(())
 }
 

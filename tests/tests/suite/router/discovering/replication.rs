@@ -72,6 +72,21 @@ async fn a_promotion_by_hand_turns_the_list_around() -> Result {
     Ok(())
 }
 
+/// Between its turns nobody asks, but for whom a new primary brings.
+#[tokio::test]
+async fn a_new_primary_is_asked_for_its_standbys_at_once() -> Result {
+    let cluster = Cluster::builder().replicas(2).start().await?;
+    prepare(&cluster).await?;
+    let nodes: Vec<_> = cluster.nodes().iter().collect();
+    let mut config = by_replication(&cluster, &nodes).await?;
+    config.discovery.interval = Duration::from_secs(3_600);
+    let router = start(config).await?;
+    until(&router, "both standbys to serve", |r| serves(r, "replica-1") && serves(r, "replica-2")).await?;
+    cluster.primary().kill9().await?;
+    cluster.replica(1)?.promote().await?;
+    until_gone(&router, "replica-2").await
+}
+
 #[tokio::test]
 async fn who_may_not_see_the_standbys_is_told_what_to_grant() -> Result {
     let cluster = Cluster::builder().replicas(1).start().await?;

@@ -258,7 +258,7 @@ impl RoutedTransaction {
         if nested {
             return root.release(inner).await;
         }
-        // No limit: whoever has the turn has one. A transaction of the driver must not be dropped while it is in use.
+        // Without a limit: SeaORM panics when its transaction is dropped while the connection is in use.
         let torn = root.torn.lock().await;
         if let Err(hopeless) = root.whole(&torn).and_then(|()| root.check()) {
             drop(within(root.limit, &root.node, inner.rollback()).await);

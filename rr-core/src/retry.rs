@@ -2,8 +2,8 @@
 //!
 //! A transaction that the server certainly rolled back may be run again from its first statement, and only its caller can
 //! do that. The adapters' `retry::transaction` does it: after a lost connection, a primary that is one no more, a
-//! serialization failure or a deadlock. A COMMIT that was not answered is run again only when the primary says that
-//! nothing was committed ([`Router::resolve`]).
+//! serialization failure, a deadlock, or a savepoint that failed half-way. A COMMIT that was not answered is run again only
+//! when the primary says that nothing was committed ([`Router::resolve`]).
 
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ pub enum Trouble {
     Demoted,
     /// A serialization failure or a deadlock.
     Conflict,
+    /// A savepoint failed or was dropped half-way, and took the transaction with it.
+    Torn,
 }
 
 /// What is to be done after a COMMIT that was not answered.

@@ -170,8 +170,10 @@ pub fn outcome_unknown(error: &DbErr) -> Option<&OutcomeUnknown> {
 
 /// Why a transaction that met this error may be run again.
 pub(crate) fn trouble(error: &DbErr) -> Option<Trouble> {
-    if matches!(routing_error(error), Some(RoutingError::Deposed { .. })) {
-        return Some(Trouble::Demoted);
+    match routing_error(error) {
+        Some(RoutingError::Deposed { .. }) => return Some(Trouble::Demoted),
+        Some(RoutingError::Torn) => return Some(Trouble::Torn),
+        _ => {}
     }
     if let DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) = error
         && let sqlx::Error::Database(error) = &**error

@@ -40,7 +40,7 @@ pub use connector::{ConnectorError, NodePool, SeaOrmConnector};
 pub use error::{RoutingError, fault, outcome_unknown, routing_error};
 pub use hint::RouteHints;
 pub use stream::RoutedStream;
-pub use transaction::RoutedTransaction;
+pub use transaction::{RoutedTransaction, RoutedTransactionStream};
 
 /// The guide's code, compiled.
 #[cfg(doctest)]

@@ -25,8 +25,8 @@ use crate::error;
 use crate::transaction::RoutedTransaction;
 
 /// Runs `body` in a transaction, and again from its first statement when the server has certainly rolled it back: because
-/// the connection was lost before COMMIT was sent, the server is the primary no more, or the transaction was in
-/// conflict with another one. A COMMIT that was not answered is run again only when the primary says that nothing was
+/// the connection was lost before COMMIT was sent, the server is the primary no more, the transaction was in conflict with
+/// another one, or it is torn ([`RoutingError::Torn`](crate::RoutingError::Torn)). A COMMIT that was not answered is run again only when the primary says that nothing was
 /// committed (`failover.resolve_outcomes`); when it says that it was committed, that is success.
 ///
 /// `body` is called once for each run, and must have no effect but in the database.

@@ -23,10 +23,13 @@ use crate::connection::{Attempts, Kind, RoutedConnection, request, while_there, 
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 use beginning::Beginning;
+use savepoint::Turns;
+pub use stream::RoutedTransactionStream;
 
 mod beginning;
 mod identity;
 mod savepoint;
+mod stream;
 mod traits;
 
 /// A transaction on one node: the primary, or for one that only reads a replica that has everything that its reads must
@@ -58,8 +61,8 @@ struct Root {
     trouble: Mutex<Option<Trouble>>,
     /// It may have been ended by hand, or was lent to code that tells us nothing.
     unsure: AtomicBool,
-    /// A savepoint of it failed half-way: nothing of it can be kept.
-    torn: AtomicBool,
+    /// A savepoint of it failed half-way: nothing of it can be kept. Whoever has the driver's lock has this one.
+    torn: Turns<bool>,
 }
 
 impl RoutedConnection {
@@ -136,7 +139,7 @@ impl RoutedConnection {
                     wrote: AtomicBool::new(false),
                     trouble: Mutex::new(None),
                     unsure: AtomicBool::new(false),
-                    torn: AtomicBool::new(false),
+                    torn: Turns::default(),
                 };
                 Ok(RoutedTransaction { inner, root: Arc::new(root), nested: false })
             }
@@ -172,17 +175,11 @@ impl Root {
         Ok(())
     }
 
-    /// Refuses to go on with what cannot be committed: on a server that is the primary no more, or after a savepoint that
-    /// failed half-way.
+    /// Refuses to go on with what cannot be committed: on a server that is the primary no more.
     fn check(&self) -> Result<(), DbErr> {
-        if self.torn.load(Ordering::Relaxed) {
-            return self.told(Err(error::torn()));
-        }
         let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        if route.as_ref().is_some_and(|route| self.ledger.router.is_outdated(route)) {
-            return self.told(Err(error::deposed(&self.node)));
-        }
-        Ok(())
+        let outdated = route.as_ref().is_some_and(|route| self.ledger.router.is_outdated(route));
+        if outdated { self.told(Err(error::deposed(&self.node))) } else { Ok(()) }
     }
 
     /// Remembers why the last statement failed, if that is reason to run the transaction again.
@@ -267,7 +264,9 @@ impl RoutedTransaction {
         if nested {
             return root.release(inner).await;
         }
-        if let Err(hopeless) = root.check() {
+        // Without a limit: SeaORM panics when its transaction is dropped while the connection is in use.
+        let torn = root.torn.lock().await;
+        if let Err(hopeless) = root.whole(&torn).and_then(|()| root.check()) {
             drop(within(root.limit, &root.node, inner.rollback()).await);
             root.finish(Outcome::Answered);
             return Err(hopeless);
@@ -303,6 +302,7 @@ impl RoutedTransaction {
     /// When the connection is lost; then it is rolled back as well.
     pub async fn rollback(self) -> Result<(), DbErr> {
         let Self { inner, root, nested } = self;
+        let _turn = root.torn.lock().await;
         let ended = root.watch(inner.rollback()).await;
         if !nested {
             root.finish(Outcome::Answered);

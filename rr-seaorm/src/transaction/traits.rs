@@ -6,10 +6,10 @@ use std::pin::Pin;
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseExecutor, DbBackend, DbErr, ExecResult, IntoDatabaseExecutor,
     IsolationLevel, QueryResult, Schema, SchemaBuilder, Statement, StatementBuilder, StreamTrait,
-    TransactionError, TransactionOptions, TransactionSession, TransactionStream, TransactionTrait,
+    TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
 };
 
-use super::RoutedTransaction;
+use super::{RoutedTransaction, RoutedTransactionStream};
 use crate::connection::{BACKEND, Kind};
 
 #[async_trait::async_trait]
@@ -20,42 +20,42 @@ impl ConnectionTrait for RoutedTransaction {
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
         self.root.note(Kind::Text, &stmt.sql)?;
-        self.root.watch(self.inner.execute_raw(stmt)).await
+        self.root.in_turn(self.inner.execute_raw(stmt)).await
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
         let stmt = self.noted(stmt)?;
-        self.root.watch(self.inner.execute_raw(stmt)).await
+        self.root.in_turn(self.inner.execute_raw(stmt)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         self.root.note(Kind::Text, sql)?;
-        self.root.watch(self.inner.execute_unprepared(sql)).await
+        self.root.in_turn(self.inner.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
         self.root.note(Kind::Text, &stmt.sql)?;
-        self.root.watch(self.inner.query_one_raw(stmt)).await
+        self.root.in_turn(self.inner.query_one_raw(stmt)).await
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
         let stmt = self.noted(stmt)?;
-        self.root.watch(self.inner.query_one_raw(stmt)).await
+        self.root.in_turn(self.inner.query_one_raw(stmt)).await
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.root.note(Kind::Text, &stmt.sql)?;
-        self.root.watch(self.inner.query_all_raw(stmt)).await
+        self.root.in_turn(self.inner.query_all_raw(stmt)).await
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
         let stmt = self.noted(stmt)?;
-        self.root.watch(self.inner.query_all_raw(stmt)).await
+        self.root.in_turn(self.inner.query_all_raw(stmt)).await
     }
 }
 
 impl StreamTrait for RoutedTransaction {
-    type Stream<'a> = TransactionStream<'a>;
+    type Stream<'a> = RoutedTransactionStream<'a>;
 
     fn get_database_backend(&self) -> DbBackend {
         BACKEND
@@ -64,21 +64,16 @@ impl StreamTrait for RoutedTransaction {
     fn stream_raw<'a>(
         &'a self,
         stmt: Statement,
-    ) -> Pin<Box<dyn Future<Output = Result<TransactionStream<'a>, DbErr>> + 'a + Send>> {
-        if let Err(refused) = self.root.note(Kind::Text, &stmt.sql) {
-            return Box::pin(std::future::ready(Err(refused)));
-        }
-        self.inner.stream_raw(stmt)
+    ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
+        let noted = self.root.note(Kind::Text, &stmt.sql);
+        Box::pin(self.rows(noted.map(|()| stmt)))
     }
 
     fn stream<'a, S: StatementBuilder + Sync>(
         &'a self,
         stmt: &S,
-    ) -> Pin<Box<dyn Future<Output = Result<TransactionStream<'a>, DbErr>> + 'a + Send>> {
-        match self.noted(stmt) {
-            Ok(stmt) => self.inner.stream_raw(stmt),
-            Err(refused) => Box::pin(std::future::ready(Err(refused))),
-        }
+    ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
+        Box::pin(self.rows(self.noted(stmt)))
     }
 }
 

@@ -78,6 +78,11 @@ impl Narrow {
         Ok(())
     }
 
+    /// The connections in the primary's pool, and how many of them nobody uses.
+    fn pooled(&self) -> Result<(u32, usize)> {
+        Ok(self.db.router().route(&Request::write())?.pool().connections())
+    }
+
     /// Drops what `work` does at each of its awaits.
     async fn sweep(&self, what: &str, work: impl AsyncFn(&RoutedConnection) -> Result<(), DbErr>) -> Result {
         for polls in 1.. {
@@ -224,6 +229,47 @@ async fn transactions() -> Result {
             transaction.commit().await
         })
         .await
+}
+
+/// The server process of the primary's only pooled connection, and what it was last asked.
+const LAST: &str = "SELECT pid, query FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename = 'app' \
+                    AND query NOT LIKE '%pg_is_in_recovery%'";
+
+/// Whoever gives up waiting for a connection leaves the line: nobody waits behind a transaction that nobody wants.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_that_waits_in_line_leaves_it() -> Result {
+    let narrow = Narrow::boot().await?;
+    let primary = narrow.admins.first().ok_or("the primary")?;
+    let holder = narrow.db.begin().await?;
+    insert(&holder).await?;
+    let before: i32 = primary.query_one(LAST, &[]).await?.get("pid");
+    for _ in 0..20 {
+        assert!(polled(1, narrow.db.begin()).await.is_none(), "the only connection is taken");
+    }
+    holder.commit().await?;
+    until("the connection to be given back", async || Ok(narrow.pooled()? == (1, 1))).await?;
+    let last = primary.query_one(LAST, &[]).await?;
+    assert_eq!(last.get::<_, String>("query"), "COMMIT", "somebody came after it");
+    assert_eq!(last.get::<_, i32>("pid"), before, "it cost the connection");
+    narrow.settles().await
+}
+
+/// While BEGIN is answered, and while a connection is opened, that is nobody else's: given up, it leaves room for another one
+/// at once, however long the server takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begin_that_waits_for_a_server_leaves_its_place() -> Result {
+    let narrow = Narrow::boot().await?;
+    insert(&narrow.db).await?;
+    until("the connection to be given back", async || Ok(narrow.pooled()? == (1, 1))).await?;
+    let link = narrow.cluster.primary().link();
+    link.blackhole().await?;
+    for what in ["begins", "connects"] {
+        assert!(polled(1, narrow.db.begin()).await.is_none());
+        assert_eq!(narrow.pooled()?, (0, 0), "whoever {what}");
+    }
+    link.heal().await?;
+    insert(&narrow.db).await?;
+    narrow.settles().await
 }
 
 /// The driver rolls everything back when a savepoint is given up, and commits what comes after one by one.

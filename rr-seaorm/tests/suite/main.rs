@@ -17,6 +17,7 @@ mod overload;
 mod pace;
 mod pools;
 mod promotions;
+mod savepoints;
 mod settings;
 mod streams;
 mod support;

@@ -14,6 +14,7 @@ use rr_core::topology::Role;
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
 mod error;
+mod failures;
 mod node;
 mod settings;
 mod tls;

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use crate::cluster::Cluster;
 use crate::wait::{PATIENCE, until};
 
+pub mod barrier;
 pub mod census;
 pub mod losses;
 pub mod overload;
@@ -229,11 +230,15 @@ impl Storm {
         self.shared.counts().last().cloned().unwrap_or_default()
     }
 
-    /// Begins the next part; how the one before went so far.
-    pub fn next_part(&self) -> Counts {
-        let mut counts = self.shared.counts();
-        counts.push(Counts::default());
-        counts[counts.len() - 2].clone()
+    /// Begins the next part. What is under way belongs to the one before.
+    pub fn next_part(&self) {
+        self.shared.counts().push(Counts::default());
+    }
+
+    /// Reads that the primary has served so far, whenever they began.
+    #[must_use]
+    pub fn on_the_primary(&self) -> u64 {
+        self.shared.counts().iter().map(|part| part.primary).sum()
     }
 
     /// Answered statements of the task that has the fewest, and of all together.

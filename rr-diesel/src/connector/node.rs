@@ -1,33 +1,36 @@
 //! The pool of one node in one role, and a connection of it.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use bb8::{ManageConnection, QueueStrategy};
 use diesel::QueryResult;
 use diesel::connection::CacheSize;
 use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{AsyncConnection, AsyncPgConnection};
+use futures_util::FutureExt;
 use rr_core::adapter::{Ledger, Suspect, Waits};
 use rr_core::config::PoolConfig;
 use rr_core::connector::PoolState;
 use rr_core::outcome::TransactionId;
 use rr_core::position::Timeline;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::NoTls;
 
+use super::failures::Failures;
 use super::{ConnectError, DieselConnector, Door, Tls};
 use crate::checkout::Work;
 use crate::connection::Pin;
 use crate::early::Handover;
 use crate::instrument::{Relay, Shared};
+
+/// Whoever has a place asks the pool this often, however long it says nothing: it counts a connect that has failed as one under
+/// way for a moment, and wakes one of two for whom connections came at once.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A connection out of a node's pool, for as long as its holder likes.
 pub(crate) struct PooledConnection {
@@ -55,14 +58,6 @@ pub(crate) struct Node {
     connect_timeout: Duration,
     checkout_timeout: Duration,
     failures: Failures,
-}
-
-/// Failed connects, told to those who wait for a connection: the pool itself would let them wait until the end.
-#[derive(Default)]
-struct Failures {
-    count: AtomicU64,
-    last: ArcSwapOption<ConnectError>,
-    told: Notify,
 }
 
 impl NodePool {
@@ -99,40 +94,33 @@ impl NodePool {
 
     /// A connection that was usable when it was last looked at.
     pub(crate) async fn checkout(&self) -> Result<PooledConnection, Arc<ConnectError>> {
-        loop {
-            let mut connection = self.wait_for_one().await?;
-            if !connection.conn.is_broken() {
-                return Ok(connection);
-            }
-        }
+        let failed = self.node.failures.count();
+        let place = match Arc::clone(&self.places).try_acquire_owned() {
+            // Most often there is nothing to wait for.
+            Ok(place) => match self.usable().now_or_never() {
+                Some(got) => return Ok(PooledConnection { connection: got?, _place: place }),
+                None => Some(place),
+            },
+            Err(_) => None,
+        };
+        Box::pin(self.wait(place, failed)).await
     }
 
-    async fn wait_for_one(&self) -> Result<PooledConnection, Arc<ConnectError>> {
-        let failures = &self.node.failures;
-        let before = failures.count.load(Ordering::Acquire);
-        let mut getting = pin!(self.get());
-        let first = poll_fn(|context| Poll::Ready(getting.as_mut().poll(context))).await;
-        if let Poll::Ready(got) = first {
-            return got;
-        }
+    /// As [`Self::checkout`], from the line on or from a place on, after so many failed connects.
+    async fn wait(
+        &self,
+        place: Option<OwnedSemaphorePermit>,
+        failed: u64,
+    ) -> Result<PooledConnection, Arc<ConnectError>> {
         let waiting = self.waits.begin();
-        let patient = async {
-            loop {
-                let mut told = pin!(failures.told.notified());
-                told.as_mut().enable();
-                if failures.count.load(Ordering::Acquire) != before
-                    && let Some(error) = failures.last.load_full()
-                {
-                    return Err(error);
-                }
-                tokio::select! {
-                    biased;
-                    got = &mut getting => return got,
-                    () = told => {}
-                }
-            }
+        let served = async {
+            let (place, failed) = match place {
+                Some(place) => (place, failed),
+                None => (self.place(failed).await?, self.node.failures.count()),
+            };
+            Ok(PooledConnection { connection: self.connection(failed).await?, _place: place })
         };
-        let got = Box::pin(tokio::time::timeout(self.node.checkout_timeout, patient)).await;
+        let got = tokio::time::timeout(self.node.checkout_timeout, served).await;
         let got = got.unwrap_or_else(|_| Err(self.exhausted()));
         match &got {
             Ok(_) => waiting.served(),
@@ -142,12 +130,63 @@ impl NodePool {
         got
     }
 
-    async fn get(&self) -> Result<PooledConnection, Arc<ConnectError>> {
-        // It is never closed.
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| self.exhausted())?;
-        // There is a connection for whoever has a place, or room to open one.
-        let connection = self.pool.get_owned().await.map_err(|_| self.exhausted())?;
-        Ok(PooledConnection { connection, _place: place })
+    /// A place, at the end of the line.
+    async fn place(&self, failed: u64) -> Result<OwnedSemaphorePermit, Arc<ConnectError>> {
+        tokio::select! {
+            biased;
+            error = self.failed(failed, false) => Err(error),
+            // It is never closed.
+            place = Arc::clone(&self.places).acquire_owned() => place.map_err(|_| self.exhausted()),
+        }
+    }
+
+    /// A connection for whoever has a place.
+    async fn connection(
+        &self,
+        failed: u64,
+    ) -> Result<bb8::PooledConnection<'static, Manager>, Arc<ConnectError>> {
+        let mut failed = pin!(self.failed(failed, true));
+        loop {
+            tokio::select! {
+                biased;
+                got = tokio::time::timeout(LOOK, self.usable()) => if let Ok(got) = got { return got },
+                error = &mut failed => return Err(error),
+            }
+        }
+    }
+
+    /// There is a connection for whoever has a place, or room to open one. Those that died unused make room.
+    async fn usable(&self) -> Result<bb8::PooledConnection<'static, Manager>, Arc<ConnectError>> {
+        loop {
+            let mut connection = self.pool.get_owned().await.map_err(|_| self.exhausted())?;
+            if !connection.conn.is_broken() {
+                return Ok(connection);
+            }
+        }
+    }
+
+    /// A failed connect, after so many, that concerns one who waits. While there are connections it says nothing about those
+    /// in line, who wait for these; and of those who have a place it concerns one: the others' are being opened. Without any
+    /// connection there is nothing to wait for.
+    async fn failed(&self, mut seen: u64, has_place: bool) -> Arc<ConnectError> {
+        let failures = &self.node.failures;
+        loop {
+            let mut told = pin!(failures.told());
+            told.as_mut().enable();
+            let count = failures.count();
+            if count != seen {
+                let error = match self.connections() {
+                    (0, _) => failures.last(),
+                    _ if has_place => failures.take(seen),
+                    _ => None,
+                };
+                if let Some(error) = error {
+                    return error;
+                }
+                seen = count;
+            }
+            told.await;
+        }
     }
 
     fn exhausted(&self) -> Arc<ConnectError> {
@@ -215,10 +254,7 @@ impl ManageConnection for Manager {
             Ok(Err(error)) => Arc::new(error),
             Err(_) => Arc::new(ConnectError::Slow(limit)),
         };
-        let failures = &self.node.failures;
-        failures.last.store(Some(Arc::clone(&error)));
-        failures.count.fetch_add(1, Ordering::AcqRel);
-        failures.told.notify_waiters();
+        self.node.failures.note(Arc::clone(&error));
         Err(error)
     }
 

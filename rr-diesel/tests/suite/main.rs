@@ -14,6 +14,7 @@ mod handle;
 mod hints;
 mod kinds;
 mod levels;
+mod line;
 mod load;
 mod outages;
 mod outcomes;

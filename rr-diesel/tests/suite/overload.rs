@@ -22,7 +22,7 @@ pub(crate) struct Shelter {
 
 /// A pool as storms use it.
 #[derive(Clone)]
-struct Diesel(RoutedPool);
+pub(crate) struct Diesel(pub(crate) RoutedPool);
 
 impl Client for Diesel {
     type Connector = DieselConnector;

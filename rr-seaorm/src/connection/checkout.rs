@@ -76,6 +76,7 @@ pub(crate) async fn while_there<T>(
     }
     let waiting = async {
         let wait = route.pool().waits().begin();
+        let _queued = patience.is_none().then(|| route.pool().queue());
         let deadline = patience.map(|limit| (Instant::now() + limit, limit));
         loop {
             match tokio::time::timeout(LOOK, work.as_mut()).await {

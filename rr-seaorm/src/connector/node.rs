@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rr_core::adapter::Waits;
@@ -18,6 +19,8 @@ pub struct NodePool {
     statement_timeout: Option<Duration>,
     connect_timeout: Duration,
     waits: Waits,
+    /// Those among them that wait for a connection which others use.
+    queued: AtomicU32,
 }
 
 impl NodePool {
@@ -29,7 +32,14 @@ impl NodePool {
     pub(super) fn new(pool: Arc<PgPool>, config: &PoolConfig) -> Self {
         let database = SqlxPostgresConnector::from_sqlx_postgres_pool(PgPool::clone(&pool));
         let PoolConfig { statement_timeout, connect_timeout, .. } = *config;
-        Self { pool, database, statement_timeout, connect_timeout, waits: Waits::default() }
+        Self {
+            pool,
+            database,
+            statement_timeout,
+            connect_timeout,
+            waits: Waits::default(),
+            queued: AtomicU32::new(0),
+        }
     }
 
     /// The pool as SeaORM's connection. What is written through it is not known to the router.
@@ -54,14 +64,35 @@ impl NodePool {
     }
 
     /// How long to wait for a connection, beside the pool's own limit, for the last of so many that are in flight on the node:
-    /// where there are connections for all of them it does not have to queue, and what it waits for is being opened.
+    /// where there are connections for all of them it does not have to queue, and what it waits for is being opened. One that is on
+    /// its way back, as long as the server takes with what was given up, is in use and in nobody's flight; one that is on its way to
+    /// the next in the queue is neither, for a moment.
     pub(crate) fn patience(&self, in_flight: u32) -> Option<Duration> {
-        (in_flight <= self.pool.options().get_max_connections()).then_some(self.connect_timeout)
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        let used = self.pool.size().saturating_sub(idle).saturating_add(self.queued.load(Ordering::Relaxed));
+        let max = self.pool.options().get_max_connections();
+        (in_flight <= max && used < max).then_some(self.connect_timeout)
+    }
+
+    /// One more waits for a connection which others use, until this is dropped.
+    pub(crate) fn queue(&self) -> Queued<'_> {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        Queued(self)
     }
 
     /// Limit for one statement, kept by us.
     pub(crate) const fn statement_timeout(&self) -> Option<Duration> {
         self.statement_timeout
+    }
+}
+
+/// One that waits for a connection which others use.
+#[derive(Debug)]
+pub(crate) struct Queued<'a>(&'a NodePool);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

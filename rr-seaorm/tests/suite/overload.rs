@@ -7,11 +7,14 @@ use rr_core::tally::WriteStep;
 use rr_core::{RouteError, Router};
 use rr_seaorm::{RoutedConnection, RoutingError, SeaOrmConnector, routing_error};
 use rr_tests::cluster::Cluster;
-use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, losses, overload, waiting};
+use rr_tests::storm::barrier::Barrier;
+use rr_tests::storm::{
+    CONNECTIONS, Client, Ended, GROUND, READ, WRITE, alarms, losses, overload, pools, recovered, waiting,
+};
 use sea_orm::{ConnAcquireErr, ConnectionTrait, DbErr};
 use tokio::task::JoinSet;
 
-use crate::support::{PATIENCE, Result, ask, boot, config};
+use crate::support::{PATIENCE, Result, ask, boot, config, running, until};
 
 /// A connection as storms use it.
 #[derive(Clone)]
@@ -91,6 +94,54 @@ async fn a_long_line_is_no_unreachable_node() -> Result {
     let written = cluster.primary().query_text("SELECT count(*)::text FROM storm WHERE n = 1").await?;
     assert_eq!(written, "2400");
     Ok(())
+}
+
+/// A statement that was given up leaves its connection with the server until that is done with it. Whoever comes next waits for
+/// the server's work, and not for a connection to be opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_on_their_way_back_are_no_unreachable_node() -> Result {
+    let limit = Duration::from_secs(1);
+    let (cluster, db) = start(|config| {
+        waiting(config, 3 * limit).with(|config| {
+            config.pool.primary.connect_timeout = limit;
+            config.pool.replica.connect_timeout = limit;
+        })
+    })
+    .await?;
+    let mut notices = db.router().notices();
+    let barrier = Barrier::close(&cluster).await?;
+    let begin = |tasks: &mut JoinSet<Ended>, count: u32| {
+        for number in 0..count {
+            let db = db.clone();
+            tasks.spawn(async move { if number % 3 == 0 { db.write().await } else { db.read().await } });
+        }
+    };
+    let all_used = || pools(db.router()).iter().all(|state| state.active == CONNECTIONS);
+    let mut given_up = JoinSet::new();
+    begin(&mut given_up, 6 * CONNECTIONS);
+    let at_work = async || {
+        for node in cluster.nodes() {
+            let count = running(node, "%storm%").await? + running(node, "%shelter%").await?;
+            if count < i64::from(CONNECTIONS) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    until("all connections to be at work", at_work).await?;
+    given_up.shutdown().await;
+    let idle = || cluster.nodes().iter().all(|node| db.router().in_flight(node.name()) == Some(0));
+    until("nothing to be in flight", async || Ok(idle())).await?;
+    assert!(all_used(), "{:?}", pools(db.router()));
+    let mut tasks = JoinSet::new();
+    begin(&mut tasks, CONNECTIONS);
+    while let Some(ended) = tasks.join_next().await {
+        assert_eq!(ended?, Ended::NoConnection);
+    }
+    assert_eq!(db.router().counted_writes(WriteStep::Waited), 0, "writes took the primary for unreachable");
+    assert_eq!(alarms(&mut notices), Vec::<String>::new());
+    barrier.open().await?;
+    recovered(&db, &cluster).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

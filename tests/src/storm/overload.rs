@@ -1,9 +1,9 @@
 //! Storms that the servers survive: there are connections for a few of many tasks.
 
+use super::barrier::Barrier;
 use super::census::Census;
 use super::{CONNECTIONS, Client, Counts, Failure, Storm, TASKS, Turn, alarms, pools, recovered};
 use crate::cluster::Cluster;
-use crate::wait::until;
 
 /// Answered statements for each task, on average, before anybody looks who got how many.
 const SHARE: u64 = 8;
@@ -45,22 +45,14 @@ pub async fn everybody_is_served<D: Client>(db: &D, cluster: &Cluster) -> Result
 pub async fn nobody_waits_for_ever<D: Client>(db: &D, cluster: &Cluster) -> Result<Counts, Failure> {
     let mut notices = db.router().notices();
     let epoch = db.router().topology().epoch();
-    let mut admin = cluster.primary().direct().await?;
-    let lock = admin.transaction().await?;
-    lock.batch_execute("LOCK TABLE storm IN ACCESS EXCLUSIVE MODE").await?;
-    // A standby keeps readers out as soon as it has heard of the lock, which comes with the next commit.
-    cluster.primary().admin_sql("SELECT pg_logical_emit_message(true, 'rr', '')").await?;
-    for replica in cluster.replicas() {
-        let locked = "SELECT count(*)::text FROM pg_locks WHERE mode = 'AccessExclusiveLock'";
-        until("the lock to be replayed", async || Ok(replica.admin_query_text(locked).await? != "0")).await?;
-    }
+    let barrier = Barrier::close(cluster).await?;
     let next = |task, turn| match (turn, task % 4) {
         (0, 0) => Turn::Write,
         (0, _) => Turn::Read,
         _ => Turn::End,
     };
     let storm = Storm::start(db, TASKS, next);
-    // As many as the servers have let in wait for the lock, and the others for them.
+    // As many as the servers have let in wait at the barrier, and the others for them.
     let held = u64::from(CONNECTIONS) * cluster.nodes().len() as u64;
     let tasks = TASKS as u64;
     storm.until("all others to be told", |counts| counts.ended() >= tasks - held).await?;
@@ -69,7 +61,7 @@ pub async fn nobody_waits_for_ever<D: Client>(db: &D, cluster: &Cluster) -> Resu
     let router = db.router();
     let waited_in_vain: u64 = pools(router).iter().filter_map(|state| state.timeouts).sum();
     assert!(waited_in_vain >= told.no_connection, "{waited_in_vain} of {} were counted", told.no_connection);
-    lock.rollback().await?;
+    barrier.open().await?;
     storm.until("the lucky ones to be answered", |counts| counts.ended() == tasks).await?;
     let counts = storm.end().await?.remove(0);
     assert_eq!(counts.answered() + counts.no_connection, tasks, "{counts:?}");

@@ -7,7 +7,8 @@ use diesel::{PgConnection, sql_query};
 use rr_core::Router;
 use rr_diesel::blocking::NodeConnector;
 use rr_tests::cluster::Cluster;
-use rr_tests::storm::{Client, Ended, GROUND, READ, WRITE, overload, waiting};
+use rr_tests::storm::{Client, Ended, GROUND, READ, TASKS, WRITE, overload, waiting};
+use tokio::runtime::Builder;
 
 use super::RoutedPool;
 use crate::overload::{Shelter, ended};
@@ -48,6 +49,12 @@ impl Client for Blocking {
     }
 }
 
+/// Lets a test have a thread for each task; there are 512 by default.
+fn on_threads(test: impl Future<Output = Result>) -> Result {
+    let threads = TASKS + 100;
+    Builder::new_multi_thread().enable_all().max_blocking_threads(threads).build()?.block_on(test)
+}
+
 async fn start(limit: Duration) -> Result<(Cluster, Blocking)> {
     let cluster = boot(2).await?;
     cluster.primary().sql(GROUND).await?;
@@ -56,16 +63,20 @@ async fn start(limit: Duration) -> Result<(Cluster, Blocking)> {
     Ok((cluster, Blocking(pool)))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn everybody_is_served() -> Result {
-    let (cluster, db) = start(PATIENCE).await?;
-    println!("{:?}", overload::everybody_is_served(&db, &cluster).await?);
-    Ok(())
+#[test]
+fn everybody_is_served() -> Result {
+    on_threads(async {
+        let (cluster, db) = start(PATIENCE).await?;
+        println!("{:?}", overload::everybody_is_served(&db, &cluster).await?);
+        Ok(())
+    })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_waits_for_ever() -> Result {
-    let (cluster, db) = start(Duration::from_millis(200)).await?;
-    println!("{:?}", overload::nobody_waits_for_ever(&db, &cluster).await?);
-    Ok(())
+#[test]
+fn nobody_waits_for_ever() -> Result {
+    on_threads(async {
+        let (cluster, db) = start(Duration::from_millis(200)).await?;
+        println!("{:?}", overload::nobody_waits_for_ever(&db, &cluster).await?);
+        Ok(())
+    })
 }

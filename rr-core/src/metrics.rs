@@ -5,7 +5,7 @@
 //! statement knows about OpenTelemetry. What is told of as it happens is rare: probes, changes of primary, reads that waited.
 //!
 //! Labels are names of nodes, notifiers and discoveries, and words of this crate: their number is bounded by the
-//! configuration. What is unknown has no value, rather than 0. docs/guide/metrics.md lists all instruments.
+//! configuration. Names of nodes are told by instruments that are read only, so that a node that has left is told of no more. What is unknown has no value, rather than 0. docs/guide/metrics.md lists all instruments.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use opentelemetry::{KeyValue, global};
 use crate::connector::Connector;
 use crate::monitor::Shared;
 use crate::tally::Turnover;
-use crate::topology::Node;
+use crate::topology::{Node, Role};
 use crate::world::Notice;
 
 #[cfg(feature = "prometheus")]
@@ -117,8 +117,10 @@ impl Metrics {
         self.discovered.record(nodes, &[KeyValue::new("rr.source", source.to_owned())]);
     }
 
-    pub(crate) fn probe(&self, node: &str, latency: Duration) {
-        self.probe_duration.record(latency.as_secs_f64(), &[KeyValue::new("rr.node", node.to_owned())]);
+    /// A node that says that it has this role has answered. Not by name: what a histogram has heard of stays in it, and nodes
+    /// come and go.
+    pub(crate) fn probe(&self, role: Role, latency: Duration) {
+        self.probe_duration.record(latency.as_secs_f64(), &[KeyValue::new("rr.role", role.as_str())]);
     }
 
     pub(crate) fn notice(&self, notice: &Notice) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::connector::Connector;
 use crate::monitor::Shared;
 use crate::tally::Turnover;
+use crate::topology::Role;
 use crate::world::Notice;
 
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl Metrics {
         Deliveries
     }
 
-    pub(crate) const fn probe(&self, _node: &str, _latency: Duration) {}
+    pub(crate) const fn probe(&self, _role: Role, _latency: Duration) {}
 
     pub(crate) const fn discovery(&self, _source: &str, _outcome: &'static str) {}
 

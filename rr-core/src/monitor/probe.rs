@@ -169,7 +169,7 @@ impl<C: Connector> Probe<C> {
         if warm {
             self.common.load.observe_probe(latency);
         }
-        self.shared.metrics.probe(&self.common.name, latency);
+        self.shared.metrics.probe(seen.role, latency);
         self.control = Some(control);
         Ok((asked_at, seen))
     }

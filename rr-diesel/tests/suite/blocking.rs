@@ -9,6 +9,7 @@ use rr_tests::cluster::Cluster;
 use crate::support::{self, PLACE, Place, Result};
 
 mod consistency;
+mod explaining;
 mod failures;
 mod hints;
 mod kinds;

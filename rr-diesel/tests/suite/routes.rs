@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+use rr_core::Connector as _;
 
 use crate::support::{Result, boot, note, place, pool, standby_says};
 
@@ -30,6 +31,7 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
             round.to_string()
         );
         assert_eq!(refused().await?, 1, "the replica is asked once and never again");
+        assert_eq!(pool.router().connector().misroutes(), Some(1));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt;
+use rr_core::Connector as _;
 use rr_seaorm::RoutedConnection;
 use sea_orm::ActiveValue::{Set, Unchanged};
 use sea_orm::sea_query::{CommonTableExpression, Expr, ExprTrait, Query};
@@ -195,6 +196,7 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
             "and its effect is read at once"
         );
         assert_eq!(refused(), 1, "the replica is asked once and never again");
+        assert_eq!(db.router().connector().misroutes(), Some(1));
     }
     let streamed = async |sql: &str| -> Result<usize> {
         Ok(db.stream_raw(raw(sql)).await?.try_collect::<Vec<_>>().await?.len())
@@ -202,7 +204,7 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
     until("the standby to serve", async || Ok(on_standby(db).await?)).await?;
     assert_eq!(streamed("SELECT touch() AS streamed").await?, 1);
     assert_eq!(streamed("SELECT touch() AS streamed").await?, 1);
-    assert_eq!(refused(), 2);
+    assert_eq!((refused(), db.router().connector().misroutes()), (2, Some(2)));
     assert_eq!(ask::<i64>(db, "SELECT count(*) FROM tally").await?, 5);
     Ok(())
 }

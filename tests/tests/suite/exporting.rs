@@ -18,6 +18,7 @@ use tower::ServiceExt;
 use crate::router::{Result, all_serving, prepare, routed, run, start};
 
 mod collector;
+mod counted;
 mod deployed;
 mod otlp;
 mod outage;

@@ -5,6 +5,7 @@ use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
+use rr_core::Connector as _;
 
 use super::{place, pool, standby_says};
 use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, until};
@@ -63,6 +64,7 @@ async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
             let tally = cluster.primary().query_text("SELECT count(*)::text FROM tally").await?;
             assert_eq!(tally, round.to_string());
             assert_eq!(refused() - before, 1, "the replica is asked once and never again");
+            assert_eq!(pool.router().connector().misroutes(), Some(1));
         }
     }
     Ok(())

@@ -126,6 +126,8 @@ fn expressions(of: &Value, into: &mut Vec<String>) {
 #[tokio::test]
 async fn rules_and_dashboard_are_about_metrics_that_exist() -> Result {
     let scraped = experienced().await?;
+    let said = programs::promtool(&deploy("prometheus"), &["check", "metrics"], &scraped).await?;
+    assert_eq!(said, "", "promtool has nothing to say of any of them");
     let samples: Vec<_> = scraped.lines().filter(|line| !line.starts_with('#')).collect();
     let mut known = series_names(&scraped);
     for sample in samples {

@@ -66,7 +66,7 @@ async fn metrics_and_spans_arrive_and_the_text_says_the_same() -> Result {
     with(("rr.lag", "s"), &reads[..2]);
     with(("rr.lag.size", "By"), &reads[..2]);
     with(("rr.nodes", "{node}"), &[("rr.role", "replica"), ("rr.state", "healthy")]);
-    with(("rr.probe.duration", "s"), &reads[..1]);
+    with(("rr.probe.duration", "s"), &reads[1..2]);
     with(("rr.pool.connections", "{connection}"), &[("rr.node", "replica-1"), ("rr.state", "idle")]);
     with(("rr.notices", "{notice}"), &[("rr.kind", "primary")]);
 

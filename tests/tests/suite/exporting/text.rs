@@ -49,8 +49,22 @@ async fn two_routers_of_one_process_have_a_text_each() -> Result {
 #[tokio::test]
 async fn a_node_that_has_left_is_in_the_text_no_more() -> Result {
     let (_cluster, router) = routed(2).await?;
-    let told = |text: &str| text.lines().any(|line| line.starts_with("rr_lag") && line.contains("replica-2"));
-    assert!(told(&scrape(&router).await?));
+    let told = async || {
+        let text = scrape(&router).await?;
+        Ok::<_, Box<dyn std::error::Error>>(text.lines().filter(|line| line.contains("replica-2")).count())
+    };
+    wait::until("it to be read from", async || {
+        let route = router.route(&Request::read(Requirement::NONE))?;
+        let there = &**route.name() == "replica-2";
+        run(route, "SELECT 'text'").await?;
+        Ok(there)
+    })
+    .await?;
+    assert!(told().await? > 10);
     router.remove_node("replica-2").await?;
-    wait::until("the node to have left", async || Ok(!told(&scrape(&router).await?))).await
+    wait::until("nothing to name it", async || match told().await? {
+        0 => Ok(true),
+        _ => Err(scrape(&router).await?.into()),
+    })
+    .await
 }

@@ -1,5 +1,6 @@
 //! No label has values that an application makes.
 
+use rr_core::config::Secret;
 use rr_core::consistency::Consistency;
 use rr_core::{Outcome, Request, Session};
 
@@ -35,7 +36,9 @@ async fn a_thousand_statements_and_sessions_make_no_series() -> Result {
     install();
     let cluster = Cluster::builder().replicas(1).start().await?;
     crate::router::prepare(&cluster).await?;
-    let router = start(named(&cluster, "bounded")).await?;
+    let mut config = named(&cluster, "bounded");
+    config.session.keys = vec![Secret::new("a key of the test of bounds, long enough")];
+    let router = start(config).await?;
     let statement = |n: u32| -> Result {
         let level = Consistency::Bounded(Duration::from_millis(u64::from(60_000 + n)));
         let session = Session::new();
@@ -47,13 +50,15 @@ async fn a_thousand_statements_and_sessions_make_no_series() -> Result {
             route.failed(&format!("generated-{n}"));
             route.finish(Outcome::Answered);
         }
-        drop(router.token(&session));
+        drop(router.token(&session)?);
         Ok(())
     };
     // What is there from the first one on.
     (0..32).try_for_each(statement)?;
-    until("the monitor to have handed over its samples", async || {
-        Ok(value(&collect().await?, "rr.probe.duration", &[("rr.node", "bounded-replica-1")]) > 0.0)
+    until("all to be known of the nodes", async || {
+        let all = collect().await?;
+        let known = |node| value(&all, "rr.node.latency", &[("rr.node", node)]) > 0.0;
+        Ok(["bounded-primary", "bounded-replica-1"].into_iter().all(known))
     })
     .await?;
     let before = series(&collect().await?);

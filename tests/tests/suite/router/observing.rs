@@ -26,12 +26,12 @@ async fn every_instrument_reports_every_node() -> Result {
         "rr.lag.size",
         "rr.node.health",
         "rr.node.weight",
-        "rr.probe.duration",
+        "rr.probes",
         "rr.routes",
     ] {
         assert!(found.get(name).is_some_and(|nodes| nodes.is_superset(&both)), "{name}: {found:?}");
     }
-    for name in ["rr.epoch", "rr.notices"] {
+    for name in ["rr.epoch", "rr.notices", "rr.probe.duration"] {
         assert!(found.contains_key(name), "{name}: {found:?}");
     }
     Ok(())

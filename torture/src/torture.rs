@@ -52,6 +52,10 @@ pub struct Sum {
     pub rounds: usize,
     /// Reads that were judged.
     pub reads: usize,
+    /// Reads for a session, of those, that a standby answered.
+    pub standby_reads: usize,
+    /// Sessions that a token has handed over.
+    pub resumed: usize,
     /// Rules that were broken.
     pub violations: usize,
     /// Reads that missed what only a standby had shown so far.
@@ -98,13 +102,18 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
     }
     tell(&format!("reads checked: {}; violations: {}", sum.reads, sum.violations));
     tell(&format!("reads of the primary that missed what a standby had shown already: {}", sum.ahead));
-    tell(&format!("rounds of which the independent judge could not tell: {}", sum.undecided));
+    tell(&format!("rounds of which the independent judge could not tell: {} of {}", sum.undecided, sum.rounds));
     for (kind, count) in &sum.faults {
         tell(&format!("  {kind}: {count}"));
     }
     tell(&format!(
-        "torture_reads={} torture_violations={} torture_faults={} seed={}",
+        "torture_reads={} torture_standby_reads={} torture_resumed={} torture_rounds={} torture_decided={} \
+         torture_violations={} torture_faults={} seed={}",
         sum.reads,
+        sum.standby_reads,
+        sum.resumed,
+        sum.rounds,
+        sum.decided(),
         sum.violations,
         sum.faults.values().sum::<usize>(),
         wish.seed
@@ -113,9 +122,17 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
 }
 
 impl Sum {
+    /// Rounds of which the independent judge could tell.
+    #[must_use]
+    pub const fn decided(&self) -> usize {
+        self.rounds - self.undecided
+    }
+
     fn add(&mut self, history: &History, verdict: &Verdict) {
         self.rounds += 1;
         self.reads += verdict.reads;
+        self.standby_reads += verdict.standby_reads;
+        self.resumed += verdict.resumed;
         self.violations += verdict.violations.len();
         self.ahead += verdict.ahead.len();
         self.undecided += usize::from(verdict.undecided);

@@ -19,7 +19,7 @@ pub(crate) mod tests;
 
 use std::fmt;
 
-use crate::history::History;
+use crate::history::{Action, History, Level, Op, Outcome};
 pub use ground::Ground;
 
 /// What must not happen.
@@ -77,14 +77,23 @@ pub struct Verdict {
     pub undecided: bool,
     /// Reads that were judged.
     pub reads: usize,
+    /// Those that had to follow their session, no stronger, and that a standby answered.
+    pub standby_reads: usize,
+    /// Sessions that a token has handed over.
+    pub resumed: usize,
 }
 
 /// By all judges.
 #[must_use]
 pub fn check(history: &History) -> Verdict {
     let ground = Ground::new(history);
-    let mut verdict =
-        Verdict { reads: history.ops.iter().filter(|op| op.read().is_some()).count(), ..Verdict::default() };
+    let count = |counts: fn(&Op) -> bool| history.ops.iter().filter(|op| counts(op)).count();
+    let mut verdict = Verdict {
+        reads: count(|op| op.read().is_some()),
+        standby_reads: count(|op| op.read() == Some((Level::Session, true))),
+        resumed: count(|op| op.outcome == Outcome::Ok && matches!(op.action, Action::Resume { .. })),
+        ..Verdict::default()
+    };
     verdict.violations.extend(writes::check(&ground));
     monotonic::check(&ground, &mut verdict);
     follows::check(&ground, &mut verdict);

@@ -1,4 +1,4 @@
-//! What is done to the servers of a round, drawn by lot.
+//! What is done to the servers of a round: everything, in an order that is drawn by lot.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -16,67 +16,16 @@ use crate::history::{Fault, now};
 use crate::load::Shared;
 use crate::peer::Peer;
 
+mod deck;
+
+use deck::Deck;
+pub use deck::Kind;
+
 /// Within this time a standby has begun to follow a new primary, if it can.
 const FOLLOWS: Duration = Duration::from_secs(5);
 
 /// Within this time one that cannot has stopped.
 const SETTLES: Duration = Duration::from_millis(700);
-
-/// A disturbance that passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A standby receives and does not replay.
-    ReplayPause,
-    /// A standby replays late.
-    ApplyDelay,
-    /// A standby is killed and started again.
-    ReplicaKill,
-    /// All sessions of a server are ended by an administrator.
-    ConnectionKill,
-    /// A server stands still.
-    Freeze,
-    /// The network of a server is gone.
-    Cut,
-    /// Nothing comes through, and nobody is told.
-    HalfOpen,
-    /// The network of a server is slow.
-    SlowLink,
-    /// The primary is killed and started again.
-    PrimaryKill,
-    /// The log ends with a page, while nobody writes.
-    PageBoundary,
-}
-
-const KINDS: [Kind; 10] = [
-    Kind::ReplayPause,
-    Kind::ApplyDelay,
-    Kind::ReplicaKill,
-    Kind::ConnectionKill,
-    Kind::Freeze,
-    Kind::Cut,
-    Kind::HalfOpen,
-    Kind::SlowLink,
-    Kind::PrimaryKill,
-    Kind::PageBoundary,
-];
-
-impl Kind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::ReplayPause => "replay-pause",
-            Self::ApplyDelay => "apply-delay",
-            Self::ReplicaKill => "replica-kill",
-            Self::ConnectionKill => "connection-kill",
-            Self::Freeze => "freeze",
-            Self::Cut => "cut",
-            Self::HalfOpen => "half-open",
-            Self::SlowLink => "slow-link",
-            Self::PrimaryKill => "primary-kill",
-            Self::PageBoundary => "page-boundary",
-        }
-    }
-}
 
 /// How the primary changes in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,11 +42,25 @@ pub enum Change {
 }
 
 impl Change {
-    const ALL: [Self; 4] = [Self::Stays, Self::Automatic, Self::Outside, Self::Switchover];
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Stays, Self::Automatic, Self::Outside, Self::Switchover];
 
-    /// By lot.
-    pub fn drawn(rng: &mut Rng) -> Self {
-        Self::ALL[rng.usize(0..Self::ALL.len())]
+    /// As the seed of a round says. Seeds that count up have each in turn.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        match seed % 4 {
+            0 => Self::Stays,
+            1 => Self::Automatic,
+            2 => Self::Outside,
+            _ => Self::Switchover,
+        }
+    }
+
+    /// The seed that is nearest to this one and says this change.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> u64 {
+        let first = seed - seed % 4;
+        (first..=first + 3).find(|seed| Self::of(*seed) == self).unwrap_or(seed)
     }
 
     /// The one of this name.
@@ -124,6 +87,12 @@ impl Change {
             Self::Switchover => "switchover",
         }
     }
+}
+
+/// The names of all that can be done to servers.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let changes = Change::ALL.into_iter().filter(|change| *change != Change::Stays);
+    Kind::ALL.into_iter().map(Kind::name).chain(changes.map(Change::name))
 }
 
 /// Who is disturbed, and what was done.
@@ -158,20 +127,21 @@ impl Scene<'_> {
         self.done.push(Fault { at: now(), kind: kind.to_owned(), node: node.to_owned() });
     }
 
-    /// Disturbs until it is `until`; once in between, the primary changes.
+    /// Disturbs until it is `until`, and in every way that there is; once in between, the primary changes.
     ///
     /// # Errors
     /// When a server does not do as it is told.
     pub async fn play(&mut self, rng: &mut Rng, from: u64, until: u64) -> Result<(), Error> {
         let change_at = from + (until - from) / 4 + rng.u64(0..=(until - from) / 4);
         let mut to_change = self.change != Change::Stays;
-        while now() < until {
+        let mut deck = Deck::new(rng.fork(), self.change);
+        while now() < until || to_change || !deck.is_through() {
             if to_change && now() >= change_at {
                 to_change = false;
                 self.change_primary(rng).await?;
                 continue;
             }
-            let kind = KINDS[rng.usize(0..KINDS.len())];
+            let kind = deck.draw();
             let hold = Duration::from_millis(rng.u64(100..900));
             self.disturb(kind, rng, hold).await?;
             pause(Duration::from_millis(rng.u64(20..200))).await;
@@ -181,7 +151,7 @@ impl Scene<'_> {
 
     async fn disturb(&mut self, kind: Kind, rng: &mut Rng, hold: Duration) -> Result<(), Error> {
         let standbys: Vec<Node> = self.standbys().into_iter().cloned().collect();
-        let Some(standby) = standbys.get(rng.usize(0..standbys.len().max(1))).cloned() else { return Ok(()) };
+        let standby = rng.choice(&standbys).ok_or("no standby")?.clone();
         let leader = self.leader()?.clone();
         let any = if rng.u8(0..3) == 0 { leader.clone() } else { standby.clone() };
         let node = match kind {
@@ -189,10 +159,6 @@ impl Scene<'_> {
             Kind::PrimaryKill | Kind::PageBoundary => &leader,
             Kind::ConnectionKill | Kind::Freeze | Kind::Cut | Kind::HalfOpen | Kind::SlowLink => &any,
         };
-        if kind == Kind::PrimaryKill && self.change == Change::Automatic {
-            // It would be replaced while it starts again: that is what `change_primary` is for.
-            return Ok(());
-        }
         self.note(kind.name(), node.name());
         match kind {
             Kind::ReplayPause => {
@@ -272,7 +238,7 @@ impl Scene<'_> {
                 old.crash().await?;
                 pause(Duration::from_millis(rng.u64(0..500))).await;
                 let standbys: Vec<Node> = self.standbys().into_iter().cloned().collect();
-                let new = standbys.get(rng.usize(0..standbys.len())).ok_or("no standby")?.clone();
+                let new = rng.choice(&standbys).ok_or("no standby")?.clone();
                 new.promote().await?;
                 for standby in standbys.iter().filter(|standby| standby.name() != new.name()) {
                     follow(standby, &new, Box::pin(standby.repoint(&new))).await?;
@@ -338,4 +304,20 @@ async fn follow(
 /// What a fault lasts; nothing is waited for.
 async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_rounds_in_a_row_have_every_change_and_a_seed_says_which() {
+        let mut rng = Rng::with_seed(7);
+        for first in 0..8 {
+            let turns =
+                (first..first + 4).map(|turn| Change::of(Change::of(turn).seeded(rng.u64(..1 << 32))));
+            let turns: Vec<Change> = turns.collect();
+            assert!(Change::ALL.iter().all(|change| turns.contains(change)), "{turns:?}");
+        }
+    }
 }

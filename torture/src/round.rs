@@ -24,7 +24,7 @@ use crate::peer::{Peer, follower, nodes, tune};
 pub struct Plan {
     /// Decides what is done.
     pub seed: u64,
-    /// How long clients work.
+    /// How long clients work, at least.
     pub time: Duration,
     /// What is switched off.
     pub lie: Lie,
@@ -82,7 +82,7 @@ pub async fn play(plan: &Plan) -> Result<History, Error> {
 async fn played(plan: &Plan) -> Result<History, Error> {
     let mut rng = Rng::with_seed(plan.seed);
     let change = match plan.script {
-        Script::Drawn => Change::drawn(&mut rng),
+        Script::Drawn => Change::of(plan.seed),
         Script::Changing(change) => change,
         Script::Delays(..) => Change::Stays,
         Script::Losing(_) => Change::Outside,

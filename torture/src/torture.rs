@@ -9,12 +9,12 @@ use rr_core::time::{Clock, Moment};
 
 use crate::Error;
 use crate::check::{Verdict, check};
-use crate::faults::Change;
+use crate::faults::{Change, names};
 use crate::history::History;
 use crate::minimise::minimise;
 use crate::round::{Plan, play};
 
-/// How long the clients of a round work.
+/// How long the clients of a round work, at least.
 const ROUND: Duration = Duration::from_secs(12);
 
 /// What is wished for.
@@ -25,9 +25,11 @@ pub struct Torture {
     pub seed: u64,
     /// How long: a round that has begun is ended.
     pub time: Duration,
+    /// How many rounds at least, whatever the time.
+    pub rounds: usize,
     /// What decides each round, in place of the seed.
     pub round: Option<u64>,
-    /// How the primary changes in each round; by lot, unless it is said.
+    /// How the primary changes in each round; in turn, unless it is said.
     pub change: Option<Change>,
     /// The program of the second process.
     pub program: PathBuf,
@@ -40,7 +42,7 @@ impl Torture {
     #[must_use]
     pub fn new(seed: u64, time: Duration, program: &Path) -> Self {
         let keep = std::env::temp_dir().join("rr-torture");
-        Self { seed, time, round: None, change: None, program: program.to_owned(), keep }
+        Self { seed, time, rounds: 1, round: None, change: None, program: program.to_owned(), keep }
     }
 }
 
@@ -52,13 +54,17 @@ pub struct Sum {
     pub rounds: usize,
     /// Reads that were judged.
     pub reads: usize,
+    /// Reads for a session, of those, that a standby answered.
+    pub standby_reads: usize,
+    /// Sessions that a token has handed over.
+    pub resumed: usize,
     /// Rules that were broken.
     pub violations: usize,
     /// Reads that missed what only a standby had shown so far.
     pub ahead: usize,
     /// Rounds of which the independent judge could not tell.
     pub undecided: usize,
-    /// What was done to servers, by kind.
+    /// What was done to servers, by kind: of each kind that there is, how often.
     pub faults: BTreeMap<String, usize>,
 }
 
@@ -69,10 +75,13 @@ pub struct Sum {
 pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> {
     let clock = Clock::start();
     let mut rng = Rng::with_seed(wish.seed);
-    let mut sum = Sum::default();
+    let mut sum = Sum { faults: names().map(|name| (name.to_owned(), 0)).collect(), ..Sum::default() };
     tell(&format!("seed {}; bad histories are kept in {}", wish.seed, wish.keep.display()));
-    while sum.rounds == 0 || clock.now().since(Moment::ORIGIN) < wish.time {
-        let seed = wish.round.unwrap_or_else(|| rng.u64(..1 << 32));
+    while sum.rounds < wish.rounds || clock.now().since(Moment::ORIGIN) < wish.time {
+        let turn = wish.seed.wrapping_add(u64::try_from(sum.rounds)?);
+        // Its own seed says how the primary changes in a round, so that it can be played again by that alone.
+        let drawn = || wish.change.unwrap_or(Change::of(turn)).seeded(rng.u64(..1 << 32));
+        let seed = wish.round.unwrap_or_else(drawn);
         let mut plan = Plan::new(seed, ROUND, &wish.program);
         if let Some(change) = wish.change {
             plan = plan.changing(change);
@@ -98,13 +107,21 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
     }
     tell(&format!("reads checked: {}; violations: {}", sum.reads, sum.violations));
     tell(&format!("reads of the primary that missed what a standby had shown already: {}", sum.ahead));
-    tell(&format!("rounds of which the independent judge could not tell: {}", sum.undecided));
+    tell(&format!(
+        "rounds of which the independent judge could not tell: {} of {}",
+        sum.undecided, sum.rounds
+    ));
     for (kind, count) in &sum.faults {
         tell(&format!("  {kind}: {count}"));
     }
     tell(&format!(
-        "torture_reads={} torture_violations={} torture_faults={} seed={}",
+        "torture_reads={} torture_standby_reads={} torture_resumed={} torture_rounds={} torture_decided={} \
+         torture_violations={} torture_faults={} seed={}",
         sum.reads,
+        sum.standby_reads,
+        sum.resumed,
+        sum.rounds,
+        sum.decided(),
         sum.violations,
         sum.faults.values().sum::<usize>(),
         wish.seed
@@ -113,9 +130,17 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
 }
 
 impl Sum {
+    /// Rounds of which the independent judge could tell.
+    #[must_use]
+    pub const fn decided(&self) -> usize {
+        self.rounds - self.undecided
+    }
+
     fn add(&mut self, history: &History, verdict: &Verdict) {
         self.rounds += 1;
         self.reads += verdict.reads;
+        self.standby_reads += verdict.standby_reads;
+        self.resumed += verdict.resumed;
         self.violations += verdict.violations.len();
         self.ahead += verdict.ahead.len();
         self.undecided += usize::from(verdict.undecided);

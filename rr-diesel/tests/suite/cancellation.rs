@@ -1,11 +1,14 @@
 //! Futures that are dropped at each of their awaits: no connection stays busy, nothing counts as in flight, and nothing
 //! runs on.
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
+use diesel::sql_types::Integer;
 use diesel_async::{AsyncConnection, RunQueryDsl, SaveChangesDsl, SimpleAsyncConnection, TransactionManager};
 use futures_util::{StreamExt, TryStreamExt};
+use rr_core::config::ConfigBuilder;
 use rr_core::{Request, Requirement};
 use rr_diesel::{RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::Cluster;
@@ -14,6 +17,14 @@ use tokio_postgres::Client;
 
 use crate::promotions::boot_with_touch;
 use crate::support::{Place, Result, config, note, place, until};
+
+mod waits;
+
+/// Takes the connection away from whoever asks a standby.
+const LOST: &str = "\
+    CREATE FUNCTION lost() RETURNS int STABLE LANGUAGE plpgsql AS \
+    'BEGIN IF pg_is_in_recovery() THEN PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(60); END IF; \
+     RETURN 1; END'";
 
 type Manager = <RoutedPgConnection as AsyncConnection>::TransactionManager;
 
@@ -26,8 +37,14 @@ struct Narrow {
 
 impl Narrow {
     async fn boot() -> Result<Self> {
+        Self::of(|config| config).await
+    }
+
+    /// With other settings.
+    async fn of(with: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Result<Self> {
         let cluster = boot_with_touch().await?;
-        let settings = config(&cluster).with(|config| {
+        cluster.primary().sql(LOST).await?;
+        let settings = with(config(&cluster)).with(|config| {
             config.pool.primary.max = 1;
             config.pool.replica.max = 1;
         });
@@ -138,6 +155,33 @@ async fn reads_and_streams() -> Result {
             futures_util::try_join!(read(1), read(2)).map(drop)
         })
         .await
+}
+
+/// The replica takes the statement and ends the connection: it is asked again elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_go_on_elsewhere() -> Result {
+    let narrow = Narrow::boot().await?;
+    let (mut first, mut again) = (0_u32, 0_u32);
+    for polls in 1.. {
+        let serves = async || Ok(place(&mut narrow.pool.handle()).await?.standby);
+        until("the standby to serve", serves).await?;
+        let mut conn = narrow.pool.handle();
+        let reading = diesel::select(sql::<Integer>("lost()")).get_result::<i32>(&mut conn);
+        let done = polled(polls, reading).await.transpose()?;
+        narrow.settles().await.map_err(|error| format!("polled {polls} times: {error}"))?;
+        match done {
+            None => first += 1,
+            Some(answer) => {
+                assert_eq!(answer, 1);
+                again += 1;
+                if again == 2 {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(first > 2, "it never waited");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

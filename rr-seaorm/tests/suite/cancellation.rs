@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::TryStreamExt;
+use rr_core::config::ConfigBuilder;
 use rr_core::{Request, Requirement};
 use rr_seaorm::RoutedConnection;
 use rr_tests::cluster::Cluster;
@@ -14,6 +15,8 @@ use tokio_postgres::Client;
 use crate::support::{
     Result, ask, boot, config, in_flight, note, notes, raw, standby_serves, started, until,
 };
+
+mod waits;
 
 /// `touch()` is a write that looks like a read; `lost()` takes the connection away from whoever asks a standby.
 const FUNCTIONS: &str = "\
@@ -39,9 +42,14 @@ struct Narrow {
 
 impl Narrow {
     async fn boot() -> Result<Self> {
+        Self::of(|config| config).await
+    }
+
+    /// With other settings.
+    async fn of(with: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Result<Self> {
         let cluster = boot(1).await?;
         cluster.primary().sql(FUNCTIONS).await?;
-        let settings = config(&cluster).with(|config| {
+        let settings = with(config(&cluster)).with(|config| {
             config.pool.primary.max = 1;
             config.pool.replica.max = 1;
         });

@@ -195,6 +195,18 @@ fn a_hand_over_hands_over_what_was_written_and_seen() {
 }
 
 #[test]
+fn what_a_verdict_rests_on_is_counted() {
+    let mut story = Story::new(1);
+    story.append(1, 0).read(1).read_at(1, Level::Strong, &[1]).hand_over(1, 2);
+    story.op(3, Outcome::Failed, Action::Resume { token: 99 });
+    story.standby = false;
+    story.read(2);
+    let verdict = check(&story.history());
+    assert_eq!((verdict.reads, verdict.standby_reads, verdict.resumed), (3, 1, 1));
+    assert!(!verdict.undecided && verdict.violations.is_empty());
+}
+
+#[test]
 fn bounded_reads_owe_what_is_older() {
     let mut story = Story::new(1);
     story.append(9, 0);

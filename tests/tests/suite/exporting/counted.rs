@@ -133,7 +133,7 @@ async fn a_promotion_that_is_followed_what_it_has_lost_and_tokens() -> Result {
     cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
     let mut ledger = Ledger::new(router.clone());
     ledger.session = Some(lost.clone());
-    let suspect = ledger.suspect();
+    let suspect = ledger.suspect(None);
     suspect.wrote(Some(&write(&router, "lost").await?));
     let token = router.token(&lost)?;
     assert_eq!(counted(&router, "rr_lost_writes_total").await?, only([]));

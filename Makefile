@@ -26,9 +26,9 @@ test: setup setup-libpq setup-browser setup-prometheus ## install what the tests
 	@scripts/test.sh
 
 .PHONY: lint
-lint: lint-fmt lint-clippy lint-doc lint-api lint-purity lint-deny lint-msrv ## formatting, clippy, documentation, public API, purity, dependencies
+lint: lint-fmt lint-clippy lint-fuzz lint-doc lint-api lint-purity lint-deny lint-msrv ## formatting, clippy, documentation, public API, purity, dependencies
 
-.PHONY: lint-fmt lint-clippy lint-doc lint-api lint-purity lint-deny lint-msrv
+.PHONY: lint-fmt lint-clippy lint-fuzz lint-doc lint-api lint-purity lint-deny lint-msrv
 lint-fmt: setup-lints
 	cargo fmt --all --check
 lint-clippy: setup-lints setup-libpq
@@ -41,6 +41,8 @@ lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
 	cargo clippy --locked -p rr-diesel -p rr-seaorm --all-targets --features rr-diesel/axum,rr-seaorm/axum -- -D warnings
 	@scripts/check-backends.sh
+lint-fuzz: setup-lints
+	@scripts/check-fuzz.sh
 lint-doc: setup-lints
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	@scripts/check-docs.sh
@@ -52,6 +54,10 @@ lint-deny: setup-lints
 	@scripts/deny.sh
 lint-msrv:
 	@scripts/check-msrv.sh
+
+.PHONY: msrv
+msrv: setup-libpq ## compile everything with the oldest compiler that is promised
+	@scripts/msrv.sh
 
 .PHONY: fmt
 fmt: setup-lints ## format the code

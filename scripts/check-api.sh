@@ -3,6 +3,7 @@
 #
 # The lister (tests/api) is a package of the workspace: there is nothing to install. It reads rustdoc's JSON, which changes with
 # compilers, as its words do: with another compiler than the one that wrote the listings this is skipped, and the reason printed.
+# Where CI is set nothing is skipped: rustup brings that compiler, for this alone.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=/dev/null
@@ -11,15 +12,19 @@ find_libpq
 
 # Whose words the listings are in.
 written_by=1.95
-case $(rustdoc --version) in
-"rustdoc $written_by."*) ;;
-*)
+is_theirs() {
+  case $(rustdoc --version) in "rustdoc $written_by."*) ;; *) return 1 ;; esac
+}
+if ! is_theirs && [ -n "${CI:-}" ] && have rustup; then
+  rustup toolchain install --profile minimal --no-self-update "$written_by"
+  export RUSTUP_TOOLCHAIN="$written_by"
+fi
+if ! is_theirs; then
   why="the listings are rustdoc $written_by's, and other compilers list the same in other words: $(rustdoc --version)"
-  [ "${ACCEPT:-}" != 1 ] || die "$why"
+  [ "${ACCEPT:-}" != 1 ] && [ -z "${CI:-}" ] || die "$why"
   say "SKIPPED the comparison of the public API: $why"
   exit 0
-  ;;
-esac
+fi
 
 target=${CARGO_TARGET_DIR:-target}
 work=$target/api

@@ -12,7 +12,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
@@ -30,6 +29,7 @@ use crate::notify::{Couriers, Post};
 use crate::requirement::Requirement;
 use crate::session::Session;
 use crate::snapshot::{Common, Member, Pulse, Snapshot};
+use crate::sync::{News, Swap};
 use crate::tally::{Reign, Tally};
 use crate::throttle::Throttles;
 use crate::time::{Clock, Moment};
@@ -70,9 +70,9 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) engine: Engine,
     pub(crate) config: Config,
     pub(crate) clock: Clock,
-    pub(crate) snapshot: ArcSwap<Snapshot<C::Pool>>,
+    pub(crate) snapshot: Swap<Snapshot<C::Pool>>,
     /// Counts publications; whoever waits for a position waits for it to change.
-    pub(crate) published: watch::Sender<u64>,
+    pub(crate) published: News,
     pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) journal: Journal,
     /// Where the last statements went, while somebody watches.
@@ -212,8 +212,8 @@ impl<C: Connector> Worker<C> {
             connector,
             engine,
             clock,
-            snapshot: ArcSwap::from_pointee(Snapshot::new(topology, Vec::new())),
-            published: watch::Sender::new(0),
+            snapshot: Swap::from_pointee(Snapshot::new(topology, Vec::new())),
+            published: News::new(0),
             notices: broadcast::Sender::new(NOTICES),
             journal: Journal::default(),
             trail: Trail::default(),

@@ -5,8 +5,18 @@ use std::sync::Arc;
 use super::{Known, Look, Worker};
 use crate::connector::Connector;
 use crate::snapshot::Snapshot;
+use crate::sync::{News, Swap};
 use crate::topology::{NoPrimary, NodeId, Role, Topology};
 use crate::world::Notice;
+
+#[cfg(all(test, rr_loom))]
+mod models;
+
+/// Shows everybody what is known now. The order matters: whoever is woken finds it.
+fn show<P>(snapshot: &Swap<Snapshot<P>>, published: &News, now: Snapshot<P>) {
+    snapshot.store(Arc::new(now));
+    published.send_modify(|count| *count += 1);
+}
 
 impl<C: Connector> Worker<C> {
     pub(super) fn publish(&mut self, topology: Arc<Topology>) {
@@ -45,8 +55,8 @@ impl<C: Connector> Worker<C> {
                 self.report(Notice::LostWrite(lost));
             }
         }
-        self.shared.snapshot.store(Arc::new(Snapshot::new(Arc::clone(&topology), members)));
-        self.shared.published.send_modify(|count| *count += 1);
+        let now = Snapshot::new(Arc::clone(&topology), members);
+        show(&self.shared.snapshot, &self.shared.published, now);
         let most = |id| self.nodes.iter().find(|node| node.common.id == id).map_or(1, |node| node.member.max);
         self.shared.writers.look(&topology, most);
         self.tell_when_ready(&topology);

@@ -10,15 +10,19 @@ use rr_tests::cluster::Cluster;
 use rr_tests::spans::{Fields, Recorder};
 use rr_tests::wait::{PATIENCE, until};
 
+use schema::note;
+
 mod asynchronous;
 #[cfg(feature = "blocking")]
 mod blocking;
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-diesel::table! {
-    note (text) {
-        text -> Text,
+mod schema {
+    diesel::table! {
+        note (text) {
+            text -> Text,
+        }
     }
 }
 

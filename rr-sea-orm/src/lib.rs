@@ -33,7 +33,10 @@
 pub use plain_sea_orm::*;
 
 #[doc(inline)]
-pub use rr_seaorm::{RoutedConnection as DatabaseConnection, RoutedTransaction as DatabaseTransaction};
+pub use rr_seaorm::{
+    RoutedConnection as DatabaseConnection, RoutedStream as QueryStream, RoutedTransaction as DatabaseTransaction,
+    RoutedTransactionStream as TransactionStream,
+};
 
 /// rr itself: hints, sessions, configuration.
 pub use rr_seaorm as rr;

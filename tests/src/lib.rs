@@ -3,7 +3,9 @@
 //! [`cluster`] boots real PostgreSQL servers in about a second and removes them whatever happens;
 //! [`guarded`] starts other programs, and ends them with the test;
 //! [`plain`] lets the core be tested without an ORM;
+//! [`prometheus`] is a real one, beside an application;
 //! [`proxy`] is the network between them, which a test may cut, slow down or silence;
+//! [`spans`] records what a process traces;
 //! [`storm`] has many more clients than connections;
 //! [`tls`] gives the servers certificates;
 //! [`simulation`] runs thousands of failovers a second without any server.
@@ -13,8 +15,10 @@ pub mod guarded;
 pub mod lease;
 pub mod load;
 pub mod plain;
+pub mod prometheus;
 pub mod proxy;
 pub mod simulation;
+pub mod spans;
 pub mod storm;
 pub mod tls;
 pub mod wait;

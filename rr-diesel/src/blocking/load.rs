@@ -158,7 +158,7 @@ impl<C: Routable> RoutedConnection<C> {
                 }
             };
             report(route, outcome);
-            tracing::debug!(target: "rr", %error, "a read is tried again");
+            tracing::debug!(target: "rr", error = error::word(&error), "a read is tried again");
             failed = error;
             if !writes && !search.may_replay(opener.router()) {
                 break;

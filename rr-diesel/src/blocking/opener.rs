@@ -191,7 +191,7 @@ impl<C: Routable> Opener<C> {
         let asking = router.is_deposed(node, epoch, turn.left());
         let deposed = runtime::wait(router.connector().runtime(), asking);
         if deposed {
-            tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");
+            tracing::debug!(target: "rr", error = error::word(error), "a write met a server that is the primary no more; it goes to the new one");
         }
         deposed
     }

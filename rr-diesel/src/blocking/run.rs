@@ -102,9 +102,13 @@ impl<C: Routable> RoutedConnection<C> {
                 }
                 Err(error) => error,
             };
-            match next(&error, checkout.role()) {
+            let next = next(&error, checkout.role());
+            // A fault of the node is told with the outcome.
+            if !matches!(next, Next::Elsewhere(_)) {
+                checkout.failed(&error);
+            }
+            match next {
                 Next::Tell => {
-                    checkout.failed(&error);
                     checkout.report(error::outcome(&error));
                     return Err(error);
                 }
@@ -123,7 +127,7 @@ impl<C: Routable> RoutedConnection<C> {
                     checkout.report(Outcome::Answered);
                 }
             }
-            tracing::debug!(target: "rr", %error, "a read is tried again");
+            tracing::debug!(target: "rr", error = error::word(&error), "a read is tried again");
             if !search.may_replay(self.opener.router()) {
                 return Err(error);
             }

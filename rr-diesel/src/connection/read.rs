@@ -75,9 +75,12 @@ impl RoutedPgConnection {
         let Failure { error, checkout, cancelled } = failure;
         let (role, node) = (checkout.route().role(), checkout.route().node());
         let next = if cancelled { Next::Tell } else { next(&error, role, &checkout).await };
+        // A fault of the node is told with the outcome.
+        if !matches!(next, Next::Elsewhere(_)) {
+            checkout.route().failed(error::word(&error));
+        }
         match next {
             Next::Tell => {
-                checkout.route().failed(error::word(&error));
                 checkout.finish(error::outcome(&error));
                 return Err(error);
             }
@@ -98,7 +101,7 @@ impl RoutedPgConnection {
                 return Ok(Again::Write);
             }
         }
-        tracing::debug!(target: "rr", %error, "a read is tried again");
+        tracing::debug!(target: "rr", error = error::word(&error), "a read is tried again");
         if search.may_replay(self.router()) { Ok(Again::Read) } else { Err(error) }
     }
 

@@ -86,7 +86,7 @@ impl RoutedPgConnection {
         }
         let deposed = Box::pin(self.router().is_deposed(node, epoch, turn.left())).await;
         if deposed {
-            tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");
+            tracing::debug!(target: "rr", error = error::word(error), "a write met a server that is the primary no more; it goes to the new one");
         }
         deposed
     }

@@ -73,9 +73,12 @@ impl RoutedConnection {
             Some(Fault::ReadOnly) if guarded => Next::Misrouted,
             fault => Next::after(fault, role),
         };
+        // A fault of the node is told with the outcome.
+        if !matches!(next, Next::Elsewhere(_)) {
+            checkout.route.failed(&error::word(error));
+        }
         match next {
             Next::Tell => {
-                checkout.route.failed(&error::word(error));
                 checkout.finish(Outcome::Answered);
                 return Verdict::Tell;
             }
@@ -99,7 +102,7 @@ impl RoutedConnection {
         if error::is_too_slow(error) && search.is_slow_everywhere() {
             return Verdict::Tell;
         }
-        tracing::debug!(target: "rr", %error, "a read is tried again");
+        tracing::debug!(target: "rr", error = &*error::word(error), "a read is tried again");
         if search.may_replay(self.router()) { Verdict::Again } else { Verdict::Tell }
     }
 

@@ -70,7 +70,7 @@ impl RoutedConnection {
         }
         let deposed = Box::pin(self.router().is_deposed(node, epoch, turn.left())).await;
         if deposed {
-            tracing::debug!(target: "rr", %error, "a write met a server that is the primary no more; it goes to the new one");
+            tracing::debug!(target: "rr", error = &*error::word(error), "a write met a server that is the primary no more; it goes to the new one");
         }
         deposed
     }

@@ -12,6 +12,7 @@ use rr_core::web::metrics;
 use rr_core::{Request, Router};
 use rr_tests::cluster::Cluster;
 use rr_tests::plain::{Plain, config};
+use rr_tests::prometheus::{Prometheus, promtool};
 use rr_tests::wait;
 use tower::ServiceExt;
 
@@ -22,8 +23,6 @@ mod counted;
 mod deployed;
 mod otlp;
 mod outage;
-mod programs;
-mod prometheus;
 mod text;
 
 /// What the route serves.

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "says where it has left its pictures")]
 
 mod example;
+mod outage;
 mod web_driver;
 
 use std::error::Error;

@@ -38,16 +38,16 @@ async fn a_query_is_explained_and_not_run() -> Result {
     assert_eq!(explained.outcome.as_ref().ok(), Some(&RouteReason::PrimaryRequired), "{explained}");
     drop(standing);
 
+    assert_eq!(cluster.primary().query_text("SELECT count(*)::text FROM note").await?, "0");
+    assert_eq!(cluster.primary().query_text("SELECT is_called::text FROM note_id_seq").await?, "false");
+    assert_eq!(pool.router().routed("primary", RouteReason::Write), 0, "nothing was written");
+    let after = RouteReason::ALL.map(|reason| pool.router().routed("replica-1", reason));
+    assert_eq!(after, before, "nothing was read on the replica");
     conn.transaction(|conn| {
         let kept = conn.explain_route(&read())?;
         let told = kept.to_string();
         assert!(kept.kept.is_some() && told.contains("whose connection the handle keeps"), "{told}");
         QueryResult::Ok(())
     })?;
-    assert_eq!(cluster.primary().query_text("SELECT count(*)::text FROM note").await?, "0");
-    assert_eq!(cluster.primary().query_text("SELECT is_called::text FROM note_id_seq").await?, "false");
-    assert_eq!(pool.router().routed("primary", RouteReason::Write), 0, "nothing was written");
-    let after = RouteReason::ALL.map(|reason| pool.router().routed("replica-1", reason));
-    assert_eq!(after, before, "nothing was read on the replica");
     Ok(())
 }

@@ -16,8 +16,8 @@ async fn rules() -> Result<String> {
 #[tokio::test]
 async fn every_alert_fires_and_clears_in_its_scenario() -> Result {
     let folder = deploy("prometheus");
-    programs::promtool(&folder, &["check", "rules", "--lint=all", "--lint-fatal", "rules.yml"], "").await?;
-    programs::promtool(&folder, &["test", "rules", "tests.yml"], "").await?;
+    promtool(&folder, &["check", "rules", "--lint=all", "--lint-fatal", "rules.yml"], "").await?;
+    promtool(&folder, &["test", "rules", "tests.yml"], "").await?;
     let scenarios = tokio::fs::read_to_string(folder.join("tests.yml")).await?;
     let rules = rules().await?;
     let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
@@ -126,7 +126,7 @@ fn expressions(of: &Value, into: &mut Vec<String>) {
 #[tokio::test]
 async fn rules_and_dashboard_are_about_metrics_that_exist() -> Result {
     let scraped = experienced().await?;
-    let said = programs::promtool(&deploy("prometheus"), &["check", "metrics"], &scraped).await?;
+    let said = promtool(&deploy("prometheus"), &["check", "metrics"], &scraped).await?;
     assert_eq!(said, "", "promtool has nothing to say of any of them");
     let samples: Vec<_> = scraped.lines().filter(|line| !line.starts_with('#')).collect();
     let mut known = series_names(&scraped);

@@ -3,11 +3,9 @@
 use rr_core::Requirement;
 use rr_core::web::dashboard;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::prometheus::Prometheus;
 use super::*;
 
 /// An application that serves nothing but its metrics.
@@ -33,21 +31,11 @@ impl Application {
     }
 }
 
-/// The alerts of `deploy/`, without the patience that they have with trouble that goes away by itself.
-async fn impatient(folder: &TempDir) -> Result<PathBuf> {
-    let rules = tokio::fs::read_to_string(deploy("prometheus/rules.yml")).await?;
-    let lines = rules.lines().filter(|line| !line.trim_start().starts_with("for: "));
-    let path = folder.path().join("rules.yml");
-    tokio::fs::write(&path, lines.collect::<Vec<_>>().join("\n")).await?;
-    Ok(path)
-}
-
 #[tokio::test]
 async fn alerts_fire_when_servers_die_and_clear_when_they_are_back() -> Result {
-    let folder = tempfile::tempdir()?;
     let (cluster, router) = routed(2).await?;
     let application = Application::over(&router).await?;
-    let prometheus = Prometheus::start(&application.address, &impatient(&folder).await?).await?;
+    let prometheus = Prometheus::start(&application.address).await?;
     let serving = "sum(rr_nodes{rr_state=\"healthy\"})";
     wait::until("three nodes in Prometheus", async || Ok(prometheus.query(serving).await? == Some(3.0)))
         .await?;
@@ -80,10 +68,9 @@ async fn shown(router: &Router<Plain>) -> Result<Value> {
 
 #[tokio::test]
 async fn the_live_page_shows_the_figures_that_prometheus_shows() -> Result {
-    let folder = tempfile::tempdir()?;
     let (_cluster, router) = routed(1).await?;
     let application = Application::over(&router).await?;
-    let prometheus = Prometheus::start(&application.address, &impatient(&folder).await?).await?;
+    let prometheus = Prometheus::start(&application.address).await?;
     for _ in 0..7 {
         run(router.route(&Request::read(Requirement::NONE))?, "SELECT 'read'").await?;
     }

@@ -23,7 +23,7 @@ async fn a_scrape_is_what_prometheus_wants_without_any_provider_of_the_applicati
     assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
 
     let text = scrape(&router).await?;
-    let said = programs::promtool(Path::new("/"), &["check", "metrics"], &text).await?;
+    let said = promtool(Path::new("/"), &["check", "metrics"], &text).await?;
     assert_eq!(said, "", "promtool has nothing to say");
     assert_eq!(value(&text, READS), Some(3.0), "{text}");
     for name in series_names(&text) {

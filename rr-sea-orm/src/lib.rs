@@ -34,8 +34,8 @@ pub use plain_sea_orm::*;
 
 #[doc(inline)]
 pub use rr_seaorm::{
-    RoutedConnection as DatabaseConnection, RoutedStream as QueryStream, RoutedTransaction as DatabaseTransaction,
-    RoutedTransactionStream as TransactionStream,
+    RoutedConnection as DatabaseConnection, RoutedStream as QueryStream,
+    RoutedTransaction as DatabaseTransaction, RoutedTransactionStream as TransactionStream,
 };
 
 /// rr itself: hints, sessions, configuration.

@@ -80,7 +80,7 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
     while sum.rounds < wish.rounds || clock.now().since(Moment::ORIGIN) < wish.time {
         let turn = wish.seed.wrapping_add(u64::try_from(sum.rounds)?);
         // Its own seed says how the primary changes in a round, so that it can be played again by that alone.
-        let drawn = || wish.change.unwrap_or(Change::of(turn)).seeded(rng.u64(..1 << 32));
+        let drawn = || wish.change.unwrap_or_else(|| Change::of(turn)).seeded(rng.u64(..1 << 32));
         let seed = wish.round.unwrap_or_else(drawn);
         let mut plan = Plan::new(seed, ROUND, &wish.program);
         if let Some(change) = wish.change {

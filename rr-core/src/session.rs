@@ -159,8 +159,9 @@ impl Session {
         }
         if let Some(mark) = answered {
             let Written { by, on } = mark.written();
-            let newer = on.is_some() && on > position.timeline();
-            if newer || (unplaced == 0 && sampled_at < by) {
+            // What was answered on an older timeline is for `remember` to place, and what is on a newer one is not in here.
+            let elsewhere = on.is_some() && on != position.timeline();
+            if elsewhere || (unplaced == 0 && sampled_at < by) {
                 return;
             }
         }

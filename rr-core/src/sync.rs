@@ -2,13 +2,15 @@
 //! their interleavings.
 
 #[cfg(all(test, rr_loom))]
+mod atomics;
+#[cfg(all(test, rr_loom))]
 mod twins;
 
 #[cfg(not(all(test, rr_loom)))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(all(test, rr_loom))]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+pub(crate) use atomics::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 #[cfg(all(test, rr_loom))]
 pub(crate) use twins::{News, Swap, block_on};
 

@@ -5,6 +5,7 @@ use loom::thread::spawn;
 
 use super::*;
 use crate::position::{Lsn, PgPosition, Timeline};
+use crate::topology::{Epoch, Former, Formers, Node, Role, Rules};
 
 fn at(timeline: u32, lsn: u64) -> Position {
     Position::Postgres(PgPosition::new(Timeline::new(timeline).unwrap(), Lsn::from_u64(lsn)))
@@ -87,6 +88,42 @@ fn who_looks_while_a_write_is_placed_finds_it() {
             let requirement = session.requirement(Consistency::Session);
             assert!(requirement.after.is_some() || requirement.covers.is_some());
             placing.join().unwrap();
+        });
+    }
+}
+
+/// A primary of the second timeline that was asked at 5; the one of the first was never.
+fn succeeded() -> Topology {
+    let mut node = Node::new(NodeId::new(0), "n", "h:1", Role::Primary);
+    node.applied = Some(at(1, 100).join(&at(2, 500)).unwrap());
+    node.sampled_at = Some(millis(5));
+    let former = Former { until: millis(3), last: None, timeline: Some(Timeline::FIRST) };
+    Topology::assemble(Epoch::default(), vec![node], Ok(NodeId::new(0)), Rules::default())
+        .after(Formers::default().and(former), Timeline::new(2))
+}
+
+#[test]
+fn a_late_answer_of_a_former_primary_is_not_settled_by_the_new_one() {
+    for is_placing in [false, true] {
+        loom::model(move || {
+            let topology = succeeded();
+            let session = Session::new();
+            session.wrote_unplaced(millis(1));
+            let late = session.clone();
+            let answering = spawn(move || {
+                if is_placing {
+                    late.placing().begin(written(1));
+                }
+                late.note(None, written(1));
+                if is_placing {
+                    late.placing().end();
+                }
+            });
+            session.catch_up(&topology);
+            answering.join().unwrap();
+            session.catch_up(&topology);
+            let history = topology.primary().unwrap().applied.as_ref().unwrap();
+            assert!(session.lost(history).is_some());
         });
     }
 }

@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Mutex, Notify};
+
+use super::atomics::{AtomicUsize, Ordering};
 
 /// `arc_swap::ArcSwap`: a pointer that is stored with release and loaded with acquire, so that loom shows a reader each value
 /// that these allow it to see.
@@ -19,7 +20,7 @@ pub(crate) struct Swap<T> {
 
 impl<T> Swap<T> {
     pub(crate) fn from_pointee(value: T) -> Self {
-        Self { at: AtomicUsize::new(0), values: std::sync::Mutex::new(vec![Arc::new(value)]) }
+        Self { at: AtomicUsize::default(), values: std::sync::Mutex::new(vec![Arc::new(value)]) }
     }
 
     pub(crate) fn store(&self, value: Arc<T>) {

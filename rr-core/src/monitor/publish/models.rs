@@ -8,7 +8,7 @@ use crate::consistency::Consistency;
 use crate::position::{Lsn, PgPosition, Position, Timeline};
 use crate::requirement::Requirement;
 use crate::select::{Ask, Selected};
-use crate::session::Session;
+use crate::session::{Session, Written};
 use crate::sync::block_on;
 use crate::time::Moment;
 use crate::topology::{Epoch, HealthState, Node, Rules};
@@ -19,6 +19,10 @@ fn at(lsn: u64) -> Position {
 
 const fn millis(millis: u64) -> Moment {
     Moment::from_millis(millis)
+}
+
+fn written(at: u64) -> Written {
+    Written { by: millis(at), on: Some(Timeline::FIRST) }
 }
 
 /// A primary that was at `primary` when it was asked at `sampled`, and a replica that was at `replica`.
@@ -88,7 +92,7 @@ fn who_reads_while_it_is_published_where_a_write_ended_is_sent_to_nobody_without
         loom::model(move || {
             let stage = Stage::new(known(4, 90, 90));
             assert_eq!(stage.sent_to(&Requirement::NONE), Some(at(90)), "who owes nothing reads there");
-            stage.own.note(None, millis(5));
+            stage.own.note(None, written(5));
             let publishing = stage.publishing(last);
             let sent_to = stage.sent_to(&stage.requirement());
             assert!(sent_to.is_none_or(|replica| replica.covers(&at(100))));
@@ -103,9 +107,9 @@ fn who_reads_while_it_is_published_where_a_write_ended_is_sent_to_nobody_without
 fn who_writes_while_a_snapshot_is_published_is_sent_to_nobody_without_that_write() {
     loom::model(|| {
         let stage = Stage::new(known(4, 90, 90));
-        stage.own.note(None, millis(5));
+        stage.own.note(None, written(5));
         let publishing = stage.publishing(&[(6, 100, 100)]);
-        stage.own.note(None, millis(7));
+        stage.own.note(None, written(7));
         assert_eq!(stage.sent_to(&stage.requirement()), None);
         publishing.join().unwrap();
         assert_eq!(stage.sent_to(&stage.requirement()), None);
@@ -120,7 +124,7 @@ const CATCHES_UP: &[(u64, u64, u64)] = &[(6, 100, 90), (8, 100, 100)];
 fn who_waits_after_a_decision_sleeps_through_no_publication() {
     loom::model(|| {
         let stage = Stage::new(known(4, 90, 90));
-        stage.own.note(None, millis(5));
+        stage.own.note(None, written(5));
         let requirement = stage.requirement();
         let publishing = stage.publishing(CATCHES_UP);
         if stage.sent_to(&requirement).is_none() {
@@ -139,7 +143,7 @@ fn who_waits_after_a_decision_sleeps_through_no_publication() {
 fn who_listens_before_a_decision_sleeps_through_no_publication() {
     loom::model(|| {
         let stage = Stage::new(known(4, 90, 90));
-        stage.own.note(None, millis(5));
+        stage.own.note(None, written(5));
         let requirement = stage.requirement();
         let publishing = stage.publishing(CATCHES_UP);
         let mut published = stage.news.subscribe();

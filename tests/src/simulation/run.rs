@@ -21,7 +21,7 @@ use super::plan::{Plan, between, ms};
 use super::promotions::Undertaking;
 use super::stats::Stats;
 use super::trace::{Trace, note};
-use super::{Options, Outcome};
+use super::{Lie, Options, Outcome};
 
 /// How long everything is left in peace at the end, so that it can settle.
 const SETTLING: u64 = 1_500;
@@ -147,7 +147,9 @@ impl Simulation {
         let plan = Plan::draw(&mut rng, &mut dice);
         let system = 7_000;
         let truth = Cluster::new(system, plan.timeline, plan.standbys, plan.archive, plan.receiver_timeout);
-        let world = World::new(plan.config.clone());
+        let mut config = plan.config.clone();
+        options.lie.iter().for_each(|lie| lie.configure(&mut config));
+        let world = World::new(config);
         Self {
             now: START,
             topology: Arc::new(world.topology(Moment::ORIGIN)),
@@ -284,9 +286,10 @@ impl Simulation {
     }
 
     /// Tells the world, and does what it says.
-    pub(super) fn tell(&mut self, event: Event) {
-        if let Event::Lease(held) = event {
-            self.lease_heard = held;
+    pub(super) fn tell(&mut self, mut event: Event) {
+        if let Event::Lease(held) = &mut event {
+            self.lease_heard = *held;
+            *held |= self.lies(Lie::Unleased);
         }
         let idle = !self.busy && self.world.promoting().is_none();
         let effects = self.world.apply(event, self.now);
@@ -310,10 +313,12 @@ impl Simulation {
                 }
                 Effect::ProbeAll => self.probe_all(),
                 Effect::Promote(node) => {
-                    note!(self, "the world promotes {node}");
+                    let others = self.members.iter().map(|member| member.id).filter(|other| *other != node);
+                    let named = others.last().filter(|_| self.lies(Lie::Misdirected)).unwrap_or(node);
+                    note!(self, "the world promotes {named}");
                     self.stats.promotions += 1;
                     let primary = self.world.head().map(|(id, _)| id);
-                    self.oracle.promoting(self.now, node, primary, self.lease_heard, &published);
+                    self.oracle.promoting(self.now, named, primary, self.lease_heard, &published);
                     ordered = true;
                 }
                 Effect::Probe(ids) => ids.into_iter().for_each(|id| self.probe(id)),
@@ -327,6 +332,11 @@ impl Simulation {
         if ordered {
             self.undertake(false);
         }
+    }
+
+    /// Whether this is done wrongly in this run.
+    pub(super) fn lies(&self, lie: Lie) -> bool {
+        self.options.lie == Some(lie)
     }
 
     fn report(&mut self, notice: &Notice) {

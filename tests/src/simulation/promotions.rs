@@ -317,7 +317,8 @@ impl Simulation {
             return Told::Failed("no connection, or somebody else is the primary".to_owned());
         }
         let owed = Owed { applied: &under.applied, frozen: under.frozen, old: under.old };
-        self.oracle.taking_over(self.now, server, &owed, &under.told, self.lease, &self.truth);
+        let at_stake = self.oracle.taking_over(self.now, server, &owed, &under.told, self.lease, &self.truth);
+        self.stats.happened.writes_at_stake += u64::from(at_stake);
         under.told.push(server);
         under.starts.insert(server, self.truth.servers[server].starts);
         under.verify_until = Some(self.now + ms(PATIENCE));

@@ -67,6 +67,9 @@ pub(super) enum Action {
     LeaseHeard(bool),
     /// Somebody wants another primary.
     Switchover,
+    /// The log does not reach a standby for a while, and a server dies in that time.
+    Straggle,
+    Die(usize),
     /// The end of all faults.
     Peace,
     /// All control files come up to date.
@@ -96,6 +99,8 @@ pub(super) struct Simulation {
     pub(super) rng: Rng,
     /// For promotions.
     pub(super) dice: Rng,
+    /// For standbys that lag behind the others.
+    pub(super) lots: Rng,
     pub(super) plan: Plan,
     pub(super) options: Options,
     pub(super) truth: Cluster,
@@ -144,7 +149,8 @@ impl Simulation {
     pub(super) fn new(seed: u64, options: Options) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut dice = Rng::with_seed(!seed);
-        let plan = Plan::draw(&mut rng, &mut dice);
+        let mut lots = Rng::with_seed(seed.rotate_left(32));
+        let plan = Plan::draw(&mut rng, &mut dice, &mut lots);
         let system = 7_000;
         let truth = Cluster::new(system, plan.timeline, plan.standbys, plan.archive, plan.receiver_timeout);
         let mut config = plan.config.clone();
@@ -168,6 +174,7 @@ impl Simulation {
             last_write: None,
             rng,
             dice,
+            lots,
             undertaking: None,
             undertakings: 0,
             busy: false,
@@ -238,6 +245,10 @@ impl Simulation {
         let (turn, switchover) = (between(&mut self.dice, 300, 4_000), between(&mut self.dice, 800, 6_000));
         self.agenda.add(self.now + turn, Action::LeaseTurns);
         self.agenda.add(self.now + switchover, Action::Switchover);
+        if self.plan.stragglers {
+            let first = between(&mut self.lots, 100, 1_000);
+            self.agenda.add(self.now + first, Action::Straggle);
+        }
     }
 
     fn act(&mut self, action: Action) {
@@ -266,6 +277,8 @@ impl Simulation {
                 }
             }
             Action::Switchover => self.switchover(),
+            Action::Straggle => self.straggle(),
+            Action::Die(server) => self.die(server),
             Action::Peace => {
                 self.end_undertaking();
                 self.make_peace();

@@ -105,6 +105,8 @@ counters! {
         doubts,
         /// Candidates that were tried after another one.
         next_candidates,
+        /// Candidates told to take over while another choice would have lost a write that `remote_apply` had acknowledged.
+        writes_at_stake,
         /// How often the lease was lost.
         leases_lost,
     }

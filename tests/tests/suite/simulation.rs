@@ -38,6 +38,7 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("promotions by the world that were given up", happened.given_up),
         ("promotions by the world whose end nobody knew", happened.doubts),
         ("second candidates", happened.next_candidates),
+        ("acknowledged writes that another choice would have lost", happened.writes_at_stake),
         ("lost leases", happened.leases_lost),
         ("reads of replicas that had to have something", happened.covered_reads),
         ("reads of replicas after a read of unknown position", happened.followed_reads),
@@ -104,6 +105,7 @@ fn every_rule_of_promotions_catches_who_breaks_it() {
         (Lie::Misdirected, ": it is no replica that answers"),
         (Lie::Impatient, " is told to take over while "),
         (Lie::Hasty, " and takes over from one that has "),
+        (Lie::Unelected, " standbys had applied "),
     ] {
         let lying = Options { lie: Some(lie), ..Options::default() };
         let caught = |seed: &u64| run(*seed, lying).violations.iter().any(|what| what.contains(objection));

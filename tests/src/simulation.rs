@@ -22,6 +22,7 @@ mod clients;
 mod cluster;
 mod faults;
 mod lies;
+mod lots;
 mod monitor;
 mod oracle;
 mod plan;

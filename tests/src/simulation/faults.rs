@@ -136,7 +136,7 @@ impl Simulation {
     }
 
     /// Somebody promotes a standby while the primary lives: the old one goes on as a zombie.
-    fn operator_promotes(&mut self) {
+    pub(super) fn operator_promotes(&mut self) {
         let nobody = self.truth.servers.len();
         if let Some(server) = self.candidate(nobody) {
             self.promote(server, false);
@@ -180,37 +180,6 @@ impl Simulation {
         if self.rng.bool() {
             self.promotion_of_another(server);
         }
-    }
-
-    /// One standby falls behind the others, so that it matters who takes over: its link fails, and soon after it perhaps
-    /// the primary.
-    pub(super) fn straggle(&mut self) {
-        if self.peace {
-            return;
-        }
-        let server = self.lots.usize(0..self.truth.servers.len());
-        let (link, next) = (between(&mut self.lots, 200, 1_000), between(&mut self.lots, 200, 1_500));
-        if !self.truth.servers[server].writable {
-            note!(self, "the log does not reach db{server}");
-            self.truth.cut[server].peers = true;
-            self.agenda.add(self.now + link, Action::Mend(Mend::Links(server)));
-            let death = self.now + between(&mut self.lots, 20, 200);
-            if let Some(leader) = self.truth.leader().filter(|_| one_in(&mut self.lots, 4)) {
-                self.agenda.add(death, Action::Die(leader));
-            }
-        }
-        self.agenda.add(self.now + next, Action::Straggle);
-    }
-
-    /// A server dies and stays away for longer than most promotions take.
-    pub(super) fn die(&mut self, server: usize) {
-        if self.peace || !self.truth.servers[server].alive {
-            return;
-        }
-        note!(self, "db{server} dies");
-        self.truth.servers[server].alive = false;
-        let start = self.now + between(&mut self.lots, 500, 3_000);
-        self.agenda.add(start, Action::Mend(Mend::Start { server, crashed: true }));
     }
 
     fn hold_replay(&mut self, server: usize) {

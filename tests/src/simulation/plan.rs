@@ -54,6 +54,8 @@ pub(super) struct Plan {
     pub(super) fence: bool,
     /// Standbys fall behind one another, under a policy that loses nothing that `remote_apply` has acknowledged.
     pub(super) stragglers: bool,
+    /// The machine is suspended once.
+    pub(super) suspended: bool,
 }
 
 impl Plan {
@@ -76,6 +78,7 @@ impl Plan {
             slow: pick(rng, &[5, 30, 1_000]),
             fence: one_in(dice, 3),
             stragglers: one_in(lots, 8) && standbys > 1,
+            suspended: one_in(lots, 8),
         };
         if plan.stragglers {
             let failover = &mut plan.config.failover;

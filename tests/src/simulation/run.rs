@@ -70,6 +70,8 @@ pub(super) enum Action {
     /// The log does not reach a standby for a while, and a server dies in that time.
     Straggle,
     Die(usize),
+    /// The machine is suspended, and wakes up minutes later.
+    Suspend,
     /// The end of all faults.
     Peace,
     /// All control files come up to date.
@@ -245,6 +247,10 @@ impl Simulation {
         let (turn, switchover) = (between(&mut self.dice, 300, 4_000), between(&mut self.dice, 800, 6_000));
         self.agenda.add(self.now + turn, Action::LeaseTurns);
         self.agenda.add(self.now + switchover, Action::Switchover);
+        if self.plan.suspended {
+            let at = between(&mut self.lots, 200, 3_000);
+            self.agenda.add(self.now + at, Action::Suspend);
+        }
         if self.plan.stragglers {
             let first = between(&mut self.lots, 100, 1_000);
             self.agenda.add(self.now + first, Action::Straggle);
@@ -279,6 +285,7 @@ impl Simulation {
             Action::Switchover => self.switchover(),
             Action::Straggle => self.straggle(),
             Action::Die(server) => self.die(server),
+            Action::Suspend => self.suspend(),
             Action::Peace => {
                 self.end_undertaking();
                 self.make_peace();

@@ -81,6 +81,8 @@ counters! {
         followed_reads,
         /// Monitor stalls.
         stalls,
+        /// Moments that came minutes after the one before: the machine was suspended.
+        suspensions,
         /// Faults.
         faults,
         /// Nodes that were ejected.

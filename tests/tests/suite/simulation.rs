@@ -51,6 +51,7 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("stale primaries", happened.stale_primaries),
         ("replicas beyond a fork", happened.beyond_fork),
         ("stalls", happened.stalls),
+        ("suspended machines", happened.suspensions),
         ("writes to a primary that was left behind", stats.limits.writes_on_stale_primary),
         ("lost writes", stats.limits.lost_writes_noticed),
     ] {

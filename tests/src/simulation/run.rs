@@ -333,8 +333,9 @@ impl Simulation {
                 }
                 Effect::ProbeAll => self.probe_all(),
                 Effect::Promote(node) => {
-                    let others = self.members.iter().map(|member| member.id).filter(|other| *other != node);
-                    let named = others.last().filter(|_| self.lies(Lie::Misdirected)).unwrap_or(node);
+                    let mut others =
+                        self.members.iter().map(|member| member.id).filter(|other| *other != node);
+                    let named = others.next_back().filter(|_| self.lies(Lie::Misdirected)).unwrap_or(node);
                     note!(self, "the world promotes {named}");
                     self.stats.promotions += 1;
                     let primary = self.world.head().map(|(id, _)| id);

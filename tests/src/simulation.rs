@@ -21,6 +21,8 @@ mod agenda;
 mod clients;
 mod cluster;
 mod faults;
+mod lies;
+mod lots;
 mod monitor;
 mod oracle;
 mod plan;
@@ -32,6 +34,7 @@ mod stats;
 mod trace;
 mod wal;
 
+pub use lies::Lie;
 pub use seeds::{KeptSeed, kept_seeds};
 pub use stats::{Happened, Limits, Stats};
 pub use trace::Recording;
@@ -41,10 +44,8 @@ pub use trace::Recording;
 pub struct Options {
     /// What to write down.
     pub recording: Recording,
-    /// Sessions ask for nothing and are still owed everything: a run that must fail, to prove that the judge sees.
-    pub blind: bool,
-    /// Sessions forget what they have read as long as it has no position: another run that must fail.
-    pub forgetful: bool,
+    /// What is done wrongly, in a run that must fail.
+    pub lie: Option<Lie>,
 }
 
 /// What a run came to.

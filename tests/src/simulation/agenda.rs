@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use rr_core::time::Moment;
 
@@ -27,6 +28,12 @@ impl<T> Agenda<T> {
     pub(super) fn add(&mut self, at: Moment, what: T) {
         self.entered += 1;
         self.queue.push(Reverse(Entry { at, number: self.entered, what }));
+    }
+
+    /// Nothing happens for so long.
+    pub(super) fn postpone(&mut self, pause: Duration) {
+        let later = |Reverse(entry): Reverse<Entry<T>>| Reverse(Entry { at: entry.at + pause, ..entry });
+        self.queue = std::mem::take(&mut self.queue).into_iter().map(later).collect();
     }
 
     pub(super) fn next(&mut self) -> Option<(Moment, T)> {

@@ -14,6 +14,7 @@ use rr_core::session::Session;
 use rr_core::time::Moment;
 use rr_core::topology::{Epoch, NodeId, Topology};
 
+use super::Lie;
 use super::monitor::Told;
 use super::oracle::choice;
 use super::plan::{between, ms, one_in, pick};
@@ -192,10 +193,10 @@ impl Simulation {
     fn asking(&self, client: usize, beside: bool) -> Asking {
         let Client { session, level, wrote, seen, .. } = &self.clients[client];
         let mut requirement = session.requirement(*level);
-        if self.options.blind {
+        if self.lies(Lie::Blind) {
             requirement = Requirement::NONE;
         }
-        if self.options.forgetful {
+        if self.lies(Lie::Forgetful) {
             requirement.seen = None;
         }
         let (wrote, seen) = (wrote.clone(), seen.clone());

@@ -136,7 +136,7 @@ impl Simulation {
     }
 
     /// Somebody promotes a standby while the primary lives: the old one goes on as a zombie.
-    fn operator_promotes(&mut self) {
+    pub(super) fn operator_promotes(&mut self) {
         let nobody = self.truth.servers.len();
         if let Some(server) = self.candidate(nobody) {
             self.promote(server, false);

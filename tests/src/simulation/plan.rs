@@ -52,13 +52,17 @@ pub(super) struct Plan {
     pub(super) slow: u32,
     /// Servers can be fenced.
     pub(super) fence: bool,
+    /// Standbys fall behind one another, under a policy that loses nothing that `remote_apply` has acknowledged.
+    pub(super) stragglers: bool,
+    /// The machine is suspended once.
+    pub(super) suspended: bool,
 }
 
 impl Plan {
-    pub(super) fn draw(rng: &mut Rng, dice: &mut Rng) -> Self {
+    pub(super) fn draw(rng: &mut Rng, dice: &mut Rng, lots: &mut Rng) -> Self {
         let standbys = pick(rng, &[1, 2, 2, 3, 3, 4]);
         let standbys = if standbys == 4 && dice.bool() { 5 } else { standbys };
-        Self {
+        let mut plan = Self {
             config: config(rng, standbys),
             strategy: strategy(rng),
             standbys,
@@ -73,7 +77,15 @@ impl Plan {
             lossy: pick(rng, &[10, 50, 1_000]),
             slow: pick(rng, &[5, 30, 1_000]),
             fence: one_in(dice, 3),
+            stragglers: one_in(lots, 8) && standbys > 1,
+            suspended: one_in(lots, 8),
+        };
+        if plan.stragglers {
+            let failover = &mut plan.config.failover;
+            (failover.mode, failover.dry_run) = (FailoverMode::Automatic, false);
+            (failover.witness, failover.min_replicas) = (true, 2);
         }
+        plan
     }
 }
 

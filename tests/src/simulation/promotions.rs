@@ -11,7 +11,9 @@ use rr_core::time::Moment;
 use rr_core::topology::{HealthState, NodeId, Role};
 use rr_core::world::Event;
 
+use super::Lie;
 use super::faults::Mend;
+use super::lies;
 use super::oracle::promotion::Owed;
 use super::plan::{between, ms, one_in};
 use super::run::{Action, Simulation};
@@ -73,6 +75,9 @@ impl Simulation {
         self.oracle.holding = true;
         self.next_step(number);
         self.tell(Event::Undertaken);
+        if self.lies(Lie::Distracted) {
+            self.tell(Event::Promoted { sent: false, in_doubt: None });
+        }
     }
 
     fn next_step(&mut self, number: u64) {
@@ -162,7 +167,9 @@ impl Simulation {
         let from = task.from.and_then(|id| self.member(id)).map(|member| member.server);
         let failed = |why: &str| Told::Failed(why.to_owned());
         Some(match step {
-            Step::Lease | Step::ConfirmLease if !self.lease => failed("the lease is lost"),
+            Step::Lease | Step::ConfirmLease if !self.lease && !self.lies(Lie::LeaseUnconfirmed) => {
+                failed("the lease is lost")
+            }
             Step::Lease | Step::ConfirmLease => {
                 // Nobody takes it away before a grant has expired.
                 self.lease_until = self.now + ms(GRANT);
@@ -264,7 +271,11 @@ impl Simulation {
         let standby =
             |server: &&super::server::Server| !server.writable && server.system == self.truth.system;
         under.applied = self.truth.servers.iter().filter(standby).map(|server| server.content).collect();
-        Told::Looked { replicas, last_known: self.world.last_known(), primary_answers }
+        let last_known = self.world.last_known();
+        if self.lies(Lie::Unelected) {
+            lies::level(&mut replicas, last_known.as_ref());
+        }
+        Told::Looked { replicas, last_known, primary_answers }
     }
 
     fn catch_up(&mut self, node: NodeId, planned: bool, from: Option<usize>) -> Option<Told> {
@@ -285,7 +296,7 @@ impl Simulation {
         if planned {
             let end = from.map(|old| self.truth.servers[old].content)?;
             let there = self.truth.servers[server].content;
-            let has = self.truth.wal.includes(there, end);
+            let has = self.truth.wal.includes(there, end) || self.lies(Lie::Hasty);
             return if has { Some(Told::Done) } else { failed("it did not end in time") };
         }
         // A paused replay goes on.
@@ -306,7 +317,8 @@ impl Simulation {
             return Told::Failed("no connection, or somebody else is the primary".to_owned());
         }
         let owed = Owed { applied: &under.applied, frozen: under.frozen, old: under.old };
-        self.oracle.taking_over(self.now, server, &owed, &under.told, self.lease, &self.truth);
+        let at_stake = self.oracle.taking_over(self.now, server, &owed, &under.told, self.lease, &self.truth);
+        self.stats.happened.writes_at_stake += u64::from(at_stake);
         under.told.push(server);
         under.starts.insert(server, self.truth.servers[server].starts);
         under.verify_until = Some(self.now + ms(PATIENCE));
@@ -339,6 +351,9 @@ impl Simulation {
             return Some(Told::Done);
         }
         let server = self.member(node).map(|member| member.server)?;
+        if self.lies(Lie::Impatient) {
+            return Some(Told::Failed("it was started again".to_owned()));
+        }
         let restarted = under.starts.get(&server) != Some(&self.truth.servers[server].starts);
         if restarted && self.reaches(server) && !self.truth.servers[server].writable {
             return Some(Told::Failed("it was started again".to_owned()));

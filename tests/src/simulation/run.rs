@@ -21,7 +21,7 @@ use super::plan::{Plan, between, ms};
 use super::promotions::Undertaking;
 use super::stats::Stats;
 use super::trace::{Trace, note};
-use super::{Options, Outcome};
+use super::{Lie, Options, Outcome};
 
 /// How long everything is left in peace at the end, so that it can settle.
 const SETTLING: u64 = 1_500;
@@ -67,6 +67,11 @@ pub(super) enum Action {
     LeaseHeard(bool),
     /// Somebody wants another primary.
     Switchover,
+    /// The log does not reach a standby for a while, and a server dies in that time.
+    Straggle,
+    Die(usize),
+    /// The machine is suspended, and wakes up minutes later.
+    Suspend,
     /// The end of all faults.
     Peace,
     /// All control files come up to date.
@@ -96,6 +101,8 @@ pub(super) struct Simulation {
     pub(super) rng: Rng,
     /// For promotions.
     pub(super) dice: Rng,
+    /// For standbys that lag behind the others.
+    pub(super) lots: Rng,
     pub(super) plan: Plan,
     pub(super) options: Options,
     pub(super) truth: Cluster,
@@ -144,10 +151,13 @@ impl Simulation {
     pub(super) fn new(seed: u64, options: Options) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut dice = Rng::with_seed(!seed);
-        let plan = Plan::draw(&mut rng, &mut dice);
+        let mut lots = Rng::with_seed(seed.rotate_left(32));
+        let plan = Plan::draw(&mut rng, &mut dice, &mut lots);
         let system = 7_000;
         let truth = Cluster::new(system, plan.timeline, plan.standbys, plan.archive, plan.receiver_timeout);
-        let world = World::new(plan.config.clone());
+        let mut config = plan.config.clone();
+        options.lie.iter().for_each(|lie| lie.configure(&mut config));
+        let world = World::new(config);
         Self {
             now: START,
             topology: Arc::new(world.topology(Moment::ORIGIN)),
@@ -166,6 +176,7 @@ impl Simulation {
             last_write: None,
             rng,
             dice,
+            lots,
             undertaking: None,
             undertakings: 0,
             busy: false,
@@ -236,6 +247,14 @@ impl Simulation {
         let (turn, switchover) = (between(&mut self.dice, 300, 4_000), between(&mut self.dice, 800, 6_000));
         self.agenda.add(self.now + turn, Action::LeaseTurns);
         self.agenda.add(self.now + switchover, Action::Switchover);
+        if self.plan.suspended {
+            let at = between(&mut self.lots, 200, 3_000);
+            self.agenda.add(self.now + at, Action::Suspend);
+        }
+        if self.plan.stragglers {
+            let first = between(&mut self.lots, 100, 1_000);
+            self.agenda.add(self.now + first, Action::Straggle);
+        }
     }
 
     fn act(&mut self, action: Action) {
@@ -264,6 +283,9 @@ impl Simulation {
                 }
             }
             Action::Switchover => self.switchover(),
+            Action::Straggle => self.straggle(),
+            Action::Die(server) => self.die(server),
+            Action::Suspend => self.suspend(),
             Action::Peace => {
                 self.end_undertaking();
                 self.make_peace();
@@ -284,9 +306,10 @@ impl Simulation {
     }
 
     /// Tells the world, and does what it says.
-    pub(super) fn tell(&mut self, event: Event) {
-        if let Event::Lease(held) = event {
-            self.lease_heard = held;
+    pub(super) fn tell(&mut self, mut event: Event) {
+        if let Event::Lease(held) = &mut event {
+            self.lease_heard = *held;
+            *held |= self.lies(Lie::Unleased);
         }
         let idle = !self.busy && self.world.promoting().is_none();
         let effects = self.world.apply(event, self.now);
@@ -310,10 +333,13 @@ impl Simulation {
                 }
                 Effect::ProbeAll => self.probe_all(),
                 Effect::Promote(node) => {
-                    note!(self, "the world promotes {node}");
+                    let mut others =
+                        self.members.iter().map(|member| member.id).filter(|other| *other != node);
+                    let named = others.next_back().filter(|_| self.lies(Lie::Misdirected)).unwrap_or(node);
+                    note!(self, "the world promotes {named}");
                     self.stats.promotions += 1;
                     let primary = self.world.head().map(|(id, _)| id);
-                    self.oracle.promoting(self.now, node, primary, self.lease_heard, &published);
+                    self.oracle.promoting(self.now, named, primary, self.lease_heard, &published);
                     ordered = true;
                 }
                 Effect::Probe(ids) => ids.into_iter().for_each(|id| self.probe(id)),
@@ -327,6 +353,11 @@ impl Simulation {
         if ordered {
             self.undertake(false);
         }
+    }
+
+    /// Whether this is done wrongly in this run.
+    pub(super) fn lies(&self, lie: Lie) -> bool {
+        self.options.lie == Some(lie)
     }
 
     fn report(&mut self, notice: &Notice) {

@@ -81,6 +81,8 @@ counters! {
         followed_reads,
         /// Monitor stalls.
         stalls,
+        /// Moments that came minutes after the one before: the machine was suspended.
+        suspensions,
         /// Faults.
         faults,
         /// Nodes that were ejected.
@@ -105,6 +107,8 @@ counters! {
         doubts,
         /// Candidates that were tried after another one.
         next_candidates,
+        /// Candidates told to take over while another choice would have lost a write that `remote_apply` had acknowledged.
+        writes_at_stake,
         /// How often the lease was lost.
         leases_lost,
     }

@@ -1,6 +1,9 @@
 //! The simulation: seeds that once failed, a fresh few hundred, the same seed twice, and a judge that can see.
 
-use rr_tests::simulation::{Options, Outcome, Recording, Stats, kept_seeds, run};
+use rr_tests::simulation::{Lie, Options, Outcome, Recording, Stats, kept_seeds, run};
+
+/// Within so many seeds a lie about promotions is caught.
+const SEEDS_TO_CATCH: u64 = 400;
 
 /// Runs the seeds, and shows how to look at one that fails.
 fn must_hold(seeds: impl IntoIterator<Item = u64>) -> Stats {
@@ -35,6 +38,7 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("promotions by the world that were given up", happened.given_up),
         ("promotions by the world whose end nobody knew", happened.doubts),
         ("second candidates", happened.next_candidates),
+        ("acknowledged writes that another choice would have lost", happened.writes_at_stake),
         ("lost leases", happened.leases_lost),
         ("reads of replicas that had to have something", happened.covered_reads),
         ("reads of replicas after a read of unknown position", happened.followed_reads),
@@ -47,6 +51,7 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("stale primaries", happened.stale_primaries),
         ("replicas beyond a fork", happened.beyond_fork),
         ("stalls", happened.stalls),
+        ("suspended machines", happened.suspensions),
         ("writes to a primary that was left behind", stats.limits.writes_on_stale_primary),
         ("lost writes", stats.limits.lost_writes_noticed),
     ] {
@@ -72,7 +77,7 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn a_router_that_requires_nothing_is_caught() {
-    let blind = Options { blind: true, ..Options::default() };
+    let blind = Options { lie: Some(Lie::Blind), ..Options::default() };
     let violations: Vec<String> = (1..=10).flat_map(|seed| run(seed, blind).violations).collect();
     let told = |what: &str| violations.iter().any(|violation| violation.contains(what));
     assert!(told("lacks the session's"), "own writes: {violations:#?}");
@@ -81,8 +86,31 @@ fn a_router_that_requires_nothing_is_caught() {
 
 #[test]
 fn a_router_that_forgets_what_was_read_last_is_caught() {
-    let forgetful = Options { forgetful: true, ..Options::default() };
+    let forgetful = Options { lie: Some(Lie::Forgetful), ..Options::default() };
     let violations: Vec<String> = (1..=30).flat_map(|seed| run(seed, forgetful).violations).collect();
     let back = |violation: &String| violation.contains("serves after the session saw");
     assert!(!violations.is_empty() && violations.iter().all(back), "{violations:#?}");
+}
+
+#[test]
+fn every_rule_of_promotions_catches_who_breaks_it() {
+    for (lie, objection) in [
+        (Lie::Unasked, ": the mode is "),
+        (Lie::Unleased, ": the lease is not held"),
+        (Lie::LeaseUnconfirmed, " is told to take over without the lease"),
+        (Lie::Unconfirmed, ": the primary was silent "),
+        (Lie::Unwitnessed, " does not confirm that the primary is gone"),
+        (Lie::Alone, ": too few replicas answer"),
+        (Lie::Restless, ": the last failover was "),
+        (Lie::Distracted, ": another one is under way, or in doubt"),
+        (Lie::Misdirected, ": it is no replica that answers"),
+        (Lie::Impatient, " is told to take over while "),
+        (Lie::Hasty, " and takes over from one that has "),
+        (Lie::Unelected, " standbys had applied "),
+    ] {
+        let lying = Options { lie: Some(lie), ..Options::default() };
+        let caught = |seed: &u64| run(*seed, lying).violations.iter().any(|what| what.contains(objection));
+        let by = (1..=SEEDS_TO_CATCH).find(caught);
+        assert!(by.is_some(), "{lie:?}: nobody said \"{objection}\"");
+    }
 }

@@ -5,6 +5,7 @@ use rr_core::topology::{HealthState, NodeId, Role, Topology};
 
 use super::Oracle;
 use crate::simulation::cluster::Cluster;
+use crate::simulation::server::Server;
 use crate::simulation::wal::Content;
 
 /// What whoever takes over must have.
@@ -41,7 +42,7 @@ impl Oracle {
     }
 
     /// A server is told to take over, after a closer look, after which it owes this; `told` were told before in
-    /// the same promotion.
+    /// the same promotion. Tells whether somebody else could have lost a write that `remote_apply` had acknowledged.
     pub(in crate::simulation) fn taking_over(
         &mut self,
         now: Moment,
@@ -50,7 +51,7 @@ impl Oracle {
         told: &[usize],
         lease: bool,
         truth: &Cluster,
-    ) {
+    ) -> bool {
         if !lease {
             self.object(now, format!("db{server} is told to take over without the lease"));
         }
@@ -71,18 +72,24 @@ impl Oracle {
         let answering = usize::try_from(self.policy.min_replicas).unwrap_or(usize::MAX);
         let (applied, standbys) = (owed.applied, owed.applied.len());
         if owed.frozen.is_some() || !self.policy.witness || answering == 0 || answering > standbys {
-            return;
+            return false;
         }
         let acknowledged = standbys - answering + 1;
         let twins =
             |content: &Content| truth.wal.path(content.branch).any(|part| truth.has_twin(part.branch));
         if applied.iter().chain([&has]).any(twins) {
             self.limits.ambiguous_timelines += 1;
-            return;
+            return false;
         }
         let of_the_old = |content: &&Content| owed.old.is_some_and(|old| truth.wal.includes(old, **content));
+        let ours = |server: &&Server| !server.writable && server.system == truth.system;
+        let lacked = |content| {
+            truth.servers.iter().filter(ours).any(|standby| !truth.wal.includes(standby.received, content))
+        };
+        let mut at_stake = false;
         for content in applied.iter().filter(of_the_old) {
             let by = applied.iter().filter(|other| truth.wal.includes(**other, *content)).count();
+            at_stake |= by >= acknowledged && lacked(*content);
             if by >= acknowledged && !truth.wal.includes(has, *content) {
                 self.object(
                     now,
@@ -90,6 +97,7 @@ impl Oracle {
                 );
             }
         }
+        at_stake
     }
 
     fn may_order(

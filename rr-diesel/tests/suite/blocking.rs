@@ -23,6 +23,7 @@ mod promotions;
 mod readers;
 mod routes;
 mod standbys;
+mod starting;
 mod surface;
 mod tls;
 mod types;

@@ -26,6 +26,7 @@ mod promotions;
 mod readers;
 mod routes;
 mod standbys;
+mod starting;
 mod support;
 mod texts;
 mod tls;

@@ -50,17 +50,42 @@ async fn an_application_is_swapped_by_one_line() -> Result<(), Error> {
     Ok(())
 }
 
-/// It does not only give the right answers: the replicas give them.
-#[tokio::test(flavor = "multi_thread")]
-async fn its_reads_are_on_replicas() -> Result<(), Error> {
+/// A cluster with what `where_am_i` looks at.
+async fn visited() -> Result<Cluster, Error> {
     let cluster = Cluster::builder().replicas(1).start().await?;
-    let urls: Vec<String> = cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect();
     let setup = "CREATE TABLE visit (id int); INSERT INTO visit VALUES (1); \
                  CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'";
     cluster.primary().sql(setup).await?;
     cluster.wait_caught_up(PATIENCE).await?;
+    Ok(cluster)
+}
+
+/// It does not only give the right answers: the replicas give them.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_reads_are_on_replicas() -> Result<(), Error> {
+    let cluster = visited().await?;
+    let urls: Vec<String> = cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect();
     assert!(swapped::where_am_i(&urls.join(",")).await?);
     assert!(!swapped::where_am_i(&urls[0]).await?);
     assert!(plain::where_am_i(&urls[1]).await?);
+    Ok(())
+}
+
+/// Where a standby is named by the environment alone; once more in a process of its own, which has it there.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_replicas_may_be_in_the_environment() -> Result<(), Error> {
+    let (alone, replicas) = ("RR_TEST_URL", "RR_REPLICA_URLS");
+    if let Ok(url) = std::env::var(alone) {
+        assert!(swapped::where_am_i(&url).await?, "its reads are on the replica");
+        assert!(!plain::where_am_i(&url).await?);
+        return Ok(());
+    }
+    let cluster = visited().await?;
+    let mut again = tokio::process::Command::new(std::env::current_exe()?);
+    again.args(["--exact", "its_replicas_may_be_in_the_environment"]).env(alone, cluster.primary().url());
+    let again = again.env(replicas, cluster.replica(1)?.url()).output().await?;
+    let told = String::from_utf8_lossy(&again.stdout);
+    let complained = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.success() && told.contains("1 passed"), "{told}{complained}");
     Ok(())
 }

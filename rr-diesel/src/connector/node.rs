@@ -32,6 +32,9 @@ use crate::instrument::{Relay, Shared};
 /// way for a moment, and wakes one of two for whom connections came at once.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Connections that are unused or old are looked for this often, or more often where less time is allowed them.
+const REAP: Duration = Duration::from_secs(30);
+
 /// A connection out of a node's pool, for as long as its holder likes.
 pub(crate) struct PooledConnection {
     connection: bb8::PooledConnection<'static, Manager>,
@@ -75,11 +78,15 @@ impl NodePool {
             failures: Failures::default(),
         });
         let max = config.max.max(1);
+        let limits =
+            [config.idle_timeout, config.max_lifetime].into_iter().flatten().filter(|time| !time.is_zero());
+        let look = limits.fold(REAP, Duration::min).max(LOOK);
         let pool = bb8::Pool::builder()
             .max_size(max)
             .min_idle((config.min > 0).then_some(config.min.min(config.max)))
             .idle_timeout(config.idle_timeout.filter(|time| !time.is_zero()))
             .max_lifetime(config.max_lifetime.filter(|time| !time.is_zero()))
+            .reaper_rate(look)
             .connection_timeout(config.checkout_timeout.max(Duration::from_millis(1)))
             // Replay and `is_broken` cover what a ping would find, without its round trip.
             .test_on_check_out(false)

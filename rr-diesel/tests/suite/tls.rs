@@ -70,6 +70,15 @@ async fn each_mode_demands_what_it_says() -> Result {
 }
 
 #[tokio::test]
+async fn a_server_without_tls_is_refused_where_it_is_required() -> Result {
+    let cluster = boot(1).await?;
+    assert!(!encrypted(&cluster, "127.0.0.1", "sslmode=prefer").await?);
+    let error = encrypted(&cluster, "127.0.0.1", "sslmode=require").await.unwrap_err().to_string();
+    assert!(error.contains("server does not support TLS"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn servers_that_ask_for_a_certificate_get_one() -> Result {
     let authority = Authority::new("ours")?;
     let cluster = boot_with_tls(&authority).await?;

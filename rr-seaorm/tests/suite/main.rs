@@ -1,6 +1,7 @@
 //! SeaORM over several servers: real ones.
 
 mod cancellation;
+mod conflicts;
 mod consistency;
 mod discovery;
 mod explaining;
@@ -9,9 +10,11 @@ mod extract;
 mod failovers;
 mod failures;
 mod hints;
+mod hung;
 mod lent;
 mod levels;
 mod load;
+mod midway;
 mod operations;
 mod overload;
 mod pace;

@@ -3,6 +3,7 @@
 mod cancellation;
 mod conflicts;
 mod consistency;
+mod constructed;
 mod discovery;
 mod explaining;
 #[cfg(feature = "axum")]
@@ -20,6 +21,7 @@ mod overload;
 mod pace;
 mod pools;
 mod promotions;
+mod related;
 mod savepoints;
 mod settings;
 mod streams;

@@ -6,7 +6,8 @@ use rr_tests::cluster::{Cluster, Node};
 use sea_orm::{ConnectionTrait, StreamTrait};
 
 use crate::support::{
-    PATIENCE, Result, ask, boot, boot_with, config, in_flight, raw, standby_serves, started, until,
+    PATIENCE, Result, ask, boot, boot_with, config, in_flight, raw, standby_pid, standby_serves, started,
+    until,
 };
 
 /// Holds a snapshot and a lock on `note` for as long as nobody cancels it, on a standby only.
@@ -27,11 +28,6 @@ async fn a_read_in_the_way_of_replay_is_answered_elsewhere() -> Result {
         .node_setting("replica-1", "hot_standby_feedback", "off")
         .node_setting("replica-1", "max_standby_streaming_delay", "10ms");
     let cluster = boot_with(builder).await?;
-    cluster
-        .primary()
-        .sql("CREATE FUNCTION on_pid() RETURNS int STABLE LANGUAGE sql AS 'SELECT pg_backend_pid()'")
-        .await?;
-    cluster.wait_caught_up(PATIENCE).await?;
     let db = &started(config(&cluster).with(|config| config.pool.replica.max = 1)).await?;
     let replica = cluster.replica(1)?;
     let cancelled = || replica.log().matches("canceling statement due to conflict with recovery").count();
@@ -40,8 +36,7 @@ async fn a_read_in_the_way_of_replay_is_answered_elsewhere() -> Result {
         for streamed in [false, true] {
             cluster.primary().sql("INSERT INTO note (text) VALUES ('a'), ('b'), ('c')").await?;
             cluster.wait_caught_up(PATIENCE).await?;
-            standby_serves(db).await?;
-            let pid: i32 = ask(db, "SELECT on_pid()").await?;
+            let pid = standby_pid(db).await?;
             let reading = async {
                 let mut rows = match streamed {
                     false => db.query_all_raw(raw(HELD)).await?,
@@ -66,8 +61,7 @@ async fn a_read_in_the_way_of_replay_is_answered_elsewhere() -> Result {
             conflicts += 1;
             assert_eq!(cancelled(), conflicts, "{way:?}, streamed: {streamed}: the standby had cancelled it");
             assert_eq!(in_flight(db), [Some(0); 2]);
-            standby_serves(db).await?;
-            assert_eq!(ask::<i32>(db, "SELECT on_pid()").await?, pid, "the connection is as good as before");
+            assert_eq!(standby_pid(db).await?, pid, "the connection is as good as before");
         }
     }
     assert_eq!(db.router().connector().misroutes(), Some(0), "it is a read all the same");

@@ -1,7 +1,9 @@
 //! SeaORM over several servers: real ones.
 
 mod cancellation;
+mod conflicts;
 mod consistency;
+mod constructed;
 mod discovery;
 mod explaining;
 #[cfg(feature = "axum")]
@@ -9,14 +11,17 @@ mod extract;
 mod failovers;
 mod failures;
 mod hints;
+mod hung;
 mod lent;
 mod levels;
 mod load;
+mod midway;
 mod operations;
 mod overload;
 mod pace;
 mod pools;
 mod promotions;
+mod related;
 mod savepoints;
 mod settings;
 mod streams;

@@ -56,6 +56,7 @@ pub(crate) async fn boot_with(builder: Builder) -> Result<Cluster> {
             "CREATE TABLE note (id bigserial PRIMARY KEY, text text NOT NULL, stars int NOT NULL DEFAULT 0); \
              CREATE FUNCTION on_standby() RETURNS bool STABLE LANGUAGE sql AS 'SELECT pg_is_in_recovery()'; \
              CREATE FUNCTION on_port() RETURNS int STABLE LANGUAGE sql AS 'SELECT current_setting(''port'')::int'; \
+             CREATE FUNCTION on_pid() RETURNS int STABLE LANGUAGE sql AS 'SELECT pg_backend_pid()'; \
              CREATE VIEW seen AS SELECT generate_series(1, CASE WHEN on_standby() THEN 2 ELSE 1 END) AS id",
         )
         .await?;
@@ -105,6 +106,14 @@ pub(crate) async fn on_standby(db: &impl ConnectionTrait) -> std::result::Result
 /// Waits until a standby serves this connection's reads: what was written before has arrived there.
 pub(crate) async fn standby_serves(db: &impl ConnectionTrait) -> Result {
     until("a standby to serve", async || Ok(on_standby(db).await?)).await
+}
+
+/// Waits until a standby serves this connection's reads, and says which of its backends does.
+pub(crate) async fn standby_pid(db: &impl ConnectionTrait) -> Result<i32> {
+    Ok(rr_tests::wait::wait_for(PATIENCE, "a standby to serve", async || {
+        ask::<Option<i32>>(db, "SELECT CASE WHEN on_standby() THEN on_pid() END").await
+    })
+    .await?)
 }
 
 /// The port of the server that answers a read of this connection.

@@ -1,0 +1,71 @@
+//! A connection on which nobody has answered is never used again.
+
+use std::time::Duration;
+
+use rr_core::topology::Role;
+use rr_core::{Request, Requirement};
+use rr_tests::cluster::{Node, Part};
+
+use crate::support::{Result, ask, boot, config, in_flight, standby_pid, started, until};
+
+async fn is_there(node: &Node, pid: i32) -> Result<bool> {
+    let sql = format!("SELECT count(*)::text FROM pg_stat_activity WHERE pid = {pid}");
+    Ok(node.admin_query_text(&sql).await? != "0")
+}
+
+/// A replica that hangs in one way or another, and then goes on.
+async fn hang(link: bool) -> Result {
+    let cluster = boot(1).await?;
+    let settings = config(&cluster).with(|config| {
+        config.pool.replica.max = 1;
+        config.pool.replica.statement_timeout = Some(Duration::from_millis(500));
+    });
+    let db = &started(settings).await?;
+    let replica = cluster.replica(1)?;
+    let hung = standby_pid(db).await?;
+    // The driver asks a connection whether it lives before it puts it back: one that is still out is not the read's.
+    until("the connection to be back in its pool", async || {
+        let route = db.router().route(&Request::read(Requirement::NONE))?;
+        let idle = route.pool().database().get_postgres_connection_pool().num_idle();
+        Ok(route.role() == Role::Replica && idle == 1)
+    })
+    .await?;
+    // The read has it when it first waits. Whatever notices then, the monitor or the limit of the statement.
+    let reading = async {
+        let sql = "SELECT on_standby() FROM pg_sleep(CASE WHEN on_standby() THEN 600 ELSE 0 END)";
+        Ok(ask::<bool>(db, sql).await?)
+    };
+    let hanging = async {
+        match link {
+            false => drop(replica.sigstop(Part::Everything)?),
+            true => replica.link().blackhole().await?,
+        }
+        Ok::<_, Box<dyn std::error::Error>>(())
+    };
+    let (standby, ()) = tokio::try_join!(reading, hanging)?;
+    assert!(!standby, "the primary answers");
+    assert_eq!(in_flight(db), [Some(0); 2]);
+    match link {
+        false => drop(replica.sigcont(Part::Everything)?),
+        true => replica.link().heal().await?,
+    }
+    assert_ne!(
+        standby_pid(db).await?,
+        hung,
+        "a connection that was left in the middle of a statement is not used again"
+    );
+    // The server learns that nobody listens when it wants to say something.
+    replica.admin_sql(&format!("SELECT pg_cancel_backend({hung})")).await?;
+    until("the hung connection to be closed", async || Ok(!is_there(replica, hung).await?)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_connection_of_a_server_that_hung_is_not_used_again() -> Result {
+    hang(false).await
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_not_used_again() -> Result {
+    hang(true).await
+}

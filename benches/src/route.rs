@@ -110,7 +110,7 @@ pub(crate) fn run(allocator: &StatsAlloc<System>) -> Result<Report, Error> {
     });
     let allocations = count(u64::try_from(allocations)?);
     report.line(None, &[("route_16_p2c_ns", ns, 1), ("allocs", allocations, 0)]);
-    Ok(report)
+    if allocations > 0.0 { Err("a decision has allocated".into()) } else { Ok(report) }
 }
 
 /// `nodes` replicas and a primary, a process that has written, all caught up.

@@ -15,10 +15,18 @@ const STATEMENT_SHIFT: u32 = 3;
 /// probes to become attractive again.
 const PROBE_SHIFT: u32 = 1;
 
+/// The bits of those in flight: sixteen million at once have no place in memory.
+const IN_FLIGHT: u64 = USUAL - 1;
+
+/// One that was sent to it by the usual reason.
+const USUAL: u64 = 1 << 24;
+
 /// What a node is doing at present.
 #[derive(Debug, Default)]
 pub struct Load {
-    in_flight: AtomicU32,
+    /// How many statements are on it, and above that how many were sent to it by the usual reason. In one word, because
+    /// nearly every statement changes both.
+    flights: AtomicU64,
     latency_nanos: AtomicU64,
     /// Faults since the last success.
     faults: AtomicU32,
@@ -35,7 +43,12 @@ impl Load {
     #[inline]
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        u32::try_from(self.flights.load(Ordering::Relaxed) & IN_FLIGHT).unwrap_or(u32::MAX)
+    }
+
+    /// Statements that were sent to it by the usual reason, so far. It begins anew after 2^40 of them.
+    pub(crate) fn usual(&self) -> u64 {
+        self.flights.load(Ordering::Relaxed) / USUAL
     }
 
     /// Its moving average of latency in nanoseconds; 0 when nothing is known.
@@ -65,13 +78,19 @@ impl Load {
 
     #[inline]
     pub(crate) fn enter(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.flights.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// As [`enter`](Self::enter), by the usual reason; how many were sent to it before by that one.
+    #[inline]
+    pub(crate) fn enter_as_usual(&self) -> u64 {
+        self.flights.fetch_add(USUAL + 1, Ordering::Relaxed) / USUAL
     }
 
     #[inline]
     pub(crate) fn leave(&self) {
-        let before = self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        debug_assert!(before > 0, "a route left a node that it never entered");
+        let before = self.flights.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before & IN_FLIGHT > 0, "a route left a node that it never entered");
     }
 
     /// Counts a fault; the number of faults since the last success.
@@ -112,6 +131,16 @@ mod tests {
         load.observe(Duration::from_millis(5));
         (0..6).for_each(|_| load.observe_probe(Duration::from_micros(100)));
         assert!(load.latency_nanos() < 200_000, "{}", load.latency_nanos());
+    }
+
+    #[test]
+    fn flights_and_the_usual_ones_are_counted_apart() {
+        let load = Load::new();
+        load.enter();
+        assert_eq!((load.enter_as_usual(), load.enter_as_usual()), (0, 1));
+        assert_eq!((load.in_flight(), load.usual()), (3, 2));
+        (0..3).for_each(|_| load.leave());
+        assert_eq!((load.in_flight(), load.usual()), (0, 2));
     }
 
     #[test]

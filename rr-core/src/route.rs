@@ -66,8 +66,7 @@ impl<P> Route<P> {
         request: &Request<'_>,
         topology: &Topology,
     ) -> Self {
-        member.common.load.enter();
-        let nth = member.common.counters.count(reason);
+        let nth = member.common.enter(reason);
         let started = (nth % LATENCY_SAMPLE == LATENCY_SAMPLE - 1).then(|| member.common.clock.now());
         let under = Follows::of(request.requirement.seen);
         let (access, level) = (request.access, request.level);

@@ -57,7 +57,8 @@ pub(crate) struct Common {
     /// Where it is; its labels may have changed since.
     pub(crate) node: NodeConfig,
     pub(crate) load: Arc<Load>,
-    pub(crate) counters: Counters,
+    /// Statements that were not sent there for the usual reason, which its load counts.
+    rare: Counters,
     pub(crate) clock: Clock,
     /// Wakes the node's probe; any number of calls before it wakes are one.
     pub(crate) poke: Notify,
@@ -81,7 +82,7 @@ impl Common {
             name: node.name.as_str().into(),
             node,
             load: Arc::new(Load::new()),
-            counters: Counters::default(),
+            rare: Counters::default(),
             clock,
             poke: Notify::new(),
             written: Notify::new(),
@@ -90,6 +91,26 @@ impl Common {
             stall: Stall::default(),
             looks: Looks::default(),
             events,
+        }
+    }
+
+    /// Takes up a statement that is sent there for this reason; how many were before it, for the same.
+    #[inline]
+    pub(crate) fn enter(&self, reason: RouteReason) -> u64 {
+        match reason {
+            RouteReason::Replica => self.load.enter_as_usual(),
+            rare => {
+                self.load.enter();
+                self.rare.count(rare)
+            }
+        }
+    }
+
+    /// How many statements were sent there for this reason.
+    pub(crate) fn routed(&self, reason: RouteReason) -> u64 {
+        match reason {
+            RouteReason::Replica => self.load.usual(),
+            rare => self.rare.get(rare),
         }
     }
 
@@ -208,17 +229,17 @@ impl Pulse {
 
 /// How often a node was chosen, by reason.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+struct Counters {
     routed: [AtomicU64; RouteReason::COUNT],
 }
 
 impl Counters {
     /// Counts one more; how many there were before.
-    pub(crate) fn count(&self, reason: RouteReason) -> u64 {
+    fn count(&self, reason: RouteReason) -> u64 {
         self.routed[reason.index()].fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn get(&self, reason: RouteReason) -> u64 {
+    fn get(&self, reason: RouteReason) -> u64 {
         self.routed[reason.index()].load(Ordering::Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! What sessions cost in memory. A test binary of its own, because it counts every allocation of the process.
+//! What sessions, decisions and classifications cost in memory. A test binary of its own, because it counts every allocation of the process.
 
 use std::alloc::System;
 use std::convert::Infallible;
@@ -7,8 +7,9 @@ use rr_core::config::{NodeConfig, Secret};
 use rr_core::connector::Target;
 use rr_core::engine::{Fault, TextRow};
 use rr_core::position::PgPosition;
+use rr_core::sql::{Dialect, classify};
 use rr_core::topology::Role;
-use rr_core::{Config, Connector, Position, Router, Session};
+use rr_core::{Config, Connector, Outcome, Position, Request, Router, Session};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -89,6 +90,36 @@ async fn sessions_are_small_and_leave_nothing_behind() {
         behind = behind.min(left(&region));
     }
     assert_eq!(behind, 0, "a million sessions left something behind");
+}
+
+#[tokio::test]
+async fn a_decision_and_a_classification_allocate_nothing() {
+    let mut config = Config::new("postgres://app@db-1/shop").expect("a URL");
+    for n in 2..6 {
+        let node = NodeConfig::new(format!("postgres://app@db-{n}/shop")).expect("a URL");
+        config.replicas.push(node.with_name(format!("replica-{n}")));
+    }
+    let router = Router::builder(InMemory).config(config).start().await.expect("a router");
+    router.shutdown().await;
+    router.process_session().wrote(&at("1:0/3000"));
+    let session = Session::new();
+    session.wrote(&at("1:0/3000"));
+    let mut allocated = usize::MAX;
+    for _ in 0..ATTEMPTS {
+        let region = Region::new(ALLOCATOR);
+        for _ in 0..10_000 {
+            for session in [None, Some(&session)] {
+                let request = Request::read(router.requirement(session, None));
+                router.route(&request).expect("a route").finish(Outcome::Answered);
+            }
+            drop(router.route(&Request::write()));
+            for text in ["SELECT 1", "WITH a AS (SELECT 'x;''') INSERT INTO b SELECT * FROM a", "/* rr:primary */"] {
+                std::hint::black_box(classify(text, Dialect::Postgres));
+            }
+        }
+        allocated = allocated.min(region.change().allocations);
+    }
+    assert_eq!(allocated, 0);
 }
 
 /// The runner of the tests has a thread of its own, which allocates when it likes: what a session costs, it costs each time.

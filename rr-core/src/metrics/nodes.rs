@@ -15,7 +15,7 @@ impl<C: Connector> Watch<'_, C> {
             |shared, tell| {
                 each(shared, |node, member, _| {
                     for reason in RouteReason::ALL {
-                        let count = member.common.counters.get(reason);
+                        let count = member.common.routed(reason);
                         if count > 0 {
                             tell(count, &labels_and(node, "rr.reason", reason.as_str()));
                         }

@@ -40,7 +40,7 @@ impl<C: Connector> Router<C> {
     pub fn routed(&self, name: &str, reason: RouteReason) -> u64 {
         let snapshot = self.inner.shared.snapshot.load();
         let member = snapshot.members.iter().find(|member| *member.common.name == *name);
-        member.map_or(0, |member| member.common.counters.get(reason))
+        member.map_or(0, |member| member.common.routed(reason))
     }
 
     /// Statements in flight on a node at present; `None` when there is no such node.

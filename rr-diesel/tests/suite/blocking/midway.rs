@@ -25,6 +25,6 @@ async fn rows_that_are_cut_off_after_the_first_ones_are_not_asked_for_again() ->
     cluster.replica(1)?.kill_client_connections().await?;
     items.extend(rows.by_ref());
     drop(rows);
-    check(items, &begun);
+    check(items, &begun)?;
     until("the standby to serve", async || Ok(place(&mut conn)?.standby)).await
 }

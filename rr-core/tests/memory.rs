@@ -113,7 +113,9 @@ async fn a_decision_and_a_classification_allocate_nothing() {
                 router.route(&request).expect("a route").finish(Outcome::Answered);
             }
             drop(router.route(&Request::write()));
-            for text in ["SELECT 1", "WITH a AS (SELECT 'x;''') INSERT INTO b SELECT * FROM a", "/* rr:primary */"] {
+            for text in
+                ["SELECT 1", "WITH a AS (SELECT 'x;''') INSERT INTO b SELECT * FROM a", "/* rr:primary */"]
+            {
                 std::hint::black_box(classify(text, Dialect::Postgres));
             }
         }

@@ -12,7 +12,7 @@ use rr_core::engine::{Fault, TextRow};
 use rr_core::position::{Lsn, PgPosition, Timeline};
 use rr_core::tally::Step;
 use rr_core::topology::Role;
-use rr_core::{Config, Connector, Consistency, Request, RouteReason, Router, Session};
+use rr_core::{Config, Connector, Consistency, Outcome, Request, RouteReason, Router, Session};
 use tokio::time::Instant;
 
 /// How long a read waits in these tests. The timer's own grain is a millisecond.
@@ -34,6 +34,8 @@ struct Script {
     stride: AtomicU64,
     /// It answers no more.
     hangs: AtomicBool,
+    /// How often any of the two was asked.
+    asked: AtomicU64,
 }
 
 impl Connector for Scripted {
@@ -50,6 +52,7 @@ impl Connector for Scripted {
     }
 
     async fn run(&self, primary: &mut bool, _: &str) -> Result<TextRow, Infallible> {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
         if !*primary && self.0.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -151,6 +154,40 @@ async fn no_read_waits_longer_than_it_may() {
         assert_eq!(reader.await.expect("it did not panic"), "primary");
     }
     assert!(begun.elapsed() <= WAIT + GRAIN, "{:?}", begun.elapsed());
+}
+
+/// How often the servers are asked while so many wait for the same.
+async fn asked_by(readers: usize) -> u64 {
+    let (router, script, session) = behind().await;
+    script.stride.store(1, Ordering::Relaxed);
+    let before = script.asked.load(Ordering::Relaxed);
+    let reading = (0..readers).map(|_| {
+        let (router, session) = (router.clone(), session.clone());
+        tokio::spawn(async move { read(&router, &session).await.0 })
+    });
+    for reader in reading.collect::<Vec<_>>() {
+        assert_eq!(reader.await.expect("it did not panic"), "primary");
+    }
+    script.asked.load(Ordering::Relaxed) - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_wait_ask_no_more_than_one() {
+    let (one, many) = (asked_by(1).await, asked_by(200).await);
+    assert!(one > 0 && many <= one + 2, "one asks {one} times, and 200 ask {many} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_faults_is_one_look() {
+    let (router, script, _) = behind().await;
+    let before = script.asked.load(Ordering::Relaxed);
+    for _ in 0..1_000 {
+        let route = router.route(&Request::write()).expect("a route");
+        route.finish(Outcome::Failed(Fault::ReadOnly));
+    }
+    tokio::time::sleep(WAIT).await;
+    let asked = script.asked.load(Ordering::Relaxed) - before;
+    assert!((2..=4).contains(&asked), "{asked} looks at two servers");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,8 @@
 //! statement knows about OpenTelemetry. What is told of as it happens is rare: probes, changes of primary, reads that waited.
 //!
 //! Labels are names of nodes, notifiers and discoveries, and words of this crate: their number is bounded by the
-//! configuration. Names of nodes are told by instruments that are read only, so that a node that has left is told of no more. What is unknown has no value, rather than 0. docs/guide/metrics.md lists all instruments.
+//! configuration. Names of nodes are told by instruments that are read only, so that a node that has left is told of no
+//! more. What is unknown has no value, rather than 0. docs/guide/metrics.md lists all instruments.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -115,9 +115,11 @@ impl Session {
             self.registers.wrote.raise(&bound);
             self.registers.answered.clear(mark);
         }
-        let left = self.registers.placing.tell(|write| topology.left(write).is_some());
-        if let Some(bound) = left.and_then(|write| topology.left(write)) {
+        if let Some(write) = self.registers.placing.untold()
+            && let Some(bound) = topology.left(write)
+        {
             self.registers.wrote.raise(&bound);
+            self.registers.placing.told();
         }
     }
 

@@ -54,19 +54,19 @@ impl Placing {
         Some(Moment::from_nanos(self.answered.load(Ordering::Relaxed)))
     }
 
-    /// Those of them that nobody has been told of, should `lost` say that they may be lost. Each is told of once.
-    pub(super) fn tell(&self, lost: impl FnOnce(Written) -> bool) -> Option<Written> {
+    /// Those of them of which the session was not told yet that they may be lost.
+    pub(super) fn untold(&self) -> Option<Written> {
         let word = self.under_way.load(Ordering::Acquire);
         if word & COUNT == 0 || word & TOLD != 0 {
             return None;
         }
         let on = u32::try_from(timeline(word)).ok().and_then(Timeline::new);
-        let write = Written { by: Moment::from_nanos(self.answered.load(Ordering::Relaxed)), on };
-        if !lost(write) {
-            return None;
-        }
+        Some(Written { by: Moment::from_nanos(self.answered.load(Ordering::Relaxed)), on })
+    }
+
+    /// It was told. One that begins on another timeline is told of anew.
+    pub(super) fn told(&self) {
         let _ = self.under_way.fetch_or(TOLD, Ordering::AcqRel);
-        Some(write)
     }
 }
 
@@ -99,19 +99,18 @@ mod tests {
     #[test]
     fn those_of_an_older_timeline_are_told_of_once() {
         let placing = Placing::default();
-        let older = |write: Written| write.on < Timeline::new(2);
-        assert_eq!(placing.tell(older), None, "there are none");
+        assert_eq!(placing.untold(), None, "there are none");
         placing.begin(written(5, 2));
-        assert_eq!(placing.tell(older), None);
+        assert_eq!(placing.untold(), Some(written(5, 2)));
         placing.begin(written(7, 1));
-        assert_eq!(placing.tell(older), Some(written(7, 1)));
-        assert_eq!(placing.tell(older), None, "told");
+        assert_eq!(placing.untold(), Some(written(7, 1)));
+        placing.told();
         placing.begin(written(8, 2));
-        assert_eq!(placing.tell(older), None, "still told");
+        assert_eq!(placing.untold(), None, "it was told of the oldest");
         (0..3).for_each(|_| placing.end());
         assert_eq!(placing.since(), None);
         placing.begin(written(9, 1));
-        assert_eq!(placing.tell(older), Some(written(9, 1)), "another one");
+        assert_eq!(placing.untold(), Some(written(9, 1)), "another one");
     }
 
     /// Sessions in which a write is answered and then turns out to have no position, or one, while another task looks: it

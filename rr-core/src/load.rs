@@ -3,6 +3,7 @@
 //! Facts ([`Node`](crate::topology::Node)) are replaced as a whole by one writer; these few atomics are updated
 //! by everybody in place. They guide balancing and nothing else: no promise depends on them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
@@ -49,6 +50,12 @@ impl Load {
     /// Statements that were sent to it by the usual reason, so far. It begins anew after 2^40 of them.
     pub(crate) fn usual(&self) -> u64 {
         self.flights.load(Ordering::Relaxed) / USUAL
+    }
+
+    /// A statement that is run without a router, as in a test of a [balancer](crate::balance::Balancer).
+    pub fn fly(self: &Arc<Self>) -> Flight {
+        self.enter();
+        Flight(Arc::clone(self))
     }
 
     /// Its moving average of latency in nanoseconds; 0 when nothing is known.
@@ -107,6 +114,17 @@ impl Load {
     }
 }
 
+/// A statement that is in flight until this is dropped. With a router it is the [route](crate::route::Route) that counts.
+#[derive(Debug)]
+#[must_use = "a statement is in flight until this is dropped"]
+pub struct Flight(Arc<Load>);
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +159,15 @@ mod tests {
         assert_eq!((load.in_flight(), load.usual()), (3, 2));
         (0..3).for_each(|_| load.leave());
         assert_eq!((load.in_flight(), load.usual()), (0, 2));
+    }
+
+    #[test]
+    fn a_flight_ends_when_it_is_dropped() {
+        let load = Arc::new(Load::new());
+        let flights = [load.fly(), load.fly()];
+        assert_eq!((load.in_flight(), load.usual()), (2, 0));
+        drop(flights);
+        assert_eq!(load.in_flight(), 0);
     }
 
     #[test]

@@ -137,6 +137,15 @@ impl Db {
         lost.inspect(|lost| session.accept_loss(lost)).is_some()
     }
 
+    /// Statements that are in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        match self {
+            Self::Diesel(pool) => in_flight(pool.router()),
+            Self::Seaorm(db) => in_flight(db.router()),
+        }
+    }
+
     /// Ends it.
     pub async fn shutdown(&self) {
         match self {
@@ -144,6 +153,10 @@ impl Db {
             Self::Seaorm(db) => db.router().shutdown().await,
         }
     }
+}
+
+fn in_flight<C: Connector>(router: &rr_core::Router<C>) -> u32 {
+    router.topology().nodes().iter().filter_map(|node| router.in_flight(&node.name)).sum()
 }
 
 fn lost<C: Connector>(router: &rr_core::Router<C>, session: &Session) -> Option<Box<LostWrite>> {

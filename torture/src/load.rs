@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use rr_core::{Session, TokenError};
+use rr_tests::wait::wait_until;
 use tokio::sync::{RwLock, mpsc};
 use tokio::task::JoinSet;
 
@@ -135,13 +136,15 @@ impl Load {
     /// Ends it, and gives what was done.
     ///
     /// # Errors
-    /// When a client panicked.
+    /// When a client panicked, or left something in flight.
     pub async fn end(mut self) -> Result<Vec<Op>, Error> {
         self.shared.stop.store(true, Ordering::Relaxed);
         while let Some(client) = self.clients.join_next().await {
             client?;
         }
         for db in &self.dbs {
+            let landed = async || Ok::<_, Error>(db.in_flight() == 0);
+            wait_until(rr_tests::wait::PATIENCE, "nothing to be in flight", landed).await?;
             db.shutdown().await;
         }
         Ok(std::mem::take(&mut self.shared.ops.lock().unwrap_or_else(PoisonError::into_inner)))

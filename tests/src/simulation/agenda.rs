@@ -36,6 +36,11 @@ impl<T> Agenda<T> {
         self.queue = std::mem::take(&mut self.queue).into_iter().map(later).collect();
     }
 
+    /// Nothing happens any more.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+    }
+
     pub(super) fn next(&mut self) -> Option<(Moment, T)> {
         self.queue.pop().map(|Reverse(entry)| (entry.at, entry.what))
     }

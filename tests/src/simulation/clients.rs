@@ -7,6 +7,7 @@ use rr_core::balance::Candidates;
 use rr_core::config::ReadPreference;
 use rr_core::consistency::Consistency;
 use rr_core::engine::Fault;
+use rr_core::load::{Flight, Load};
 use rr_core::position::{Lsn, PgPosition, Position, Timeline};
 use rr_core::requirement::{Requirement, Seen};
 use rr_core::select::{Ask, Selected};
@@ -53,6 +54,7 @@ pub(super) struct Writing {
     epoch: Epoch,
     /// The last read before it.
     follows: Option<Seen>,
+    _flight: Flight,
 }
 
 /// What a read asks for, and what it is owed: what its session had written and seen when it began.
@@ -83,6 +85,7 @@ pub(super) struct Reading {
     pub(super) incarnation: Option<u32>,
     /// The branch that the accepted primary had shown then.
     pub(super) branch: Option<BranchId>,
+    flight: Flight,
 }
 
 impl Client {
@@ -172,7 +175,8 @@ impl Simulation {
             match topology.primary() {
                 Ok(primary) => {
                     let follows = self.clients[client].session.follows();
-                    let writing = Writing { client, node: primary.id, epoch: topology.epoch(), follows };
+                    let (node, epoch) = (primary.id, topology.epoch());
+                    let writing = Writing { client, node, epoch, follows, _flight: self.fly(node) };
                     let at = self.latency();
                     return self.agenda.add(at, Action::Write(writing));
                 }
@@ -315,9 +319,14 @@ impl Simulation {
             asked_at: self.now,
             excused,
             asking,
+            flight: self.fly(node),
         };
         let at = self.latency();
         self.agenda.add(at, Action::Read(reading));
+    }
+
+    fn fly(&self, node: NodeId) -> Flight {
+        self.member(node).map(|member| member.flights.fly()).unwrap_or_else(|| Arc::<Load>::default().fly())
     }
 
     fn balance(&mut self, topology: &Topology, set: rr_core::topology::NodeSet) -> usize {
@@ -342,6 +351,9 @@ impl Simulation {
                 return self.rest_after(&reading.asking);
             }
             reading.asking.tried.push(reading.node);
+            if self.lies(Lie::Leaky) {
+                std::mem::forget(reading.flight);
+            }
             return self.choose(reading.asking);
         }
         let (content, incarnation) = (server.content, server.incarnation);

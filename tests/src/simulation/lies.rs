@@ -14,6 +14,8 @@ pub enum Lie {
     Blind,
     /// Sessions forget what they have read as long as it has no position.
     Forgetful,
+    /// A read that is tried again elsewhere counts on as in flight.
+    Leaky,
     /// The world promotes by itself, whatever the mode.
     Unasked,
     /// The world believes that the lease is held, always.

@@ -39,6 +39,7 @@ impl Simulation {
             draining: false,
             faults: 0,
             load: std::sync::Arc::default(),
+            flights: std::sync::Arc::default(),
         });
         self.oracle.joined(id, server);
         note!(self, "{} joins as {id}", spec.name);

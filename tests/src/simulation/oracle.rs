@@ -1,6 +1,6 @@
 //! The judge: it knows the truth, and what the world was told, and objects when the world's words fit neither.
 //!
-//! Six kinds of rules are checked.
+//! Seven kinds of rules are checked.
 //!
 //! - **Published topologies** ([`published`]): one primary per epoch, epochs never fall, a primary only on the highest
 //!   timeline that was shown, nobody in a split brain; every position and every freshness that is published is true.
@@ -10,6 +10,7 @@
 //! - **Promotions** ([`promotion`]): the world orders one only when its policy allows that.
 //! - **Memory** ([`memory`]): what is to outlive the process never shrinks, was seen by somebody, and can be read back.
 //! - **Notices** ([`notices`]): people are told every change once, and nothing else than what is published.
+//! - **Flights**: in the end nothing is in flight.
 //!
 //! Where the truth cannot be known from outside, a rule has a documented limit; limits are counted, and each is as
 //! narrow as its reason.
@@ -23,6 +24,7 @@ use rr_core::topology::{Epoch, NodeId, Role};
 use rr_core::world::Memory;
 
 use super::plan::Plan;
+use super::run::Member;
 use super::stats::Limits;
 use super::wal::BranchId;
 
@@ -190,6 +192,14 @@ impl Oracle {
             branch: answer.branch,
             incarnation: answer.incarnation,
         });
+    }
+
+    /// Nobody does anything any more: no node has anything in flight, not even those that left.
+    pub(super) fn landed(&mut self, now: Moment, members: &[Member]) {
+        for member in members.iter().filter(|member| member.flights.in_flight() > 0) {
+            let (id, count) = (member.id, member.flights.in_flight());
+            self.object(now, format!("{count} statements are in flight on {id} in the end"));
+        }
     }
 
     /// A node's data was replaced before a session knew what it had read there.

@@ -93,6 +93,8 @@ pub(super) struct Member {
     /// Faults since the last success.
     pub(super) faults: u32,
     pub(super) load: Arc<Load>,
+    /// Its statements in flight. Balancing does not see them, so that the rows of seeds mean what they meant.
+    pub(super) flights: Arc<Load>,
 }
 
 #[derive(Debug)]
@@ -199,6 +201,8 @@ impl Simulation {
             if matches!(action, Action::End) {
                 let end = End { now: self.now, last_write: self.last_write.clone(), members: &self.members };
                 self.oracle.settled(&end, &self.topology, &self.truth);
+                self.agenda.clear();
+                self.oracle.landed(self.now, &self.members);
                 self.show_violations();
                 break;
             }

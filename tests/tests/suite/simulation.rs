@@ -93,6 +93,14 @@ fn a_router_that_forgets_what_was_read_last_is_caught() {
 }
 
 #[test]
+fn a_router_that_forgets_what_is_in_flight_is_caught() {
+    let leaky = Options { lie: Some(Lie::Leaky), ..Options::default() };
+    let violations: Vec<String> = (1..=10).flat_map(|seed| run(seed, leaky).violations).collect();
+    let left = |violation: &String| violation.contains(" in flight on ");
+    assert!(!violations.is_empty() && violations.iter().all(left), "{violations:#?}");
+}
+
+#[test]
 fn every_rule_of_promotions_catches_who_breaks_it() {
     for (lie, objection) in [
         (Lie::Unasked, ": the mode is "),

@@ -137,7 +137,7 @@ async fn a_transaction_that_took_too_long_makes_room() -> Result {
 #[tokio::test]
 async fn a_connection_is_closed_while_servers_do_not_answer() -> Result {
     let (cluster, db) = narrow(None).await?;
-    let (primary, writer) = (cluster.primary(), db.clone());
+    let (primary, writer) = (cluster.primary(), db.use_primary());
     standby_pid(&db).await?;
     forget(cluster.replica(1)?)?;
     let writing = tokio::spawn(async move { writer.execute_unprepared(SLEEP).await });

@@ -41,6 +41,7 @@ mod sessions;
 mod tokens;
 mod waiting;
 mod watching;
+mod weak;
 mod writes;
 
 pub use builder::Builder;
@@ -50,6 +51,7 @@ pub use health::{ClusterHealth, ClusterState, NodeHealth, PoolHealth};
 pub use jobs::{Else, Required};
 pub use tokens::Export;
 use waiting::behind;
+pub use weak::WeakRouter;
 
 /// Routes statements to the nodes of one cluster. Cheap to clone; clones are the same router.
 ///

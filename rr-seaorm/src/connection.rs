@@ -19,12 +19,14 @@ mod build;
 mod checkout;
 mod explain;
 mod read;
+mod taken;
 mod traits;
 mod twins;
 mod write;
 
 pub(crate) use checkout::{Checkout, while_there, within};
 pub(crate) use read::{Attempts, Verdict};
+pub(crate) use taken::Taken;
 pub(crate) use traits::BACKEND;
 pub(crate) use write::request;
 

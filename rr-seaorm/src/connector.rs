@@ -209,6 +209,7 @@ impl Connector for SeaOrmConnector {
         let mut pools = self.inner.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
+        NodePool::fill(&pool, &target.pool);
         Ok(NodePool::new(pool, &target.pool))
     }
 

@@ -1,11 +1,11 @@
 //! What can be asked of one connection, as data: it may be asked of several, one after the other.
 
-use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::{PgConnection, Postgres};
 use sea_orm::sqlx::{self, AssertSqlSafe, Connection as _, Executor};
 use sea_orm::{DbErr, ExecResult, QueryResult, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 
+use crate::connection::Taken;
 use crate::error;
 
 /// Something to run on a connection, and perhaps again on another.
@@ -47,10 +47,7 @@ pub(crate) const READ_ONLY: &str = "BEGIN READ ONLY";
 ///
 /// The driver forgets a BEGIN whose future is dropped, and would hand the connection on with the transaction open: then it is
 /// closed instead.
-pub(crate) async fn reading_only<J: Job>(
-    job: &J,
-    conn: &mut PoolConnection<Postgres>,
-) -> Result<J::Out, DbErr> {
+pub(crate) async fn reading_only<J: Job>(job: &J, conn: &mut Taken) -> Result<J::Out, DbErr> {
     let mut closing = CloseUnlessDone { conn, done: false };
     let result = read_only(job, closing.conn).await;
     closing.done = true;
@@ -65,7 +62,7 @@ async fn read_only<J: Job>(job: &J, conn: &mut PgConnection) -> Result<J::Out, D
 }
 
 struct CloseUnlessDone<'a> {
-    conn: &'a mut PoolConnection<Postgres>,
+    conn: &'a mut Taken,
     done: bool,
 }
 

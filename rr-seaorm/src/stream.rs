@@ -10,11 +10,10 @@ use rr_core::route::{Access, Outcome, Route};
 use rr_core::time::Moment;
 use rr_core::topology::Role;
 use sea_orm::metric::Info;
-use sea_orm::sqlx::pool::PoolConnection;
-use sea_orm::sqlx::{Connection as _, Postgres};
+use sea_orm::sqlx::Connection as _;
 use sea_orm::{DbErr, QueryResult, Statement};
 
-use crate::connection::{Attempts, Checkout, Kind, RoutedConnection, Verdict, within};
+use crate::connection::{Attempts, Checkout, Kind, RoutedConnection, Taken, Verdict, within};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 use crate::job::{READ_ONLY, prepared};
@@ -56,7 +55,7 @@ impl RoutedConnection {
     async fn read_rows(&self, wish: Wish, statement: Statement) -> Result<RoutedStream, DbErr> {
         let mut search = Attempts::new(self.router(), wish);
         loop {
-            let Checkout { conn, route } = self.reader(&mut search).await?;
+            let Checkout { mut conn, route } = self.reader(&mut search).await?;
             if route.role() == Role::Primary && self.connector().writes(&statement.sql) {
                 drop((conn, route));
                 return self.write_rows(Access::Write, statement).await;
@@ -64,6 +63,7 @@ impl RoutedConnection {
             route.runs(&statement.sql);
             let limit = self.deadline().or_else(|| route.pool().statement_timeout());
             let guarded = route.role() == Role::Primary && self.connector().may_write(&statement.sql);
+            conn.sends(limit);
             let (mut rows, held) = open(conn, statement.clone(), guarded);
             let first = within(limit, route.name(), async { rows.next().await.transpose() }).await;
             let error = match first {
@@ -81,7 +81,8 @@ impl RoutedConnection {
             };
             drop(rows);
             // The stream has put its connection back where it came from.
-            let Some(conn) = held.await.ok() else { return Err(error) };
+            let Some(mut conn) = held.await.ok() else { return Err(error) };
+            conn.answered();
             match self.judge(&mut search, &error, Checkout { conn, route }, guarded) {
                 Verdict::Again => {}
                 Verdict::Tell => return Err(error),
@@ -95,8 +96,9 @@ impl RoutedConnection {
 
     async fn write_rows(&self, access: Access, statement: Statement) -> Result<RoutedStream, DbErr> {
         self.check_writes()?;
-        let Checkout { conn, route } = self.writer(access, &mut Turn::new(self.router())).await?;
+        let Checkout { mut conn, route } = self.writer(access, &mut Turn::new(self.router())).await?;
         route.runs(&statement.sql);
+        conn.sends(route.pool().statement_timeout());
         let report = self.report(statement.clone());
         let (rows, _) = open(conn, statement, false);
         let mut stream = RoutedStream::new(rows, route);
@@ -113,38 +115,41 @@ impl RoutedConnection {
 }
 
 /// The rows of a statement, and the connection as soon as they are dropped with an error as their last item.
-fn open(
-    conn: PoolConnection<Postgres>,
-    statement: Statement,
-    guarded: bool,
-) -> (Rows, tokio::sync::oneshot::Receiver<PoolConnection<Postgres>>) {
+fn open(conn: Taken, statement: Statement, guarded: bool) -> (Rows, tokio::sync::oneshot::Receiver<Taken>) {
     let (give_back, held) = tokio::sync::oneshot::channel();
     let rows = async_stream::stream! {
         let mut held = Held { conn: Some(conn), give_back: Some(give_back), begins: guarded };
         let Some(conn) = &mut held.conn else { return };
         if !guarded {
-            let mut rows = prepared(&statement).fetch(&mut **conn);
-            while let Some(row) = rows.next().await {
-                yield row.map(QueryResult::from).map_err(error::query);
+            {
+                let mut rows = prepared(&statement).fetch(&mut **conn);
+                while let Some(row) = rows.next().await {
+                    yield row.map(QueryResult::from).map_err(error::query);
+                }
             }
+            conn.answered();
             return;
         }
-        let begun = conn.begin_with(READ_ONLY).await;
-        held.begins = false;
-        let mut transaction = match begun {
-            Ok(transaction) => transaction,
-            Err(error) => {
-                yield Err(error::query(error));
-                return;
+        let ended = {
+            let begun = conn.begin_with(READ_ONLY).await;
+            held.begins = false;
+            let mut transaction = match begun {
+                Ok(transaction) => transaction,
+                Err(error) => {
+                    yield Err(error::query(error));
+                    return;
+                }
+            };
+            {
+                let mut rows = prepared(&statement).fetch(&mut *transaction);
+                while let Some(row) = rows.next().await {
+                    yield row.map(QueryResult::from).map_err(error::query);
+                }
             }
+            transaction.commit().await
         };
-        {
-            let mut rows = prepared(&statement).fetch(&mut *transaction);
-            while let Some(row) = rows.next().await {
-                yield row.map(QueryResult::from).map_err(error::query);
-            }
-        }
-        if let Err(error) = transaction.commit().await {
+        conn.answered();
+        if let Err(error) = ended {
             yield Err(error::query(error));
         }
     };
@@ -153,8 +158,8 @@ fn open(
 
 /// A connection that goes to whoever waits for it, and else back to its pool.
 struct Held {
-    conn: Option<PoolConnection<Postgres>>,
-    give_back: Option<tokio::sync::oneshot::Sender<PoolConnection<Postgres>>>,
+    conn: Option<Taken>,
+    give_back: Option<tokio::sync::oneshot::Sender<Taken>>,
     /// A BEGIN is not answered: the driver forgets it, and would hand the connection on with the transaction open.
     begins: bool,
 }

@@ -4,30 +4,29 @@ use std::fmt;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rr_core::adapter::{Ledger, Next, Suspect, Turn};
-use rr_core::engine::Fault;
+use rr_core::adapter::{Ledger, Turn};
 use rr_core::outcome::Unanswered;
 use rr_core::retry::Trouble;
 use rr_core::route::{Access, Outcome, Route};
-use rr_core::sql::{StatementClass, calls_unknown};
 use rr_core::topology::{Epoch, NodeId, Role};
 use sea_orm::{
     AccessMode, DatabaseTransaction, DbErr, IsolationLevel, TransactionError, TransactionOptions,
     TransactionTrait,
 };
 
-use crate::connection::{Attempts, Kind, RoutedConnection, request, while_there, within};
+use crate::connection::{Attempts, RoutedConnection, request, while_there};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
-use beginning::Beginning;
+use beginning::{Beginning, closing};
 use savepoint::Turns;
 pub use stream::RoutedTransactionStream;
 
 mod beginning;
 mod identity;
+mod root;
 mod savepoint;
 mod stream;
 mod traits;
@@ -38,7 +37,8 @@ mod traits;
 /// It is used like a [`DatabaseTransaction`]; dropped without a word, it is rolled back. A transaction that is begun on a
 /// transaction is a savepoint.
 pub struct RoutedTransaction {
-    inner: DatabaseTransaction,
+    /// There until it has ended.
+    inner: Option<DatabaseTransaction>,
     root: Arc<Root>,
     /// It is a savepoint.
     nested: bool,
@@ -63,6 +63,8 @@ struct Root {
     unsure: AtomicBool,
     /// A savepoint of it failed half-way: nothing of it can be kept. Whoever has the driver's lock has this one.
     torn: Turns<bool>,
+    /// Its server did not answer in time.
+    hangs: AtomicBool,
 }
 
 impl RoutedConnection {
@@ -140,100 +142,11 @@ impl RoutedConnection {
                     trouble: Mutex::new(None),
                     unsure: AtomicBool::new(false),
                     torn: Turns::default(),
+                    hangs: AtomicBool::new(false),
                 };
-                Ok(RoutedTransaction { inner, root: Arc::new(root), nested: false })
+                Ok(RoutedTransaction { inner: Some(inner), root: Arc::new(root), nested: false })
             }
             Err(error) => Err((error, route)),
-        }
-    }
-}
-
-impl Root {
-    /// What it writes counts from here, until it is known how it ends.
-    fn suspect(&self) -> Suspect<SeaOrmConnector> {
-        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        self.ledger.suspect(route.as_ref())
-    }
-
-    /// Notes what a statement will have done when the transaction is committed.
-    fn note(&self, kind: Kind, sql: &str) -> Result<(), DbErr> {
-        self.check()?;
-        // A replica refuses whatever writes.
-        if self.role == Role::Replica && !self.reads_only {
-            return Ok(());
-        }
-        let class = kind.classified(self.ledger.router.connector(), sql).class;
-        if self.reads_only {
-            return if class == StatementClass::Write { Err(error::reads_only()) } else { Ok(()) };
-        }
-        if class != StatementClass::Read || calls_unknown(sql) {
-            self.wrote.store(true, Ordering::Relaxed);
-        }
-        if class == StatementClass::Session {
-            self.unsure.store(true, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Refuses to go on with what cannot be committed: on a server that is the primary no more.
-    fn check(&self) -> Result<(), DbErr> {
-        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        let outdated = route.as_ref().is_some_and(|route| self.ledger.router.is_outdated(route));
-        if outdated { self.told(Err(error::deposed(&self.node))) } else { Ok(()) }
-    }
-
-    /// Remembers why the last statement failed, if that is reason to run the transaction again.
-    fn told<T>(&self, result: Result<T, DbErr>) -> Result<T, DbErr> {
-        let trouble = result.as_ref().err().and_then(error::trouble);
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-        result
-    }
-
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lend(&self) {
-        self.wrote.store(true, Ordering::Relaxed);
-        self.unsure.store(true, Ordering::Relaxed);
-    }
-
-    fn finish(&self, outcome: Outcome) {
-        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(route) = route {
-            self.ledger.served(&route);
-            route.finish(outcome);
-        }
-    }
-
-    /// Runs a statement within the node's limit, and tells what it says about the node.
-    async fn watch<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        let result = self.told(within(self.limit, &self.node, work).await);
-        match &result {
-            Ok(_) if self.ledger.session().is_some() => self.served(),
-            Ok(_) => {}
-            Err(error) => self.met(error),
-        }
-        result
-    }
-
-    /// What was read within the transaction, the session has seen.
-    fn served(&self) {
-        if let Some(route) = &*self.route.lock().unwrap_or_else(PoisonError::into_inner) {
-            self.ledger.served(route);
-        }
-    }
-
-    #[cold]
-    fn met(&self, error: &DbErr) {
-        match Next::after(error::fault(error, self.role), self.role) {
-            Next::Elsewhere(fault @ (Fault::Lost | Fault::ShuttingDown | Fault::Timeout)) => {
-                self.finish(Outcome::Failed(fault));
-            }
-            _ if error::fault(error, self.role) == Some(Fault::ReadOnly) && self.role == Role::Primary => {
-                self.finish(Outcome::Failed(Fault::ReadOnly));
-            }
-            _ => {}
         }
     }
 }
@@ -249,6 +162,20 @@ impl Drop for Root {
 }
 
 impl RoutedTransaction {
+    fn inner(&self) -> &DatabaseTransaction {
+        match &self.inner {
+            Some(inner) => inner,
+            None => unreachable!("it is there until it has ended"),
+        }
+    }
+
+    fn into_parts(mut self) -> (DatabaseTransaction, Arc<Root>, bool) {
+        match self.inner.take() {
+            Some(inner) => (inner, Arc::clone(&self.root), self.nested),
+            None => unreachable!("it ends once"),
+        }
+    }
+
     /// Why its last statement failed, if that is reason to run it again; and the node, and the epoch in which it was chosen.
     pub(crate) fn trouble(&self) -> (Option<Trouble>, NodeId, Epoch) {
         (self.root.trouble(), self.root.chosen.0, self.root.chosen.1)
@@ -260,21 +187,21 @@ impl RoutedTransaction {
     /// When it cannot be committed. When the connection is lost meanwhile, nobody knows whether it was
     /// ([`RoutingError::OutcomeUnknown`](crate::RoutingError::OutcomeUnknown)); it is never tried again.
     pub async fn commit(self) -> Result<(), DbErr> {
-        let Self { inner, root, nested } = self;
+        let (inner, root, nested) = self.into_parts();
         if nested {
             return root.release(inner).await;
         }
         // Without a limit: SeaORM panics when its transaction is dropped while the connection is in use.
         let torn = root.torn.lock().await;
         if let Err(hopeless) = root.whole(&torn).and_then(|()| root.check()) {
-            drop(within(root.limit, &root.node, inner.rollback()).await);
+            drop(root.within(inner.rollback()).await);
             root.finish(Outcome::Answered);
             return Err(hopeless);
         }
         let wrote = root.wrote.load(Ordering::Relaxed);
         let transaction = if wrote { root.identify(&inner).await } else { None };
         let suspect = wrote.then(|| root.suspect());
-        let committed = within(root.limit, &root.node, inner.commit()).await;
+        let committed = root.within(inner.commit()).await;
         // Noted before the caller knows, and after the server has answered.
         if let Some(suspect) = suspect {
             suspect.settle(error::ended(committed.as_ref().err()), None);
@@ -301,7 +228,7 @@ impl RoutedTransaction {
     /// # Errors
     /// When the connection is lost; then it is rolled back as well.
     pub async fn rollback(self) -> Result<(), DbErr> {
-        let Self { inner, root, nested } = self;
+        let (inner, root, nested) = self.into_parts();
         let _turn = root.torn.lock().await;
         let ended = root.watch(inner.rollback()).await;
         if !nested {
@@ -390,7 +317,15 @@ impl Deref for RoutedTransaction {
 
     fn deref(&self) -> &DatabaseTransaction {
         self.root.lend();
-        &self.inner
+        self.inner()
+    }
+}
+
+impl Drop for RoutedTransaction {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take().filter(|_| self.root.hangs.load(Ordering::Relaxed)) {
+            closing(inner);
+        }
     }
 }
 

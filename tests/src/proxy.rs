@@ -48,6 +48,7 @@ pub(crate) enum Change {
     Cut,
     Reset,
     Blackhole,
+    Forget,
     Delay { to_server: Duration, to_client: Duration },
     Rate(NonZeroU64),
     Heal,
@@ -96,6 +97,15 @@ impl Proxy {
     /// When the cluster has ended.
     pub async fn blackhole(&self) -> Result<(), LinkEnded> {
         self.apply(Change::Blackhole).await
+    }
+
+    /// The network has forgotten its connections, as a firewall has that lost its table: existing ones are silent for ever,
+    /// also after [`heal`](Self::heal), and new ones are welcome.
+    ///
+    /// # Errors
+    /// When the cluster has ended.
+    pub async fn forget(&self) -> Result<(), LinkEnded> {
+        self.apply(Change::Forget).await
     }
 
     /// Every byte takes `delay` longer, in each direction: a round trip is slower by twice that.

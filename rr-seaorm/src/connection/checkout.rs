@@ -6,11 +6,10 @@ use futures_util::TryFutureExt;
 use rr_core::Router;
 use rr_core::route::{Outcome, Route};
 use rr_core::topology::{NodeId, Role};
-use sea_orm::sqlx::Postgres;
-use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::time::Instant;
 
+use super::taken::{Taken, is_there};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 
@@ -18,10 +17,10 @@ use crate::error;
 /// knocking at a closed door until its time is up.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A connection of a node, and the route that led there. Dropping it gives the connection back; the pool sees to it that a
-/// statement under way has ended before anybody else gets the connection.
+/// A connection of a node, and the route that led there. Dropping it gives the connection back; nobody else gets that before a
+/// statement under way has ended.
 pub(crate) struct Checkout {
-    pub(crate) conn: PoolConnection<Postgres>,
+    pub(crate) conn: Taken,
     pub(crate) route: Route<NodePool>,
 }
 
@@ -35,7 +34,7 @@ impl Checkout {
         match while_there(router, &route, acquiring).await {
             Ok(conn) => {
                 route.begin();
-                Ok(Self { conn, route })
+                Ok(Self { conn: Taken::new(conn, router, &route), route })
             }
             Err(error) => Err((error, route)),
         }
@@ -56,7 +55,7 @@ impl Checkout {
 
     /// Closes the connection without a word (its node may hang), and says how its node did.
     pub(crate) fn discard(self, outcome: Outcome) {
-        drop(self.conn.detach());
+        self.conn.discard();
         self.route.finish(outcome);
     }
 }
@@ -91,7 +90,9 @@ pub(crate) async fn while_there<T>(
                     }
                     return Err(error);
                 }
-                Err(_) if !is_there(router, route) => return Err(error::gone(route.name())),
+                Err(_) if !is_there(router, route.node(), route.role()) => {
+                    return Err(error::gone(route.name()));
+                }
                 Err(_) => match deadline {
                     Some((deadline, limit)) if Instant::now() >= deadline => {
                         return Err(error::unreached(route.name(), limit));
@@ -102,16 +103,6 @@ pub(crate) async fn while_there<T>(
         }
     };
     Box::pin(waiting).await
-}
-
-/// Whether the node is still what it was chosen for, and answers.
-fn is_there(router: &Router<SeaOrmConnector>, route: &Route<NodePool>) -> bool {
-    use rr_core::topology::HealthState;
-    let topology = router.topology();
-    let Some(node) = topology.node(route.node()) else { return false };
-    let is_primary = topology.primary().is_ok_and(|primary| primary.id == node.id);
-    let role = if is_primary { Role::Primary } else { Role::Replica };
-    role == route.role() && node.health != HealthState::Unhealthy
 }
 
 /// Runs something within a node's limit: a node that hangs must not take the statement with it.

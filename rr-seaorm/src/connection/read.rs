@@ -30,10 +30,12 @@ impl RoutedConnection {
             let limit = self.deadline.or_else(|| checkout.route.pool().statement_timeout());
             let guarded = checkout.role() == Role::Primary && self.connector().may_write(job.sql());
             let conn = &mut checkout.conn;
+            conn.sends(limit);
             let result = match guarded {
                 false => within(limit, checkout.route.name(), job.run(conn)).await,
                 true => Box::pin(within(limit, checkout.route.name(), reading_only(job, conn))).await,
             };
+            checkout.conn.answered();
             timing.end(job.statement(), result.is_err());
             let error = match result {
                 Ok(out) => {

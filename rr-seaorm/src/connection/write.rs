@@ -38,7 +38,9 @@ impl RoutedConnection {
         let timing = Timing::start(self.callback(), self.router());
         let limit = checkout.route.pool().statement_timeout();
         let node = checkout.node();
+        checkout.conn.sends(limit);
         let result = within(limit, checkout.route.name(), job.run(&mut checkout.conn)).await;
+        checkout.conn.answered();
         // Noted before the caller knows, and after the server has answered: every sample of the primary that is taken from
         // now on includes it.
         suspect.settle(error::ended(result.as_ref().err()), None);

@@ -42,6 +42,32 @@ impl NodePool {
         }
     }
 
+    /// Opens the connections that are kept when nothing is asked. The driver (sqlx 0.9) does that for a pool that connects
+    /// lazily only in the place of one that was closed.
+    pub(super) fn fill(pool: &Arc<PgPool>, config: &PoolConfig) {
+        let PoolConfig { min, connect_timeout, .. } = *config;
+        if min == 0 {
+            return;
+        }
+        let pool = Arc::downgrade(pool);
+        tokio::spawn(async move {
+            while let Some(pool) = pool.upgrade().filter(|pool| !pool.is_closed()) {
+                let mut held = Vec::new();
+                while pool.size() < min {
+                    match tokio::time::timeout(connect_timeout, pool.acquire()).await {
+                        Ok(Ok(conn)) => held.push(conn),
+                        _ => break,
+                    }
+                }
+                if pool.size() >= min {
+                    return;
+                }
+                drop((held, pool));
+                tokio::time::sleep(connect_timeout).await;
+            }
+        });
+    }
+
     /// The pool as SeaORM's connection. What is written through it is not known to the router.
     #[must_use]
     pub const fn database(&self) -> &DatabaseConnection {
@@ -78,6 +104,11 @@ impl NodePool {
     pub(crate) fn queue(&self) -> Queued<'_> {
         self.queued.fetch_add(1, Ordering::Relaxed);
         Queued(self)
+    }
+
+    /// Limit for opening a connection.
+    pub(crate) const fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
 
     /// Limit for one statement, kept by us.

@@ -93,8 +93,10 @@ impl Template {
         if !self.options.get_sqlx_logging() {
             return options.disable_statement_logging();
         }
+        let options = options.log_statements(self.options.get_sqlx_logging_level());
         let (slow, limit) = self.options.get_sqlx_slow_statements_logging_settings();
-        options.log_statements(self.options.get_sqlx_logging_level()).log_slow_statements(slow, limit)
+        // Off is not set: then the driver's own holds.
+        if slow.to_level().is_none() { options } else { options.log_slow_statements(slow, limit) }
     }
 }
 

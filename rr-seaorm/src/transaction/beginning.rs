@@ -30,6 +30,12 @@ static NOWHERE: LazyLock<Option<Handle>> = LazyLock::new(|| {
     Some(handle)
 });
 
+/// Drops what has a connection, so that the connection is closed instead of asked whether it lives.
+pub(super) fn closing<T>(holder: T) {
+    let _nowhere = NOWHERE.as_ref().map(Handle::enter);
+    drop(holder);
+}
+
 impl Beginning {
     pub(super) fn new(database: DatabaseConnection, options: TransactionOptions) -> Self {
         let work = async move { database.begin_with_options(options).await };
@@ -52,10 +58,7 @@ impl Drop for Beginning {
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
         match &*NOWHERE {
-            Some(nowhere) => {
-                let _nowhere = nowhere.enter();
-                drop(work);
-            }
+            Some(_) => closing(work),
             // Waits for the answer, and rolls back.
             None => drop(Handle::try_current().map(|runtime| runtime.spawn(async move { drop(work.await) }))),
         }

@@ -6,7 +6,6 @@ use rr_core::topology::Role;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement};
 
 use super::Root;
-use crate::connection::within;
 
 /// Asks a transaction for its number, and where the log ends after what it has written.
 const IDENTIFY: &str = "/*rr*/ SELECT pg_current_xact_id_if_assigned()::text, \
@@ -30,7 +29,7 @@ impl Root {
             return None;
         }
         let question = Statement::from_string(inner.get_database_backend(), IDENTIFY);
-        match within(self.limit, &self.node, inner.query_one_raw(question)).await {
+        match self.within(inner.query_one_raw(question)).await {
             Ok(row) => read_identity(&row?),
             Err(error) => {
                 tracing::debug!(target: "rr", %error, "the number of a transaction is not known");

@@ -23,9 +23,10 @@ pub(super) type Turn<'a> = MutexGuard<'a, bool>;
 impl RoutedTransaction {
     pub(super) async fn savepoint(&self, options: TransactionOptions) -> Result<Self, DbErr> {
         self.root.check()?;
-        let begun = async { tearing(self.root.turn().await?, self.inner.begin_with_options(options)).await };
+        let begun =
+            async { tearing(self.root.turn().await?, self.inner().begin_with_options(options)).await };
         let inner = self.root.watch(begun).await?;
-        Ok(Self { inner, root: Arc::clone(&self.root), nested: true })
+        Ok(Self { inner: Some(inner), root: Arc::clone(&self.root), nested: true })
     }
 }
 

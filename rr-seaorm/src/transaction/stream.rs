@@ -26,7 +26,7 @@ impl RoutedTransaction {
     ) -> Result<RoutedTransactionStream<'_>, DbErr> {
         let statement = noted?;
         let turn = self.root.turn().await?;
-        let rows = self.inner.stream_raw(statement).await?;
+        let rows = self.inner().stream_raw(statement).await?;
         Ok(RoutedTransactionStream { rows, _turn: turn })
     }
 }

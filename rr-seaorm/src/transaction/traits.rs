@@ -20,37 +20,37 @@ impl ConnectionTrait for RoutedTransaction {
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
         self.root.note(Kind::Text, &stmt.sql)?;
-        self.root.in_turn(self.inner.execute_raw(stmt)).await
+        self.root.in_turn(self.inner().execute_raw(stmt)).await
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
         let stmt = self.noted(stmt)?;
-        self.root.in_turn(self.inner.execute_raw(stmt)).await
+        self.root.in_turn(self.inner().execute_raw(stmt)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         self.root.note(Kind::Text, sql)?;
-        self.root.in_turn(self.inner.execute_unprepared(sql)).await
+        self.root.in_turn(self.inner().execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
         self.root.note(Kind::Text, &stmt.sql)?;
-        self.root.in_turn(self.inner.query_one_raw(stmt)).await
+        self.root.in_turn(self.inner().query_one_raw(stmt)).await
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
         let stmt = self.noted(stmt)?;
-        self.root.in_turn(self.inner.query_one_raw(stmt)).await
+        self.root.in_turn(self.inner().query_one_raw(stmt)).await
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.root.note(Kind::Text, &stmt.sql)?;
-        self.root.in_turn(self.inner.query_all_raw(stmt)).await
+        self.root.in_turn(self.inner().query_all_raw(stmt)).await
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
         let stmt = self.noted(stmt)?;
-        self.root.in_turn(self.inner.query_all_raw(stmt)).await
+        self.root.in_turn(self.inner().query_all_raw(stmt)).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! SeaORM over several servers: real ones.
 
 mod cancellation;
+mod cascades;
 mod conflicts;
 mod consistency;
 mod constructed;
@@ -10,10 +11,12 @@ mod explaining;
 mod extract;
 mod failovers;
 mod failures;
+mod giving_back;
 mod hints;
 mod hung;
 mod lent;
 mod levels;
+mod limits;
 mod load;
 mod midway;
 mod operations;

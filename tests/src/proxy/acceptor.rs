@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::link::{self, Closing, Shape};
+use super::link::{self, Closing, Link, Shape};
 use super::{Change, Command, Origin, ReservedPort};
 
 /// When to try again to listen on a port that another process holds for a moment.
@@ -20,12 +20,15 @@ struct Acceptor {
     cut: bool,
     shape: watch::Sender<Shape>,
     links: JoinSet<()>,
+    /// How many connections there were.
+    carried: u64,
 }
 
 /// Serves until the last handle of the proxy is dropped.
 pub(super) async fn run(port: ReservedPort, origin: Origin, mut commands: mpsc::Receiver<Command>) {
     let (shape, _) = watch::channel(Shape::default());
-    let mut acceptor = Acceptor { port, origin, listener: None, cut: false, shape, links: JoinSet::new() };
+    let links = JoinSet::new();
+    let mut acceptor = Acceptor { port, origin, listener: None, cut: false, shape, links, carried: 0 };
     let mut origin_changes = acceptor.origin.clone();
     loop {
         let listens_as_it_should = acceptor.reconcile().is_ok();
@@ -75,6 +78,7 @@ impl Acceptor {
             }
             Change::Reset => self.close_all(Closing::Reset).await,
             Change::Blackhole => self.reshape(|shape| shape.silent = true),
+            Change::Forget => self.reshape(|shape| shape.forgotten = self.carried),
             Change::Delay { to_server, to_client } => self.reshape(|shape| {
                 shape.to_server.delay = to_server;
                 shape.to_client.delay = to_client;
@@ -85,7 +89,10 @@ impl Acceptor {
             }),
             Change::Heal => {
                 self.cut = false;
-                self.reshape(|shape| *shape = Shape { epoch: shape.epoch, ..Shape::default() });
+                self.reshape(|shape| {
+                    let Shape { epoch, forgotten, .. } = *shape;
+                    *shape = Shape { epoch, forgotten, ..Shape::default() };
+                });
             }
             Change::Settle => {}
         }
@@ -106,8 +113,9 @@ impl Acceptor {
     fn carry(&mut self, connection: io::Result<TcpStream>) {
         // A failed accept concerns a client who has gone already.
         if let Ok(client) = connection {
-            let epoch = self.shape.borrow().epoch;
-            self.links.spawn(link::carry(client, self.origin.clone(), self.shape.subscribe(), epoch));
+            self.carried += 1;
+            let it = Link { number: self.carried, epoch: self.shape.borrow().epoch };
+            self.links.spawn(link::carry(client, self.origin.clone(), self.shape.subscribe(), it));
         }
     }
 }

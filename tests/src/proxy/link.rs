@@ -26,6 +26,8 @@ pub(super) struct Shape {
     pub(super) epoch: u64,
     pub(super) closing: Closing,
     pub(super) silent: bool,
+    /// Connections up to this one are silent for ever.
+    pub(super) forgotten: u64,
     pub(super) to_server: Way,
     pub(super) to_client: Way,
 }
@@ -37,6 +39,19 @@ pub(super) enum Closing {
     Reset,
 }
 
+/// Which connection it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) number: u64,
+    pub(super) epoch: u64,
+}
+
+impl Link {
+    fn is_silent(self, shape: &Shape) -> bool {
+        shape.silent || self.number <= shape.forgotten
+    }
+}
+
 /// One direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Way {
@@ -45,13 +60,13 @@ pub(super) struct Way {
 }
 
 /// Carries one connection until a side ends it or the link does.
-pub(super) async fn carry(mut client: TcpStream, origin: Origin, shape: watch::Receiver<Shape>, epoch: u64) {
+pub(super) async fn carry(mut client: TcpStream, origin: Origin, shape: watch::Receiver<Shape>, link: Link) {
     let mut ending = shape.clone();
-    let ended = ending.wait_for(|shape| shape.epoch != epoch);
+    let ended = ending.wait_for(|shape| shape.epoch != link.epoch);
     tokio::pin!(ended);
     let connected = tokio::select! {
         _ended = &mut ended => return close(&shape, &[&client]),
-        connected = connect(origin, shape.clone()) => connected,
+        connected = connect(origin, shape.clone(), link) => connected,
     };
     let Ok(mut server) = connected else {
         // The server's own port would have answered with a reset.
@@ -59,7 +74,7 @@ pub(super) async fn carry(mut client: TcpStream, origin: Origin, shape: watch::R
     };
     let outcome = tokio::select! {
         _ended = &mut ended => None,
-        outcome = converse(&mut client, &mut server, &shape) => Some(outcome),
+        outcome = converse(&mut client, &mut server, &shape, link) => Some(outcome),
     };
     match outcome {
         None => close(&shape, &[&client, &server]),
@@ -68,9 +83,9 @@ pub(super) async fn carry(mut client: TcpStream, origin: Origin, shape: watch::R
     }
 }
 
-async fn connect(origin: Origin, mut shape: watch::Receiver<Shape>) -> io::Result<TcpStream> {
+async fn connect(origin: Origin, mut shape: watch::Receiver<Shape>, link: Link) -> io::Result<TcpStream> {
     let link_ended = || io::Error::from(io::ErrorKind::NotConnected);
-    shape.wait_for(|shape| !shape.silent).await.map_err(|_| link_ended())?;
+    shape.wait_for(|shape| !link.is_silent(shape)).await.map_err(|_| link_ended())?;
     let port = origin.borrow().ok_or_else(link_ended)?;
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await
 }
@@ -79,14 +94,15 @@ async fn converse(
     client: &mut TcpStream,
     server: &mut TcpStream,
     shape: &watch::Receiver<Shape>,
+    link: Link,
 ) -> io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     tokio::try_join!(
-        pump(from_client, to_server, shape.clone(), |shape| shape.to_server),
-        pump(from_server, to_client, shape.clone(), |shape| shape.to_client),
+        pump(from_client, to_server, shape.clone(), link, |shape| shape.to_server),
+        pump(from_server, to_client, shape.clone(), link, |shape| shape.to_client),
     )?;
     Ok(())
 }
@@ -96,6 +112,7 @@ async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut shape: watch::Receiver<Shape>,
+    link: Link,
     way: fn(&Shape) -> Way,
 ) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
@@ -108,7 +125,7 @@ async fn pump(
         // Delay and rate are those of now, so that healing sets free what is under way.
         let (silent, Way { delay, rate }) = {
             let shape = shape.borrow_and_update();
-            (shape.silent, way(&shape))
+            (link.is_silent(&shape), way(&shape))
         };
         // An endless delay is never due.
         let arrives = under_way.front().and_then(|(sent, _)| sent.checked_add(delay));

@@ -66,6 +66,21 @@ async fn a_blackhole_is_silent_and_loses_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_network_that_forgets_its_connections_takes_new_ones() -> Result<()> {
+    let cluster = cluster_with_table(0).await?;
+    let primary = cluster.primary();
+    let client = primary.client().await?;
+    primary.link().forget().await?;
+    assert!(answers(&primary.client().await?).await);
+    primary.link().heal().await?;
+    assert!(
+        hangs(&mut Box::pin(client.simple_query("SELECT 1"))).await,
+        "an answer to one that was forgotten"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_delay_holds_bytes_back_and_healing_sets_them_free() -> Result<()> {
     let cluster = cluster_with_table(0).await?;
     let primary = cluster.primary();

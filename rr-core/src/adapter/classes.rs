@@ -108,6 +108,7 @@ impl Classes {
     }
 
     /// Whether the primary should be asked first, because replicas have failed this read again and again.
+    #[must_use]
     pub fn is_refused(&self, id: Option<TypeId>, sql: &str, now: impl FnOnce() -> Moment) -> bool {
         match id {
             Some(id) => self.refusals.are_many(&id, now),

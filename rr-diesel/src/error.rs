@@ -262,7 +262,7 @@ fn is_deadlock(information: &dyn DatabaseErrorInformation) -> bool {
 fn ends(line: &str) -> Option<(&str, &str)> {
     let mut numbers = line.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
     let first = numbers.next()?;
-    numbers.last().map(|last| (first, last))
+    numbers.next_back().map(|last| (first, last))
 }
 
 #[cfg(test)]

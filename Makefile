@@ -22,7 +22,7 @@ demo: setup ## boot a primary and two replicas and run the example; Ctrl-C remov
 	cargo run -p $(DEMO)
 
 .PHONY: test
-test: setup setup-libpq setup-browser setup-prometheus ## install what the tests need and run all of them
+test: setup setup-locales setup-libpq setup-browser setup-prometheus ## install what the tests need and run all of them
 	@scripts/test.sh
 
 .PHONY: lint
@@ -104,9 +104,11 @@ bench-%: setup setup-libpq
 
 bench-compare: setup-bench
 
-.PHONY: setup setup-libpq setup-browser setup-prometheus setup-bench setup-lints
+.PHONY: setup setup-locales setup-libpq setup-browser setup-prometheus setup-bench setup-lints
 setup: ## install PostgreSQL's server programs if they are absent (demo and test do this)
 	@scripts/setup.sh rust postgres
+setup-locales:
+	@scripts/setup.sh locales
 setup-libpq:
 	@scripts/setup.sh rust libpq
 setup-browser:

@@ -4,6 +4,7 @@
 #   scripts/setup.sh rust        a Rust toolchain and a linker
 #   scripts/setup.sh lints       rustfmt and clippy
 #   scripts/setup.sh postgres    PostgreSQL's server programs (no server is started, no cluster is created)
+#   scripts/setup.sh locales     what a German locale is made from, for servers that do not speak English (none is made)
 #   scripts/setup.sh libpq       PostgreSQL's client library, to link the synchronous connections with
 #   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page
 #   scripts/setup.sh prometheus  Prometheus and promtool (no service is installed)
@@ -151,6 +152,21 @@ need_postgres() {
   say "PostgreSQL's server programs are in $found"
 }
 
+# These look where the tests look: tests/src/cluster/language.rs.
+has_locales() { locale -a 2>/dev/null | tr -d - | grep -qix 'de_DE.utf8' || { have localedef && [ -e /usr/share/i18n/locales/de_DE ]; }; }
+
+# The tests that need it are skipped without, and say so.
+need_locales() {
+  if has_locales; then
+    return
+  fi
+  if have apt-get; then
+    say "installing the sources of locales"
+    apt_install locales || :
+  fi
+  has_locales || say "there is no German locale and nothing to make it from: tests on servers that speak German are skipped (Debian and Ubuntu: locales, Fedora: glibc-locale-source)"
+}
+
 links_libpq() { echo 'int main(void) { return 0; }' | cc -x c - ${PQ_LIB_DIR:+"-L$PQ_LIB_DIR"} -lpq -o /dev/null 2>/dev/null; }
 
 need_libpq() {
@@ -266,16 +282,17 @@ need_proxies() {
   has_proxies || say "PgBouncer and pgpool-II are not both there: the comparison goes without the absent (install them, or put them on the PATH)"
 }
 
-[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|libpq|browser|prometheus|proxies..."
+[ $# -gt 0 ] || die "usage: scripts/setup.sh rust|lints|postgres|locales|libpq|browser|prometheus|proxies..."
 for what in "$@"; do
   case $what in
     rust) need_rust ;;
     lints) need_lints ;;
     postgres) need_postgres ;;
+    locales) need_locales ;;
     libpq) need_libpq ;;
     browser) need_browser ;;
     prometheus) need_prometheus ;;
     proxies) need_proxies ;;
-    *) die "unknown: $what (rust, lints, postgres, libpq, browser, prometheus or proxies)" ;;
+    *) die "unknown: $what (rust, lints, postgres, locales, libpq, browser, prometheus or proxies)" ;;
   esac
 done

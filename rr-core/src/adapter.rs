@@ -10,6 +10,7 @@ mod classes;
 mod explain;
 mod ledger;
 mod patience;
+mod refusals;
 mod search;
 mod suspect;
 mod turn;

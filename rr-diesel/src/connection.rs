@@ -174,8 +174,10 @@ impl RoutedPgConnection {
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        let (sql, classified, wish) = explain::look::<Pg, Q>(query, self.router().connector().classes())?;
-        let wish = wish.or(once(self.once.load(Ordering::Relaxed)), &classified, self.standing);
+        let classes = self.router().connector().classes();
+        let (sql, classified, wish) = explain::look::<Pg, Q>(query, classes)?;
+        let mut wish = wish.or(once(self.once.load(Ordering::Relaxed)), &classified, self.standing);
+        wish.leaning = classes.is_refused(Q::query_id(), &sql, || self.router().now());
         let kept = self.pin.get().map(|pin| Arc::clone(pin.checkout.route().name()));
         Ok(self.ledger.explain(&sql, &classified, wish, Dialect::Postgres, kept))
     }

@@ -187,10 +187,7 @@ pub(crate) fn trouble(error: &Error) -> Option<Trouble> {
         error if is_lost(error) => Some(Trouble::Lost),
         error if refuses_to_write(error) => Some(Trouble::Demoted),
         Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Some(Trouble::Conflict),
-        // SQLSTATE cannot be seen.
-        Error::DatabaseError(DatabaseErrorKind::Unknown, information)
-            if information.message() == "deadlock detected" =>
-        {
+        Error::DatabaseError(DatabaseErrorKind::Unknown, information) if is_deadlock(&**information) => {
             Some(Trouble::Conflict)
         }
         Error::RollbackErrorOnCommit { commit_error, .. } => trouble(commit_error),
@@ -244,6 +241,63 @@ pub(crate) fn refuses_to_write(error: &Error) -> bool {
 }
 
 /// Whether this is about what a standby does not have, such as serializable transactions and unlogged tables.
+///
+/// SQLSTATE cannot be seen, and servers that speak another language are not understood here.
 pub(crate) fn is_of_a_standby(text: &str) -> bool {
-    text.contains("hot standby") || text.contains("during recovery")
+    ["hot standby", "during recovery", "recovery is in progress"].iter().any(|own| text.contains(own))
+}
+
+/// Whether this is a deadlock. Its details say who waits for whom, in the same order in every language that PostgreSQL
+/// speaks: whoever waits is the first number of a line, and whom it waits for the last.
+fn is_deadlock(information: &dyn DatabaseErrorInformation) -> bool {
+    let circle = || {
+        let waits = information.details()?.lines().map(ends).collect::<Option<Vec<_>>>()?;
+        let next = waits.iter().cycle().skip(1);
+        Some(waits.len() > 1 && waits.iter().zip(next).all(|((_, awaited), (waits, _))| awaited == waits))
+    };
+    information.message() == "deadlock detected" || circle() == Some(true)
+}
+
+/// The first and the last number of a line.
+fn ends(line: &str) -> Option<(&str, &str)> {
+    let mut numbers = line.split(|c: char| !c.is_ascii_digit()).filter(|number| !number.is_empty());
+    let first = numbers.next()?;
+    numbers.next_back().map(|last| (first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line of each of PostgreSQL 15's translations that differs in more than words, and what is no deadlock.
+    #[test]
+    fn a_deadlock_is_a_circle_in_every_language() {
+        let told = |details: String| {
+            is_deadlock(&Told { message: "?".to_owned(), details: details.into(), hint: "" })
+        };
+        for [one, two, end] in [
+            ["Process ", " waits for ShareLock on transaction 745; blocked by process ", "."],
+            ["Prozess ", " wartet auf ShareLock-Sperre auf Transaktion 745; blockiert von Prozess ", "."],
+            [
+                "プロセス ",
+                " は ShareLock を トランザクション 745 で待機していましたが、プロセス ",
+                " でブロックされました",
+            ],
+            [
+                "",
+                " 프로세스가 ShareLock 상태로 지연되고 있음(해당 작업: 745); ",
+                " 프로세스에 의해 블록킹되었음",
+            ],
+            ["进程", "等待在关系 16384 的元组 (0,1)上的ExclusiveLock; 由进程", "阻塞."],
+        ] {
+            let line = |waits: &str, awaited: &str| format!("{one}{waits}{two}{awaited}{end}");
+            assert!(told([line("17", "9"), line("9", "17")].join("\n")), "{one}");
+            assert!(told([line("17", "9"), line("9", "117"), line("117", "17")].join("\n")), "{one}");
+            assert!(!told([line("17", "9"), line("9", "7")].join("\n")), "{one}");
+            assert!(!told(line("17", "17")), "one process waits for itself");
+        }
+        for other in ["", "\n", "Key (id)=(1) already exists.\nKey (id)=(1) already exists."] {
+            assert!(!told(other.to_owned()), "{other}");
+        }
+    }
 }

@@ -1,4 +1,6 @@
 //! What an error of a read says about what to do next.
+//!
+//! SQLSTATE cannot be seen, and a text is understood in English only: see `docs/adr/0036-errors-without-a-code.md`.
 
 use diesel::result::{DatabaseErrorKind, Error};
 use rr_core::adapter::Next;
@@ -16,7 +18,10 @@ pub(crate) enum Verdict {
     IfAlive(Next),
 }
 
-/// What an error of a read on a node of this role says. SQLSTATE cannot be seen.
+/// What a standby says of a read that stood in the way of replay, and in a circle with it: that has a kind of its own.
+const CONFLICT: &str = "canceling statement due to conflict with recovery";
+
+/// What an error of a read on a node of this role says.
 pub(crate) fn verdict(error: &Error, role: Role) -> Verdict {
     let on_replica = role == Role::Replica;
     match error {
@@ -28,6 +33,9 @@ pub(crate) fn verdict(error: &Error, role: Role) -> Verdict {
         }
         Error::DatabaseError(DatabaseErrorKind::Unknown, information) => {
             let text = information.message();
+            if on_replica && text == CONFLICT {
+                return Verdict::Clear(Next::Elsewhere(Fault::Conflict));
+            }
             Verdict::IfAlive(if !on_replica || text.starts_with("canceling statement due to") {
                 Next::Tell
             } else if error::is_of_a_standby(text) {
@@ -39,4 +47,10 @@ pub(crate) fn verdict(error: &Error, role: Role) -> Verdict {
         }
         _ => Verdict::Clear(Next::Tell),
     }
+}
+
+/// Whether a replica may refuse this statement for ever: what is not in the tables that it has is told with the place in the
+/// text, and comes.
+pub(crate) fn may_last(error: &Error) -> bool {
+    matches!(error, Error::DatabaseError(_, information) if information.statement_position().is_none())
 }

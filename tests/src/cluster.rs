@@ -27,6 +27,7 @@ mod builder;
 mod error;
 mod guardian;
 mod knobs;
+mod language;
 mod node;
 mod processes;
 mod programs;
@@ -70,6 +71,8 @@ pub(crate) struct Ground {
     /// The data folder that each server starts from.
     pub(crate) template: PathBuf,
     pub(crate) network: Handle,
+    /// The servers speak German, by the locales in this folder or by the system's.
+    pub(crate) german: Option<Option<PathBuf>>,
 }
 
 impl Cluster {

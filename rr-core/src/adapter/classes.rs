@@ -6,7 +6,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::refusals::Refusals;
 use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan, up_to_values};
+use crate::time::Moment;
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
@@ -28,6 +30,7 @@ pub struct Classes {
     texts: ArcSwapOption<HashSet<u64>>,
     hasher: RandomState,
     misroutes: AtomicU64,
+    refusals: Refusals,
 }
 
 impl Classes {
@@ -40,6 +43,7 @@ impl Classes {
             texts: ArcSwapOption::default(),
             hasher: RandomState::default(),
             misroutes: AtomicU64::new(0),
+            refusals: Refusals::default(),
         }
     }
 
@@ -88,6 +92,28 @@ impl Classes {
             }
             Some(Arc::new(texts))
         });
+    }
+
+    /// A replica failed a read for a reason that the driver does not show, and the primary served it. Several times, it is
+    /// the primary's for a while: it may be one that standbys never run.
+    pub fn note_refused(&self, id: Option<TypeId>, sql: &str, now: Moment) {
+        let many = match id {
+            Some(id) => self.refusals.note(&id, now),
+            None => self.refusals.note(&sql, now),
+        };
+        if many {
+            let sql = up_to_values(sql);
+            tracing::info!(target: "rr", sql, "replicas fail a read that the primary serves; it goes to the primary for a minute");
+        }
+    }
+
+    /// Whether the primary should be asked first, because replicas have failed this read again and again.
+    #[must_use]
+    pub fn is_refused(&self, id: Option<TypeId>, sql: &str, now: impl FnOnce() -> Moment) -> bool {
+        match id {
+            Some(id) => self.refusals.are_many(&id, now),
+            None => self.refusals.are_many(&sql, now),
+        }
     }
 
     /// How often a replica refused a statement that was taken for a read.

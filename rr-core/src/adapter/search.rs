@@ -15,6 +15,8 @@ use crate::topology::{NodeId, Role};
 pub struct Search {
     tried: Vec<NodeId>,
     primary: bool,
+    /// A replica failed it for a reason that cannot be seen.
+    doubted: bool,
     wish: Wish,
     patience: Patience,
 }
@@ -24,7 +26,8 @@ impl Search {
     #[must_use]
     pub fn new<C: Connector>(router: &Router<C>, wish: Wish) -> Self {
         let patience = Patience::new(router.config().retries.within);
-        Self { tried: Vec::new(), primary: wish.place == Some(Place::Primary), wish, patience }
+        let primary = wish.place == Some(Place::Primary);
+        Self { tried: Vec::new(), primary, doubted: false, wish, patience }
     }
 
     /// What to ask the router for.
@@ -36,6 +39,8 @@ impl Search {
         request.session = ledger.session();
         if self.wish.place == Some(Place::Replica) {
             request = request.prefer(ReadPreference::ReplicaPreferred);
+        } else if self.wish.leaning {
+            request = request.prefer(ReadPreference::PrimaryPreferred);
         }
         if let Some(group) = &self.wish.group {
             request = request.in_group(group);
@@ -51,6 +56,17 @@ impl Search {
     /// Only the primary will do.
     pub const fn insist_on_primary(&mut self) {
         self.primary = true;
+    }
+
+    /// A replica failed it for a reason that the driver does not show.
+    pub const fn doubt_replicas(&mut self) {
+        self.doubted = true;
+    }
+
+    /// Whether a replica has failed it for such a reason.
+    #[must_use]
+    pub const fn doubts_replicas(&self) -> bool {
+        self.doubted
     }
 
     /// Whether no node has failed yet.

@@ -15,6 +15,8 @@ pub struct Wish {
     pub group: Option<Arc<str>>,
     /// The level of this call alone; it wins over those of the handle, the scope and the router.
     pub level: Option<Consistency>,
+    /// The primary first, and a replica while there is none; nobody asked for that, and what somebody asks for wins.
+    pub leaning: bool,
 }
 
 /// A role that is asked for. The primary wins over replicas when both are asked for.
@@ -41,7 +43,7 @@ impl Wish {
     /// The wish for a role.
     #[must_use]
     pub const fn at(place: Option<Place>) -> Self {
-        Self { place, group: None, level: None }
+        Self { place, group: None, level: None, leaning: false }
     }
 
     /// What counts in the end: the query's own wish, that for the next statement, that of a comment in the text, that of the

@@ -115,7 +115,8 @@ pub fn fault_of_sqlstate(code: &str, on_replica: bool) -> Option<Fault> {
         "57P01" | "57P02" | "57P03" | "57P05" => Some(Fault::ShuttingDown),
         "53300" => Some(Fault::Overloaded),
         "40001" | "40P01" if on_replica => Some(Fault::Conflict),
-        "3D000" | "42P01" if on_replica => Some(Fault::NotThereYet),
+        // 55000: a materialized view that is not filled there yet, a function that only primaries run.
+        "3D000" | "42P01" | "55000" if on_replica => Some(Fault::NotThereYet),
         "08001" | "08004" => Some(Fault::Refused),
         _ if code.starts_with("08") => Some(Fault::Lost),
         _ => None,
@@ -237,7 +238,9 @@ mod tests {
         assert_eq!(fault_of_sqlstate("25006", false), Some(Fault::ReadOnly));
         assert_eq!(fault_of_sqlstate("57P01", true), Some(Fault::ShuttingDown));
         assert_eq!(fault_of_sqlstate("08006", false), Some(Fault::Lost));
-        assert_eq!(fault_of_sqlstate("42P01", true), Some(Fault::NotThereYet));
+        for code in ["42P01", "3D000", "55000"] {
+            assert_eq!(fault_of_sqlstate(code, true), Some(Fault::NotThereYet));
+        }
         assert_eq!((fault_of_sqlstate("42P01", false), fault_of_sqlstate("40001", false)), (None, None));
         assert_eq!((fault_of_sqlstate("23505", true), fault_of_sqlstate("", true)), (None, None));
     }

@@ -158,7 +158,8 @@ impl<C: Routable> RoutedConnection<C> {
     {
         let classes = self.router().connector().classes();
         let (sql, classified, wish) = crate::explain::look::<C::Backend, Q>(query, classes)?;
-        let wish = wish.or(self.once, &classified, self.standing);
+        let mut wish = wish.or(self.once, &classified, self.standing);
+        wish.leaning = classes.is_refused(Q::query_id(), &sql, || self.router().now());
         let kept = self.pin.as_ref().and_then(|pin| pin.checkout.route.as_ref());
         let kept = kept.map(|route| Arc::clone(route.name()));
         Ok(self.opener.ledger.explain(&sql, &classified, wish, C::DIALECT, kept))

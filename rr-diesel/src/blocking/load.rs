@@ -8,7 +8,7 @@ use diesel::connection::LoadConnection;
 use diesel::expression::QueryMetadata;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::Error;
-use rr_core::adapter::{Next, Search, Way};
+use rr_core::adapter::{Next, Way};
 use rr_core::route::{Access, Outcome, Route};
 
 use super::backend::{Routable, RoutedLoad};
@@ -19,6 +19,7 @@ use super::opener::{Checkout, next, report};
 use super::run::{Known, note_refusal};
 use crate::error;
 use crate::run::Place;
+use crate::verdict::may_last;
 
 /// So many nodes are tried for rows that are read off their connection one by one.
 const TRIES: usize = 4;
@@ -100,7 +101,7 @@ impl<C: Routable> RoutedConnection<C> {
     {
         let Self { opener, attached, .. } = self;
         let opener = &*opener;
-        let mut search = Search::new(opener.router(), known.wish.clone());
+        let mut search = opener.search(known);
         let mut writes = known.way() == Way::Write;
         let mut turn = opener.turn();
         let mut failed = Error::NotFound;
@@ -115,7 +116,7 @@ impl<C: Routable> RoutedConnection<C> {
                 }
             };
             checkout.runs(&known.sql);
-            let (role, chosen) = (checkout.role(), checkout.chosen());
+            let (role, chosen, limit) = (checkout.role(), checkout.chosen(), checkout.limit());
             let Checkout { lease, route } = place.insert(checkout);
             let rows = LoadConnection::<B>::load(&mut lease.connection().conn, source.clone());
             let error = match RoutedCursor::attached(rows) {
@@ -123,6 +124,7 @@ impl<C: Routable> RoutedConnection<C> {
                     if !writes && let Some(route) = route {
                         opener.ledger.served(route);
                     }
+                    opener.note_refused(&search, known);
                     let wrote = writes.then_some(&opener.ledger);
                     return Ok(rows.ending(End { route: Some(route), wrote, outcome: Outcome::Answered }));
                 }
@@ -138,7 +140,7 @@ impl<C: Routable> RoutedConnection<C> {
                 failed = error;
                 continue;
             }
-            let outcome = match next(&error, role) {
+            let outcome = match next(&error, role, limit.as_ref()) {
                 Next::Tell => {
                     report(route, error::outcome(&error));
                     return Err(error);
@@ -149,6 +151,9 @@ impl<C: Routable> RoutedConnection<C> {
                 }
                 Next::Primary => {
                     search.insist_on_primary();
+                    if may_last(&error) {
+                        search.doubt_replicas();
+                    }
                     Outcome::Answered
                 }
                 Next::Misrouted => {

@@ -5,10 +5,9 @@
 //! not; here each caller opens its own. And a connection that turns out dead tells that the idle ones beside it are.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,14 +25,15 @@ use super::login::Door;
 use crate::connector::ConnectError;
 use crate::instrument::Relay;
 
+mod sweep;
+
+use sweep::{pause_between_sweeps, sweep};
+
 /// A connection that was idle for longer is asked whether it is alive before it gets something that cannot be tried
 /// again. A busy pool never asks.
 const TRUSTED: Duration = Duration::from_millis(100);
 
-/// How often connections are looked for that were idle for too long, at least and at most.
-const SWEEP: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(10);
-
-/// The pool of one node in one role. It connects when it is first asked for a connection.
+/// The pool of one node in one role. It connects when it is first asked for a connection, unless some are to be kept open.
 pub struct NodePool<C: Routable> {
     shared: Arc<Shared<C>>,
 }
@@ -85,6 +85,19 @@ pub(super) enum Care {
     Once,
 }
 
+/// Until when the server lets a statement run.
+pub(super) struct Limit {
+    clock: Clock,
+    end: Moment,
+}
+
+impl Limit {
+    /// Whatever the server says now, it says because of that.
+    pub(super) fn is_over(&self) -> bool {
+        self.clock.now() >= self.end
+    }
+}
+
 impl<C: Routable> NodePool<C> {
     pub(super) fn new(door: Door, role: Role, config: &PoolConfig, runtime: &Handle) -> Self {
         let time = |limit: Option<Duration>| limit.filter(|limit| !limit.is_zero());
@@ -92,7 +105,7 @@ impl<C: Routable> NodePool<C> {
             door,
             role,
             max: config.max.max(1),
-            min: config.min,
+            min: config.min.min(config.max),
             idle_timeout: time(config.idle_timeout),
             max_lifetime: time(config.max_lifetime),
             connect_timeout: config.connect_timeout,
@@ -103,8 +116,7 @@ impl<C: Routable> NodePool<C> {
             waits: Waits::default(),
             segment: AtomicU64::new(0),
         });
-        let shortest = shared.idle_timeout.into_iter().chain(shared.max_lifetime).min();
-        let pause = shortest.map_or(*SWEEP.end(), |time| (time / 2).clamp(*SWEEP.start(), *SWEEP.end()));
+        let pause = pause_between_sweeps(shared.idle_timeout, shared.max_lifetime);
         drop(runtime.spawn(sweep(Arc::downgrade(&shared), pause)));
         Self { shared }
     }
@@ -123,6 +135,12 @@ impl<C: Routable> NodePool<C> {
                 return Ok(lease);
             }
         }
+    }
+
+    /// For a statement that begins now, where the server was told how long one may take.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        let clock = self.shared.clock;
+        self.shared.statement_timeout.map(|limit| Limit { clock, end: clock.now() + limit })
     }
 
     pub(super) fn state(&self) -> PoolState {
@@ -145,12 +163,19 @@ impl<C: Routable> NodePool<C> {
     #[must_use]
     pub fn connections(&self) -> (u32, u32) {
         let state = self.shared.state();
-        let idle = u32::try_from(state.idle.len()).unwrap_or(u32::MAX);
-        (state.used.saturating_add(idle), idle)
+        (state.open(), state.unused())
     }
 }
 
 impl<C> State<C> {
+    fn unused(&self) -> u32 {
+        u32::try_from(self.idle.len()).unwrap_or(u32::MAX)
+    }
+
+    fn open(&self) -> u32 {
+        self.used.saturating_add(self.unused())
+    }
+
     /// Somebody has what he waited for, or gives up.
     fn leave_line(&mut self, place: u64, max: u32) {
         self.line.leave(place);
@@ -203,27 +228,6 @@ impl<C> Shared<C> {
     fn is_too_old(&self, connection: &Connection<C>, now: Moment) -> bool {
         self.max_lifetime.is_some_and(|limit| now.since(connection.opened) >= limit)
     }
-
-    /// Takes out those that are too old or were idle for too long, oldest first.
-    fn expired(&self) -> Vec<Idle<C>> {
-        let now = self.clock.now();
-        let mut state = self.state();
-        let mut expired = Vec::new();
-        let spare = |state: &State<C>| {
-            usize::try_from(state.used).unwrap_or(usize::MAX).saturating_add(state.idle.len())
-                > usize::try_from(self.min).unwrap_or(usize::MAX)
-        };
-        let mut index = 0;
-        while let Some(idle) = state.idle.get(index) {
-            let unused = self.idle_timeout.is_some_and(|limit| now.since(idle.since) >= limit);
-            if self.is_too_old(&idle.connection, now) || (unused && spare(&state)) {
-                expired.push(state.idle.remove(index));
-            } else {
-                index += 1;
-            }
-        }
-        expired
-    }
 }
 
 impl<C: Routable> Shared<C> {
@@ -265,16 +269,6 @@ impl<C: Routable> Shared<C> {
         let relay = Relay::default();
         conn.set_instrumentation(relay.clone());
         Ok(Box::new(Connection { conn, relay, cache: CacheSize::Unbounded, opened: self.clock.now() }))
-    }
-}
-
-async fn sweep<C: Routable>(pool: Weak<Shared<C>>, pause: Duration) {
-    loop {
-        tokio::time::sleep(pause).await;
-        match pool.upgrade() {
-            Some(shared) => drop(shared.expired()),
-            None => return,
-        }
     }
 }
 

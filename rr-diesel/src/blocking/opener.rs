@@ -13,11 +13,11 @@ use rr_core::topology::{Epoch, NodeId, Role};
 
 use super::backend::Routable;
 use super::connector::NodeConnector;
-use super::node::{Care, Lease, NodePool};
+use super::node::{Care, Lease, Limit, NodePool};
 use super::runtime;
 use crate::error;
 use crate::instrument::Shared;
-use crate::verdict::{Verdict, verdict};
+use crate::verdict::{Verdict, may_last, verdict};
 
 /// A connection of a node, and the route that led there. Dropping it gives the connection back.
 pub(super) struct Checkout<C: Routable> {
@@ -36,6 +36,10 @@ impl<C: Routable> Checkout<C> {
 
     pub(super) fn node(&self) -> Option<NodeId> {
         self.route.as_ref().map(Route::node)
+    }
+
+    pub(super) fn limit(&self) -> Option<Limit> {
+        self.route.as_ref().and_then(|route| route.pool().limit())
     }
 
     /// Which node was chosen, and when.
@@ -78,8 +82,9 @@ pub(super) fn report<C: Routable>(route: &mut Option<Route<NodePool<C>>>, outcom
 
 /// What an error of a read on a node of this role calls for. A connection that is gone is told as such by these drivers,
 /// so that there is no need to ask it.
-pub(super) fn next(error: &Error, role: Role) -> Next {
+pub(super) fn next(error: &Error, role: Role, limit: Option<&Limit>) -> Next {
     match verdict(error, role) {
+        Verdict::IfAlive(Next::Primary) if may_last(error) && limit.is_some_and(Limit::is_over) => Next::Tell,
         Verdict::Clear(next) | Verdict::IfAlive(next) => next,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use diesel::QueryResult;
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
-use rr_core::adapter::{Ledger, Next, Search, Suspect, Way, Wish};
+use rr_core::adapter::{Classes, Ledger, Next, Search, Suspect, Way, Wish};
 use rr_core::observe::is_traced;
 use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome};
@@ -19,6 +19,7 @@ use super::opener::{Checkout, Opener, next};
 use crate::error;
 use crate::hint;
 use crate::run::Place;
+use crate::verdict::may_last;
 
 use super::connector::NodeConnector;
 
@@ -86,23 +87,29 @@ impl<C: Routable> RoutedConnection<C> {
     }
 
     fn read<R>(&mut self, known: &Known, mut work: impl FnMut(&mut C) -> QueryResult<R>) -> QueryResult<R> {
-        let mut search = Search::new(self.opener.router(), known.wish.clone());
+        let mut search = self.opener.search(known);
         loop {
             let mut checkout = self.opener.reader(&mut search)?;
             checkout.runs(&known.sql);
             if known.may_write_on(&checkout) {
                 drop(checkout);
-                return self.write(&known.sql, &mut work);
+                let written = self.write(&known.sql, &mut work);
+                if written.is_ok() {
+                    self.opener.note_refused(&search, known);
+                }
+                return written;
             }
+            let limit = checkout.limit();
             let error = match work(checkout.conn()) {
                 Ok(done) => {
                     self.opener.served(&checkout);
+                    self.opener.note_refused(&search, known);
                     checkout.report(Outcome::Answered);
                     return Ok(done);
                 }
                 Err(error) => error,
             };
-            let next = next(&error, checkout.role());
+            let next = next(&error, checkout.role(), limit.as_ref());
             // A fault of the node is told with the outcome.
             if !matches!(next, Next::Elsewhere(_)) {
                 checkout.failed(&error);
@@ -124,6 +131,9 @@ impl<C: Routable> RoutedConnection<C> {
                 }
                 Next::Primary => {
                     search.insist_on_primary();
+                    if may_last(&error) {
+                        search.doubt_replicas();
+                    }
                     checkout.report(Outcome::Answered);
                 }
             }
@@ -206,7 +216,25 @@ impl<C: Routable> Opener<C> {
 
     /// Remembers that this looks like a read and is none.
     pub(super) fn learn(&self, known: &Known) {
-        self.router().connector().classes().learn_write(known.id, &known.sql);
+        self.classes().learn_write(known.id, &known.sql);
+    }
+
+    /// The search for a node that serves a read.
+    pub(super) fn search(&self, known: &Known) -> Search {
+        let mut wish = known.wish.clone();
+        wish.leaning = self.classes().is_refused(known.id, &known.sql, || self.router().now());
+        Search::new(self.router(), wish)
+    }
+
+    /// Remembers what replicas failed, now that the primary has served it.
+    pub(super) fn note_refused(&self, search: &Search, known: &Known) {
+        if search.doubts_replicas() {
+            self.classes().note_refused(known.id, &known.sql, self.router().now());
+        }
+    }
+
+    fn classes(&self) -> &Classes {
+        self.router().connector().classes()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel::result::Error;
 use diesel_async::SimpleAsyncConnection;
-use rr_core::adapter::{Next, Search};
+use rr_core::adapter::{Classes, Next, Search};
 use rr_core::engine::Fault;
 use rr_core::route::Outcome;
 use rr_core::topology::Role;
@@ -17,7 +17,7 @@ use crate::error;
 use crate::lower::Lowered;
 use crate::run::{Got, Want, one};
 use crate::stream::RoutedStream;
-use crate::verdict::{Verdict, verdict};
+use crate::verdict::{Verdict, may_last, verdict};
 
 /// For a node to show that it has closed the connection, after an error that does not say.
 const PING: Duration = Duration::from_millis(500);
@@ -31,7 +31,9 @@ pub(super) enum Answer {
 
 impl RoutedPgConnection {
     pub(super) async fn read(&self, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
-        let mut search = Search::new(self.router(), lowered.wish.clone());
+        let mut wish = lowered.wish.clone();
+        wish.leaning = self.classes().is_refused(lowered.id, &lowered.sql, || self.router().now());
+        let mut search = Search::new(self.router(), wish);
         let cancelled = self.running.cancelled();
         loop {
             let checkout = self.reader(&mut search).await?;
@@ -40,7 +42,11 @@ impl RoutedPgConnection {
             let guarded = role == Role::Primary && lowered.classified.may_write(&lowered.sql);
             if guarded && !self.reads_only {
                 drop(checkout);
-                return Box::pin(self.write(lowered, want)).await;
+                let written = Box::pin(self.write(Arc::clone(&lowered), want)).await;
+                if written.is_ok() {
+                    self.note_refused(&search, &lowered);
+                }
+                return written;
             }
             let after = {
                 let served = match guarded {
@@ -49,10 +55,12 @@ impl RoutedPgConnection {
                 };
                 match served {
                     Ok(Answer::Rows(mut rows)) => {
+                        self.note_refused(&search, &lowered);
                         rows.hold(checkout);
                         return Ok(Answer::Rows(rows));
                     }
                     Ok(count) => {
+                        self.note_refused(&search, &lowered);
                         checkout.finish(Outcome::Answered);
                         return Ok(count);
                     }
@@ -94,15 +102,29 @@ impl RoutedPgConnection {
             Next::Primary => {
                 checkout.finish(Outcome::Answered);
                 search.insist_on_primary();
+                if may_last(&error) {
+                    search.doubt_replicas();
+                }
             }
             Next::Misrouted => {
                 checkout.finish(Outcome::Answered);
-                self.router().connector().classes().learn_write(lowered.id, &lowered.sql);
+                self.classes().learn_write(lowered.id, &lowered.sql);
                 return Ok(Again::Write);
             }
         }
         tracing::debug!(target: "rr", error = error::word(&error), "a read is tried again");
         if search.may_replay(self.router()) { Ok(Again::Read) } else { Err(error) }
+    }
+
+    fn classes(&self) -> &Classes {
+        self.router().connector().classes()
+    }
+
+    /// Remembers what replicas failed, now that the primary has served it.
+    fn note_refused(&self, search: &Search, lowered: &Lowered) {
+        if search.doubts_replicas() {
+            self.classes().note_refused(lowered.id, &lowered.sql, self.router().now());
+        }
     }
 
     /// A connection for a read.

@@ -85,21 +85,56 @@ impl ConnectError {
     }
 }
 
+/// What a server is not going to say otherwise later: a wrong password, a database that does not exist.
+const FINAL: [&str; 10] = [
+    "authentication failed",
+    "does not exist",
+    // Not translated, as the name of a file.
+    "pg_hba.conf",
+    "permission denied",
+    "is not permitted",
+    "is not currently accepting",
+    "client certificate",
+    "configuration parameter",
+    "invalid value",
+    "no such",
+];
+
 /// What libpq's text says, which is all that it gives. A server that answers in another language counts as one that
 /// refuses for a while.
 fn fault_of_text(text: &str) -> Option<Fault> {
     if text.contains("too many") || text.contains("connection slots") {
         return Some(Fault::Overloaded);
     }
-    if text.contains("FATAL:") && !text.contains("the database system is") {
-        // A wrong password, a database that does not exist: no different later.
-        return None;
-    }
-    Some(Fault::Refused)
+    let is_final = text.contains("FATAL:") && FINAL.iter().any(|own| text.contains(own));
+    if is_final { None } else { Some(Fault::Refused) }
 }
 
 /// An error with its causes: the driver's own text says only where it failed.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_libpq_says_is_final_only_where_it_is_understood() {
+        let at = "connection to server at \"db-1\" (10.0.0.1), port 5432 failed: ";
+        for (text, fault) in [
+            ("FATAL:  password authentication failed for user \"app\"", None),
+            ("FATAL:  database \"shop\" does not exist", None),
+            ("FATAL:  no pg_hba.conf entry for host \"10.0.0.1\"", None),
+            ("FATAL:  kein pg_hba.conf-Eintrag für Host »10.0.0.1«", None),
+            ("FATAL:  sorry, too many clients already", Some(Fault::Overloaded)),
+            ("FATAL:  the database system is starting up", Some(Fault::Refused)),
+            ("FATAL:  das Datenbanksystem startet", Some(Fault::Refused)),
+            ("ВАЖНО:  система баз данных запускается", Some(Fault::Refused)),
+            ("Connection refused", Some(Fault::Refused)),
+        ] {
+            assert_eq!(fault_of_text(&format!("{at}{text}")), fault, "{text}");
+        }
+    }
 }

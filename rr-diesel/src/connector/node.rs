@@ -78,15 +78,12 @@ impl NodePool {
             failures: Failures::default(),
         });
         let max = config.max.max(1);
-        let limits =
-            [config.idle_timeout, config.max_lifetime].into_iter().flatten().filter(|time| !time.is_zero());
-        let look = limits.fold(REAP, Duration::min).max(LOOK);
         let pool = bb8::Pool::builder()
             .max_size(max)
             .min_idle((config.min > 0).then_some(config.min.min(config.max)))
             .idle_timeout(config.idle_timeout.filter(|time| !time.is_zero()))
             .max_lifetime(config.max_lifetime.filter(|time| !time.is_zero()))
-            .reaper_rate(look)
+            .reaper_rate(reap(config))
             .connection_timeout(config.checkout_timeout.max(Duration::from_millis(1)))
             // Replay and `is_broken` cover what a ping would find, without its round trip.
             .test_on_check_out(false)
@@ -248,6 +245,12 @@ impl Manager {
     }
 }
 
+/// How often connections are looked for that are unused or old: as often as the shorter limit needs.
+fn reap(config: &PoolConfig) -> Duration {
+    let limits = [config.idle_timeout, config.max_lifetime].into_iter().flatten();
+    limits.filter(|time| !time.is_zero()).fold(REAP, Duration::min).max(LOOK)
+}
+
 impl ManageConnection for Manager {
     /// Boxed: it is moved about a lot, and large.
     type Connection = Box<Connection>;
@@ -365,5 +368,27 @@ impl fmt::Debug for NodePool {
             .field("connections", &connections)
             .field("idle", &idle)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unused_and_old_connections_are_looked_for_as_often_as_the_shorter_limit_needs() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (idle_timeout, max_lifetime, look) in [
+            (None, None, REAP),
+            (seconds(600), seconds(1800), REAP),
+            (seconds(4), seconds(1800), Duration::from_secs(4)),
+            (seconds(600), seconds(4), Duration::from_secs(4)),
+            (seconds(0), seconds(5), Duration::from_secs(5)),
+            (Some(Duration::from_millis(1)), None, LOOK),
+        ] {
+            let mut config = PoolConfig::default();
+            (config.idle_timeout, config.max_lifetime) = (idle_timeout, max_lifetime);
+            assert_eq!(reap(&config), look, "{idle_timeout:?} {max_lifetime:?}");
+        }
     }
 }

@@ -14,6 +14,7 @@ mod handle;
 mod hanging;
 mod hints;
 mod kinds;
+mod language;
 mod levels;
 mod line;
 mod load;

@@ -68,12 +68,17 @@ async fn connections_are_kept_and_closed_as_the_settings_say() -> Result {
     let open = |pool: &RoutedPool| -> Result<(u32, u32)> {
         Ok(pool.router().route(&Request::read(Requirement::NONE))?.pool().connections())
     };
-    let settings = config(&cluster).with(|config| config.pool.replica.min = 3);
-    let pool = RoutedPool::start(settings.build()?).await?;
-    place(&mut pool.handle()).await?;
-    until("the least number of connections", async || Ok(open(&pool)? == (3, 3))).await?;
-    drop(pool);
-    until("the pool to be gone", async || Ok(sessions(&cluster).await?.0 == 0)).await?;
+    for own in [None, Some(3)] {
+        let settings = config(&cluster).with(|config| {
+            config.pool.replica.min = if own.is_some() { 1 } else { 3 };
+            config.replicas[0].pool.min = own;
+        });
+        let pool = RoutedPool::start(settings.build()?).await?;
+        place(&mut pool.handle()).await?;
+        until("the least number of connections", async || Ok(open(&pool)? == (3, 3))).await?;
+        drop(pool);
+        until("the pool to be gone", async || Ok(sessions(&cluster).await?.0 == 0)).await?;
+    }
 
     let short = Some(Duration::from_millis(100));
     let settings = config(&cluster).with(|config| config.pool.replica.idle_timeout = short);

@@ -75,6 +75,12 @@ pub(crate) async fn boot(replicas: usize) -> Result<Cluster> {
 
 pub(crate) async fn boot_with(builder: Builder) -> Result<Cluster> {
     let cluster = builder.start().await?;
+    prepare(&cluster).await?;
+    Ok(cluster)
+}
+
+/// Makes what the tests use.
+pub(crate) async fn prepare(cluster: &Cluster) -> Result {
     cluster
         .primary()
         .sql(
@@ -84,8 +90,7 @@ pub(crate) async fn boot_with(builder: Builder) -> Result<Cluster> {
              CREATE VIEW here AS SELECT on_standby() AS standby, on_port() AS port",
         )
         .await?;
-    cluster.wait_caught_up(PATIENCE).await?;
-    Ok(cluster)
+    Ok(cluster.wait_caught_up(PATIENCE).await?)
 }
 
 pub(crate) fn config(cluster: &Cluster) -> ConfigBuilder {

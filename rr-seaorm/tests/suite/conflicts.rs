@@ -2,6 +2,7 @@
 
 use futures_util::TryStreamExt;
 use rr_core::Connector as _;
+use rr_core::config::Unscoped;
 use rr_tests::cluster::{Cluster, Node};
 use sea_orm::{ConnectionTrait, StreamTrait};
 
@@ -89,5 +90,23 @@ async fn a_table_that_standbys_lack_is_read_on_the_primary_and_that_is_learned()
         assert_eq!((refused(), db.router().connector().misroutes()), (2, Some(2)), "round {round}");
     }
     assert_eq!(in_flight(db), [Some(0); 2]);
+    Ok(())
+}
+
+/// Replicas have none of what fills it for as long as they have not replayed that, and say that it is not filled.
+#[tokio::test]
+async fn a_view_that_is_not_filled_there_yet_is_read_on_the_primary() -> Result {
+    let cluster = boot(1).await?;
+    let setup = "CREATE MATERIALIZED VIEW late AS SELECT 7 AS id WITH NO DATA; \
+                 CREATE VIEW early AS SELECT id FROM late";
+    cluster.primary().sql(setup).await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let db = &started(config(&cluster).with(|config| config.unscoped = Unscoped::Eventual)).await?;
+    assert_eq!(ask::<i32>(db, "SELECT 5").await?, 5);
+    cluster.replica(1)?.pause_replay().await?;
+    cluster.primary().sql("REFRESH MATERIALIZED VIEW late").await?;
+    assert_eq!(ask::<i32>(db, "SELECT id FROM early").await?, 7);
+    let refused = cluster.replica(1)?.log().matches("\"late\" has not been populated").count();
+    assert_eq!(refused, 1, "the replica was asked");
     Ok(())
 }

@@ -13,10 +13,11 @@ use crate::support::{PATIENCE, Result, boot, connect, in_flight, notes, raw};
 const INSERT: &str = "INSERT INTO note (text) VALUES ('beside') RETURNING id";
 const ROWS: &str = "SELECT generate_series(1, 20000)";
 
+type Statement = for<'a> fn(&'a RoutedTransaction) -> Work<'a>;
 type Work<'a> = Pin<Box<dyn Future<Output = Result<(), DbErr>> + Send + 'a>>;
 
 /// Everything that a transaction can be asked to do, as a write.
-const STATEMENTS: [for<'a> fn(&'a RoutedTransaction) -> Work<'a>; 6] = [
+const STATEMENTS: [Statement; 6] = [
     |on| Box::pin(async { on.execute_unprepared(INSERT).await.map(drop) }),
     |on| Box::pin(async { on.execute_raw(raw(INSERT)).await.map(drop) }),
     |on| Box::pin(async { on.query_one_raw(raw(INSERT)).await.map(drop) }),
@@ -64,81 +65,82 @@ async fn is_undone(db: &RoutedConnection, transaction: RoutedTransaction) -> Res
     Ok(())
 }
 
-/// The driver undoes everything with the savepoint: a statement that waits behind it would be kept alone.
-#[tokio::test]
-async fn what_waits_behind_a_savepoint_that_is_given_up_is_not_run() -> Result {
+async fn connected() -> Result<(Cluster, RoutedConnection)> {
     let cluster = boot(1).await?;
     let db = connect(&cluster).await?;
-    for (number, statement) in STATEMENTS.iter().enumerate() {
+    Ok((cluster, db))
+}
+
+/// Plays a scene with each statement: a transaction in which it waits behind something that goes wrong, and must not be run.
+async fn play(
+    scene: impl AsyncFn(&Cluster, &RoutedTransaction, Statement) -> Result<Result<(), DbErr>>,
+) -> Result {
+    let (cluster, db) = connected().await?;
+    for (number, statement) in STATEMENTS.into_iter().enumerate() {
         let transaction = db.begin().await?;
-        insert(&transaction).await?;
-        let mut beside = statement(&transaction);
-        give_up(&cluster, Box::pin(transaction.begin()), &mut beside).await?;
-        let beside = beside.await;
+        let beside = scene(&cluster, &transaction, statement).await?;
         assert!(torn(&beside), "statement {number}: {beside:?}");
         is_undone(&db, transaction).await?;
     }
     Ok(())
+}
+
+/// The driver undoes everything with the savepoint: a statement that waits behind it would be kept alone.
+#[tokio::test]
+async fn what_waits_behind_a_savepoint_that_is_given_up_is_not_run() -> Result {
+    play(async |cluster, transaction, statement| {
+        insert(transaction).await?;
+        let mut beside = statement(transaction);
+        give_up(cluster, Box::pin(transaction.begin()), &mut beside).await?;
+        Ok(beside.await)
+    })
+    .await
 }
 
 /// Here the driver forgets the outer savepoint, and would commit everything at its end.
 #[tokio::test]
 async fn a_savepoint_within_a_savepoint_tears_both() -> Result {
-    let cluster = boot(1).await?;
-    let db = connect(&cluster).await?;
-    for (number, statement) in STATEMENTS.iter().enumerate() {
-        let transaction = db.begin().await?;
-        insert(&transaction).await?;
+    play(async |cluster, transaction, statement| {
+        insert(transaction).await?;
         let outer = transaction.begin().await?;
         insert(&outer).await?;
         let mut beside = statement(&outer);
-        give_up(&cluster, Box::pin(outer.begin()), &mut beside).await?;
+        give_up(cluster, Box::pin(outer.begin()), &mut beside).await?;
         let beside = beside.await;
-        assert!(torn(&beside), "statement {number}: {beside:?}");
-        assert!(torn(&outer.commit().await), "statement {number}");
-        is_undone(&db, transaction).await?;
-    }
-    Ok(())
+        assert!(torn(&outer.commit().await), "{beside:?}");
+        Ok(beside)
+    })
+    .await
 }
 
 #[tokio::test]
 async fn what_waits_behind_the_end_of_a_savepoint_that_is_given_up_is_not_run() -> Result {
-    let cluster = boot(1).await?;
-    let db = connect(&cluster).await?;
-    for (number, statement) in STATEMENTS.iter().enumerate() {
-        let transaction = db.begin().await?;
+    play(async |cluster, transaction, statement| {
         let nested = transaction.begin().await?;
         insert(&nested).await?;
-        let mut beside = statement(&transaction);
-        give_up(&cluster, Box::pin(nested.commit()), &mut beside).await?;
-        let beside = beside.await;
-        assert!(torn(&beside), "statement {number}: {beside:?}");
-        is_undone(&db, transaction).await?;
-    }
-    Ok(())
+        let mut beside = statement(transaction);
+        give_up(cluster, Box::pin(nested.commit()), &mut beside).await?;
+        Ok(beside.await)
+    })
+    .await
 }
 
 #[tokio::test]
 async fn what_waits_behind_a_savepoint_that_is_refused_is_not_run() -> Result {
-    let cluster = boot(1).await?;
-    let db = connect(&cluster).await?;
-    for (number, statement) in STATEMENTS.iter().enumerate() {
-        let transaction = db.begin().await?;
-        insert(&transaction).await?;
+    play(async |_, transaction, statement| {
+        insert(transaction).await?;
         transaction.execute_unprepared("SELECT 1 / 0").await.expect_err("a division by zero");
-        let (nested, beside) = futures_util::join!(transaction.begin(), statement(&transaction));
+        let (nested, beside) = futures_util::join!(transaction.begin(), statement(transaction));
         nested.expect_err("a savepoint in a failed transaction");
-        assert!(torn(&beside), "statement {number}: {beside:?}");
-        is_undone(&db, transaction).await?;
-    }
-    Ok(())
+        Ok(beside)
+    })
+    .await
 }
 
 /// What has sent nothing may be given up: SeaORM itself panics then.
 #[tokio::test]
 async fn a_savepoint_that_only_waits_may_be_given_up() -> Result {
-    let cluster = boot(1).await?;
-    let db = connect(&cluster).await?;
+    let (cluster, db) = connected().await?;
     let transaction = db.begin().await?;
     let mut rows = transaction.stream_raw(raw(ROWS)).await?;
     assert!(rows.try_next().await?.is_some());
@@ -169,8 +171,7 @@ where
 
 #[tokio::test]
 async fn whoever_may_wait_in_vain_without_us_need_not_with_us() -> Result {
-    let cluster = boot(1).await?;
-    let db = connect(&cluster).await?;
+    let (_cluster, db) = connected().await?;
     let plain: &sea_orm::DatabaseConnection = &db;
     tokio::time::timeout(PATIENCE, leaves_one_alone(plain.begin().await?)).await??;
     tokio::time::timeout(PATIENCE, leaves_one_alone(db.begin().await?)).await??;
@@ -180,8 +181,7 @@ async fn whoever_may_wait_in_vain_without_us_need_not_with_us() -> Result {
 /// The error of the savepoint was swallowed; that of the transaction says to run it again.
 #[tokio::test]
 async fn a_torn_transaction_is_run_again() -> Result {
-    let cluster = boot(1).await?;
-    let db = connect(&cluster).await?;
+    let (cluster, db) = connected().await?;
     for told_by_a_statement in [false, true] {
         let tries = retry::transaction(&db, Policy::new(), async |transaction, attempt| {
             insert(transaction).await?;

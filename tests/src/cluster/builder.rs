@@ -16,7 +16,7 @@ use super::guardian::Guardian;
 use super::knobs::setting_line;
 use super::node::{Node, blocking};
 use super::programs::Programs;
-use super::{Cluster, Ground, template};
+use super::{Cluster, Ground, language, template};
 
 /// Room that a memory file system must have to be used: for the template and all WAL a primary keeps …
 const ROOM: u64 = 1 << 30;
@@ -37,6 +37,7 @@ pub struct Builder {
     programs: Option<PathBuf>,
     own_identity: bool,
     durable: bool,
+    pub(super) german: bool,
 }
 
 impl Builder {
@@ -155,7 +156,9 @@ impl Builder {
             .build()
             .map_err(ClusterError::io("cannot start the network's thread"))?;
         let template = template::template(&programs, &account, &base, &folder, self.own_identity)?;
-        let ground = Ground { folder, programs, account, template, network: network.handle().clone() };
+        let german = self.german.then(|| language::german(&account, &folder)).transpose()?;
+        let handle = network.handle().clone();
+        let ground = Ground { folder, programs, account, template, network: handle, german };
         let ground = Arc::new(ground);
         let boot_time = Duration::ZERO;
         let mut cluster = Cluster { ground, guardian, network: Some(network), nodes: Vec::new(), boot_time };

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::Ground;
 use super::error::{ClusterError, Result};
 use super::guardian;
+use super::language::speak_german;
 use super::processes::{self, Part};
 use crate::proxy::{Proxy, ReservedPort};
 use crate::wait::wait_until;
@@ -219,6 +220,9 @@ impl Node {
         let mut command = ground.account.shell(script, [log, &ground.programs.program("postgres")]);
         command.arg("-D").arg(data).arg("-p").arg(state.port.number().to_string());
         command.arg("-c").arg(format!("cluster_name={name}"));
+        if let Some(locales) = &ground.german {
+            speak_german(&mut command, locales.as_deref());
+        }
         // The guardian knows the server by this folder even before it has gone there by itself.
         command.current_dir(data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         state.postmaster = Some(command.spawn().map_err(describe())?);

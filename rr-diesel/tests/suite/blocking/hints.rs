@@ -4,10 +4,11 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::Bool;
+use rr_core::config::NodeConfig;
 use rr_diesel::RouteHints;
 
 use super::{RoutedPool, place};
-use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, patient};
+use crate::support::{PATIENCE, PLACE, Place, Result, boot, config, note, patient, server_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result {
@@ -45,6 +46,19 @@ async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result 
     }
     assert!(place(conn)?.standby, "until the guard is dropped");
     assert!(sql_query(PLACE).get_result::<Place>(conn.replica()?)?.standby);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_serves_what_asks_for_it() -> Result {
+    let cluster = boot(2).await?;
+    let analytics = NodeConfig::new(cluster.replica(2)?.url().as_str())?.with_name("big");
+    let settings = config(&cluster).with(|config| config.replicas[1] = analytics.with_group("analytics"));
+    let pool = RoutedPool::start(settings.build()?)?;
+    for _ in 0..20 {
+        let place: Place = sql_query(PLACE).use_group("analytics").get_result(&mut pool.handle())?;
+        assert_eq!(place.port, server_port(cluster.replica(2)?)?);
+    }
     Ok(())
 }
 

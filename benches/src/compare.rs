@@ -133,7 +133,7 @@ pub(crate) async fn run(measured: Duration, quick: bool) -> Result<Report, Error
     ];
     #[cfg(feature = "sqlx-pool-router")]
     contenders.push(Contender::new(
-        "sqlx-pool-router",
+        "sqlx-pool-router, 1 replica",
         By::PoolRouter(pool_router::PoolRouter::connect(&cluster).await?),
     )?);
     #[cfg(not(feature = "sqlx-pool-router"))]
@@ -178,7 +178,7 @@ pub(crate) async fn run(measured: Duration, quick: bool) -> Result<Report, Error
 
 fn table(contenders: &[Contender], seconds: f64, report: &mut Report) {
     println!(
-        "{:<26} {:>12} {:>8} {:>8} {:>8} {:>10} {:>10}",
+        "{:<28} {:>12} {:>8} {:>8} {:>8} {:>10} {:>10}",
         "", "statements/s", "p50 ms", "p99 ms", "replicas", "own unseen", "gone back"
     );
     let mut charts = [Vec::new(), Vec::new()];
@@ -187,7 +187,7 @@ fn table(contenders: &[Contender], seconds: f64, report: &mut Report) {
         let millis =
             |quantile| Duration::from_nanos(tally.times.value_at_quantile(quantile)).as_secs_f64() * 1e3;
         println!(
-            "{name:<26} {:>12.0} {:>8.2} {:>8.2} {:>7.0}% {:>10} {:>10}",
+            "{name:<28} {:>12.0} {:>8.2} {:>8.2} {:>7.0}% {:>10} {:>10}",
             contender.statements() / seconds,
             millis(0.5),
             millis(0.99),
@@ -222,7 +222,7 @@ fn figures(contenders: &[Contender], report: &mut Report) -> Result<(), Error> {
     report.line(None, &[("rr_stale", count(rr.stale() + seaorm.stale()), 0)]);
     let stale = [
         ("two_pools", "two pools"),
-        ("sqlx_pool_router", "sqlx-pool-router"),
+        ("sqlx_pool_router", "sqlx-pool-router, 1 replica"),
         ("pgpool", "pgpool-II"),
         ("careful_pgpool", "pgpool-II, careful"),
     ];

@@ -38,7 +38,8 @@ lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked -p rr-core --all-targets --features axum,prometheus -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --features notify-http -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --no-default-features --features notify-smtp -- -D warnings
-	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
+	cargo clippy --locked -p rr-diesel --all-targets --features blocking,sqlx-pool-router -- -D warnings
+	cargo clippy --locked -p rr-bench --all-targets --features blocking,sqlx-pool-router -- -D warnings
 	cargo clippy --locked -p rr-diesel -p rr-seaorm --all-targets --features rr-diesel/axum,rr-seaorm/axum -- -D warnings
 	@scripts/check-backends.sh
 lint-fuzz: setup-lints
@@ -96,11 +97,11 @@ fuzz: setup ## look for texts that break a parser or the classification (FUZZ_SE
 
 .PHONY: bench
 bench: setup setup-libpq setup-bench ## run all benchmarks (a quarter of an hour) and write benches/RESULTS.md; bench-NAME runs one
-	cargo run --release -p rr-bench --features blocking -- all
+	cargo run --release -p rr-bench --features blocking,sqlx-pool-router -- all
 
 # As in `make bench-route`; `cargo run -p rr-bench` lists them.
 bench-%: setup setup-libpq
-	cargo run --release -p rr-bench --features blocking -- $*
+	cargo run --release -p rr-bench --features blocking,sqlx-pool-router -- $*
 
 bench-compare: setup-bench
 

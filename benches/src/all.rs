@@ -1,10 +1,10 @@
-//! Runs every benchmark and writes down what they found: `benches/RESULTS.md` and its charts.
+//! Runs every benchmark and writes down what they found: `benches/RESULTS.md`, its charts, and the table of `README.md`.
 //!
 //! Each has a process of its own: some pin themselves to a processor, or install what cannot be taken back.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rr_core::time::Clock;
@@ -13,6 +13,7 @@ use rr_tests::cluster::Programs;
 use crate::Error;
 use crate::chart::svg;
 use crate::report::Report;
+use crate::summary;
 
 /// A benchmark, with what it is told so that all of them take about a quarter of an hour.
 struct Plan {
@@ -43,8 +44,11 @@ struct Section {
     report: Option<Report>,
 }
 
-/// Measures, and writes into `folder`. With `quick`, only those that have a short form, which measures nothing.
-pub(crate) fn run(folder: &Path, quick: bool) -> Result<Report, Error> {
+/// Measures, and writes into a folder, or else to where the repository keeps it. With `quick`, only those that have a short form,
+/// which measures nothing.
+pub(crate) fn run(into: Option<&Path>, quick: bool) -> Result<Report, Error> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = into.unwrap_or(repository);
     let clock = Clock::start();
     let mut sections = Vec::new();
     for plan in PLANS.iter().filter(|plan| !quick || crate::QUICK.contains(&plan.arguments[0])) {
@@ -60,10 +64,17 @@ pub(crate) fn run(folder: &Path, quick: bool) -> Result<Report, Error> {
     }
     let took = clock.now().since(rr_core::time::Moment::ORIGIN);
     let results = folder.join("RESULTS.md");
-    std::fs::write(&results, markdown(&sections)?)?;
+    let table = summary::table(|bench, of, name| {
+        let section = sections.iter().find(|section| section.plan.arguments[0] == bench)?;
+        section.report.as_ref()?.figure(of, name)
+    });
+    std::fs::write(&results, markdown(&sections, &table)?)?;
     println!("== {} after {} s", results.display(), took.as_secs());
     let failed: Vec<_> = sections.iter().filter(|section| section.report.is_none()).collect();
     if failed.is_empty() {
+        if into.is_none() {
+            summary::replace(&repository.join("../README.md"), &table)?;
+        }
         return Ok(Report::default());
     }
     let names: Vec<_> = failed.iter().map(|section| section.plan.arguments[0]).collect();
@@ -90,7 +101,7 @@ fn measure(plan: &'static Plan, quick: bool) -> Result<Section, Error> {
     Ok(Section { plan, printed, report })
 }
 
-fn markdown(sections: &[Section]) -> Result<String, Error> {
+fn markdown(sections: &[Section], table: &str) -> Result<String, Error> {
     let mut text = String::from(
         "# Results\n\nWritten by `make bench`; do not edit. Times are of one machine that runs servers, clients and proxies \
          at once: look at the ratios.\n\n",
@@ -111,10 +122,17 @@ fn markdown(sections: &[Section]) -> Result<String, Error> {
         }
     }
     writeln!(text, "| servers and proxies | {} |", versions.join("; "))?;
+    let crates =
+        ["diesel-async", "sea-orm", "sqlx-pool-router"].map(|name| format!("{name} {}", locked(name)));
+    writeln!(text, "| crates | {} |\n\n## In short\n\n{table}", crates.join("; "))?;
     for Section { plan, printed, report } in sections {
         let name = plan.arguments[0];
         writeln!(text, "\n## {name}\n\n{}\n", plan.about)?;
-        let features = if name == "blocking" { " --features blocking" } else { "" };
+        let features = match name {
+            "blocking" => " --features blocking",
+            "compare" => " --features sqlx-pool-router",
+            _ => "",
+        };
         writeln!(text, "`cargo run --release -p rr-bench{features} -- {}`\n", plan.arguments.join(" "))?;
         match report {
             None => writeln!(text, "**It failed.**\n")?,
@@ -155,7 +173,10 @@ fn machine() -> String {
     parts.join(", ")
 }
 
-/// Where the repository keeps the results.
-pub(crate) fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+/// The version of a crate in the lock file.
+fn locked(name: &str) -> &'static str {
+    let (_, rest) = include_str!("../../Cargo.lock")
+        .split_once(&format!("name = \"{name}\"\nversion = \""))
+        .unwrap_or_default();
+    rest.split('"').next().unwrap_or_default()
 }

@@ -155,5 +155,7 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>, rounds: u32) -> 
     });
     let worst = |ratios: &[Ratios; 2]| ratios[0].write.max(ratios[1].write);
     report.line(None, &[("capture_loopback_ratio", worst(&near), 3), ("capture_1ms_ratio", worst(&far), 3)]);
+    let [diesel, seaorm] = near.map(|ratios| ratios.read_back);
+    report.line(None, &[("diesel_read_back_ratio", diesel, 3), ("seaorm_read_back_ratio", seaorm, 3)]);
     Ok(report)
 }

@@ -1,13 +1,14 @@
 //! rr, and what else an application could split its reads with: the same load on the same servers.
 //!
 //! The load is the one of `causal`: one statement in ten writes, clients at full speed, and each read is
-//! checked against what its client has written and seen. All of them use Diesel, and connections that are not pinged
-//! before use. Servers, clients and proxies share the processors and keep them busy, so throughput is what a statement
-//! costs altogether. Turns alternate, so that all meet the same machine.
+//! checked against what its client has written and seen. All use connections that are not pinged before use; where the name
+//! says nothing else, of Diesel. Servers, clients and proxies share the processors and keep them busy, so throughput is what
+//! a statement costs altogether. Turns alternate, so that all meet the same machine.
 //!
-//! `sqlx-pool-router` 1.0 is not here: it needs sqlx 0.8 and SeaORM 2.0 has sqlx 0.9, so both would be in one program with
-//! different drivers. It chooses by the name of the method that the application calls (`read()` or `write()`) between a
-//! primary and one replica, and knows nothing of positions: the line `two pools` is what it does.
+//! `sqlx-pool-router` brings sqlx 0.8 beside SeaORM's 0.9: whoever wants it here builds with the feature of its name.
+
+#[cfg(feature = "sqlx-pool-router")]
+mod pool_router;
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use rr_core::Config;
 use rr_tests::cluster::Cluster;
 use rr_tests::wait::wait_for;
 
-use crate::causal::orms::{Diesel, Notes, Pools};
+use crate::causal::orms::{Diesel, Notes, Pools, SeaOrm};
 use crate::causal::{self, CLIENTS, Tally, WRITES, Way};
 use crate::proxies::{Program, Proxy};
 use crate::report::{Chart, Report, count};
@@ -40,7 +41,10 @@ struct Contender {
 
 enum By {
     Rr(Diesel),
+    RrSeaOrm(Box<SeaOrm>),
     Pools(Pools),
+    #[cfg(feature = "sqlx-pool-router")]
+    PoolRouter(pool_router::PoolRouter),
 }
 
 impl Contender {
@@ -52,7 +56,10 @@ impl Contender {
         // The way says who decides; here everybody does it as they do.
         let tally = match &self.by {
             By::Rr(diesel) => causal::load(cluster, diesel, Way::Causal, measured).await?,
+            By::RrSeaOrm(seaorm) => causal::load(cluster, seaorm.as_ref(), Way::Causal, measured).await?,
             By::Pools(pools) => causal::load(cluster, pools, Way::Causal, measured).await?,
+            #[cfg(feature = "sqlx-pool-router")]
+            By::PoolRouter(pools) => causal::load(cluster, pools, Way::Causal, measured).await?,
         };
         self.tally.add(&tally)
     }
@@ -71,12 +78,12 @@ async fn through(url: &str) -> Result<By, Error> {
     Ok(By::Pools(Pools { writes: pool.clone(), reads: vec![pool] }))
 }
 
-async fn rr(cluster: &Cluster) -> Result<By, Error> {
+fn config(cluster: &Cluster) -> Result<Config, Error> {
     let mut config = Config::builder().primary(cluster.primary().direct_url());
     for node in cluster.replicas() {
         config = config.replica(node.direct_url());
     }
-    Ok(By::Rr(Diesel::start(config.build()?).await?))
+    Ok(config.build()?)
 }
 
 async fn two_pools(cluster: &Cluster) -> Result<By, Error> {
@@ -121,8 +128,16 @@ pub(crate) async fn run(measured: Duration, quick: bool) -> Result<Report, Error
     let mut contenders = vec![
         Contender::new("a pool on the primary", through(&primary.direct_url()).await?)?,
         Contender::new("two pools", two_pools(&cluster).await?)?,
-        Contender::new("rr", rr(&cluster).await?)?,
+        Contender::new("rr", By::Rr(Diesel::start(config(&cluster)?).await?))?,
+        Contender::new("rr, SeaORM", By::RrSeaOrm(Box::new(SeaOrm::start(config(&cluster)?).await?)))?,
     ];
+    #[cfg(feature = "sqlx-pool-router")]
+    contenders.push(Contender::new(
+        "sqlx-pool-router, 1 replica",
+        By::PoolRouter(pool_router::PoolRouter::connect(&cluster).await?),
+    )?);
+    #[cfg(not(feature = "sqlx-pool-router"))]
+    println!("sqlx-pool-router: skipped, build with `--features sqlx-pool-router`");
     if let Some(program) = Program::find("pgbouncer") {
         report.versions.push(program.version().await?);
         let proxy = program.bouncer(primary).await?;
@@ -145,9 +160,6 @@ pub(crate) async fn run(measured: Duration, quick: bool) -> Result<Report, Error
     } else {
         absent("pgpool-II");
     }
-    println!(
-        "sqlx-pool-router: skipped, it needs sqlx 0.8 and SeaORM has 0.9; it does what the line `two pools` does"
-    );
     for _ in 0..turns {
         for contender in &mut contenders {
             contender.turn(&cluster, measured).await?;
@@ -166,7 +178,7 @@ pub(crate) async fn run(measured: Duration, quick: bool) -> Result<Report, Error
 
 fn table(contenders: &[Contender], seconds: f64, report: &mut Report) {
     println!(
-        "{:<26} {:>12} {:>8} {:>8} {:>8} {:>10} {:>10}",
+        "{:<28} {:>12} {:>8} {:>8} {:>8} {:>10} {:>10}",
         "", "statements/s", "p50 ms", "p99 ms", "replicas", "own unseen", "gone back"
     );
     let mut charts = [Vec::new(), Vec::new()];
@@ -175,7 +187,7 @@ fn table(contenders: &[Contender], seconds: f64, report: &mut Report) {
         let millis =
             |quantile| Duration::from_nanos(tally.times.value_at_quantile(quantile)).as_secs_f64() * 1e3;
         println!(
-            "{name:<26} {:>12.0} {:>8.2} {:>8.2} {:>7.0}% {:>10} {:>10}",
+            "{name:<28} {:>12.0} {:>8.2} {:>8.2} {:>7.0}% {:>10} {:>10}",
             contender.statements() / seconds,
             millis(0.5),
             millis(0.99),
@@ -202,26 +214,34 @@ fn table(contenders: &[Contender], seconds: f64, report: &mut Report) {
 fn figures(contenders: &[Contender], report: &mut Report) -> Result<(), Error> {
     let named = |name: &str| contenders.iter().find(|contender| contender.name == name);
     let rr = named("rr").ok_or("rr did not take part")?;
-    let stale = ("rr_stale", count(rr.stale()), 0);
+    let seaorm = named("rr, SeaORM").ok_or("rr under SeaORM did not take part")?;
     let times = |other: &Contender| rr.statements() / other.statements().max(1.0);
     if let Some(plain) = named("a pool on the primary") {
         report.line(None, &[("compare_rr_vs_plain_throughput", times(plain), 2)]);
     }
-    match named("pgpool-II") {
-        Some(pgpool) => report.line(
-            None,
-            &[
-                ("compare_rr_vs_pgpool_throughput", times(pgpool), 2),
-                stale,
-                ("pgpool_stale", count(pgpool.stale()), 0),
-            ],
-        ),
-        None => report.line(None, &[stale]),
+    report.line(None, &[("rr_stale", count(rr.stale() + seaorm.stale()), 0)]);
+    let stale = [
+        ("two_pools", "two pools"),
+        ("sqlx_pool_router", "sqlx-pool-router, 1 replica"),
+        ("pgpool", "pgpool-II"),
+        ("careful_pgpool", "pgpool-II, careful"),
+    ];
+    for (figure, name) in stale {
+        if let Some(other) = named(name) {
+            report.line(
+                None,
+                &[
+                    (&format!("compare_rr_vs_{figure}_throughput"), times(other), 2),
+                    (&format!("{figure}_stale"), count(other.stale()), 0),
+                    (&format!("{figure}_replica_share"), other.tally.share(), 3),
+                ],
+            );
+        }
     }
-    if rr.tally.on_standby == 0 {
+    if [rr, seaorm].iter().any(|rr| rr.tally.on_standby == 0) {
         return Err("rr's reads all went to the primary".into());
     }
-    if rr.stale() > 0 {
+    if rr.stale() + seaorm.stale() > 0 {
         return Err("a read showed less than its session had written or seen".into());
     }
     Ok(())

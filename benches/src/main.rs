@@ -14,6 +14,7 @@ mod report;
 mod route;
 mod scaling;
 mod servers;
+mod summary;
 mod tail;
 #[cfg(feature = "blocking")]
 mod with_blocking;
@@ -37,7 +38,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FILE] [--into FOLDER]
 
-  all        every one of these; writes benches/RESULTS.md and its charts, or into the folder of --into
+  all        every one of these; writes benches/RESULTS.md, its charts and README.md's table, or into the folder of --into
   blocking   what routing costs under Diesel's own connections (build with `--features blocking`)
   capture [ROUNDS]  what it costs that a write says where it has ended, on loopback and over a network
   causal [SECONDS]  how many reads replicas serve, and how many of them are too old
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> Result<Report, Error> {
     let quick = arguments.quick;
     match arguments.benchmark.as_str() {
-        "all" => all::run(arguments.into.as_deref().unwrap_or(&all::folder()), quick),
+        "all" => all::run(arguments.into.as_deref(), quick),
         #[cfg(feature = "blocking")]
         "blocking" => runtime()?.block_on(with_blocking::run(ALLOCATOR)),
         "capture" => runtime()?.block_on(capture::run(ALLOCATOR, arguments.rounds(3_000, 100))),

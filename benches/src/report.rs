@@ -58,6 +58,12 @@ impl Report {
         self.lines.push(line);
     }
 
+    /// A figure by its name, and by whose it is.
+    pub(crate) fn figure(&self, of: Option<&str>, name: &str) -> Option<f64> {
+        let line = self.lines.iter().filter(|line| line.of.as_deref() == of);
+        line.flat_map(|line| &line.figures).find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
     pub(crate) fn chart(&mut self, chart: Chart) {
         self.charts.push(chart);
     }
@@ -107,5 +113,7 @@ mod tests {
         report.line(Some("remote_apply"), &[("max", 3.0, 2)]);
         let lines: Vec<_> = report.lines.iter().map(Line::to_string).collect();
         assert_eq!(lines, ["route_ns=73.2 allocs=0", "remote_apply: max=3.00"]);
+        assert_eq!(report.figure(Some("remote_apply"), "max"), Some(3.0));
+        assert_eq!(report.figure(None, "max"), None);
     }
 }

@@ -21,7 +21,10 @@ fn benchmarks_on_servers_run_and_write_down_what_they_found() {
     ] {
         assert!(printed.contains(figure), "{figure} is missing in\n{printed}");
     }
+    let with_sqlx_pool_router = cfg!(feature = "sqlx-pool-router");
+    assert_eq!(printed.contains("sqlx_pool_router_replica_share=1.000"), with_sqlx_pool_router, "{printed}");
     let results = std::fs::read_to_string(folder.path().join("RESULTS.md")).unwrap();
+    assert!(results.contains("| `make bench-scaling` |"), "the table is missing in\n{results}");
     for chart in ["scaling", "tail", "capture", "compare-throughput", "compare-stale", "causal", "failover"] {
         assert!(results.contains(&format!("(charts/{chart}.svg)")), "{chart} is missing in\n{results}");
         let drawn = std::fs::read_to_string(folder.path().join(format!("charts/{chart}.svg"))).unwrap();

@@ -124,10 +124,10 @@ mod seen_entity {
 
 /// A handle, and one whose statements all go to the primary.
 #[derive(Clone)]
-pub(super) struct SeaOrm(RoutedConnection, RoutedConnection);
+pub(crate) struct SeaOrm(RoutedConnection, RoutedConnection);
 
 impl SeaOrm {
-    pub(super) async fn start(config: Config) -> Result<Self, Error> {
+    pub(crate) async fn start(config: Config) -> Result<Self, Error> {
         let routed = RoutedConnection::start(config).await?;
         let primary = routed.use_primary();
         Ok(Self(routed, primary))

@@ -17,8 +17,14 @@ async fn under_load(builder: Builder, mode: FailoverMode) -> Result<(Cluster, Ro
     cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;
     cluster.wait_caught_up(PATIENCE).await?;
     let pool = RoutedPool::start(promoting(&cluster, mode)).await?;
-    let load = Load::start(
-        &pool,
+    let load = load(&pool);
+    load.writes(50).await?;
+    Ok((cluster, pool, load))
+}
+
+pub(crate) fn load(pool: &RoutedPool) -> Load {
+    Load::start(
+        pool,
         |(pool, text): (RoutedPool, String)| async move {
             let row = diesel::insert_into(note::table).values(note::text.eq(text));
             row.execute(&mut pool.handle()).await.map(drop).map_err(|error| error.to_string())
@@ -27,9 +33,7 @@ async fn under_load(builder: Builder, mode: FailoverMode) -> Result<(Cluster, Ro
             let count = note::table.count().get_result::<i64>(&mut pool.handle()).await;
             count.map(drop).map_err(|error| error.to_string())
         },
-    );
-    load.writes(50).await?;
-    Ok((cluster, pool, load))
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

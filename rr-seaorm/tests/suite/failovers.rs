@@ -24,17 +24,21 @@ async fn under_load(builder: Builder, mode: FailoverMode) -> Result<(Cluster, Ro
     cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;
     cluster.wait_caught_up(PATIENCE).await?;
     let db = RoutedConnection::start(promoting(&cluster, mode)).await?;
-    let load = Load::start(
-        &db,
+    let load = load(&db);
+    load.writes(50).await?;
+    Ok((cluster, db, load))
+}
+
+pub(crate) fn load(db: &RoutedConnection) -> Load {
+    Load::start(
+        db,
         |(db, text): (RoutedConnection, String)| async move {
             row(text).insert(&db).await.map(drop).map_err(|error| error.to_string())
         },
         |db: RoutedConnection| async move {
             note::Entity::find().count(&db).await.map(drop).map_err(|error| error.to_string())
         },
-    );
-    load.writes(50).await?;
-    Ok((cluster, db, load))
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

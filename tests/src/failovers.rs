@@ -26,7 +26,10 @@ pub async fn first_write_is_told<C: Connector>(router: &Router<C>, own: bool) ->
     let Notice::FirstWrite { epoch: of, node, outage, .. } = first else {
         return Err("a first write".into());
     };
-    let accepted = |notice: &Notice| matches!(notice, Notice::Primary { epoch, to: Some(to), .. } if epoch == of && to == node);
+    let accepted = |notice: &Notice| match notice {
+        Notice::Primary { epoch, to: Some(to), .. } => epoch == of && to == node,
+        _ => false,
+    };
     if !before.iter().any(accepted) || after.iter().any(|notice| notice.kind() == first.kind()) {
         return Err(format!("not the first write of `{node}` alone: {told:?}").into());
     }

@@ -143,7 +143,7 @@ pub(crate) struct Worker<C: Connector> {
     reign: Reign,
     /// The last change of primary.
     accession: Option<Accession>,
-    first_writes: mpsc::UnboundedReceiver<First>,
+    first_writes: mpsc::Receiver<First>,
 }
 
 /// A node that the worker watches.

@@ -19,6 +19,9 @@ use crate::world::Notice;
 #[cfg(all(test, rr_loom))]
 mod models;
 
+/// Changes of primary whose first write the worker has not heard of yet, at most. It hears of each before the next.
+const QUEUE: usize = 4;
+
 /// A write that was the first of its epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct First {
@@ -31,12 +34,12 @@ pub(super) struct First {
 pub(crate) struct FirstWrites {
     /// The epoch whose first write is awaited; 0: none is.
     awaited: AtomicU64,
-    told: mpsc::UnboundedSender<First>,
+    told: mpsc::Sender<First>,
 }
 
 impl FirstWrites {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<First>) {
-        let (told, first) = mpsc::unbounded_channel();
+    pub(super) fn new() -> (Self, mpsc::Receiver<First>) {
+        let (told, first) = mpsc::channel(QUEUE);
         (Self { awaited: AtomicU64::default(), told }, first)
     }
 
@@ -60,7 +63,7 @@ impl FirstWrites {
             && self.awaited.compare_exchange(awaited, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if first {
             // Without a worker nobody wants to know.
-            let _ = self.told.send(First { epoch: Epoch::new(awaited), at: now() });
+            let _ = self.told.try_send(First { epoch: Epoch::new(awaited), at: now() });
         }
     }
 }

@@ -62,6 +62,8 @@ impl Times {
 /// What came of all rounds of a kind.
 struct Tally {
     outage: Times,
+    /// The same by the routers' own account.
+    reported: Times,
     reroute: Times,
     phases: Vec<(Phase, Times)>,
     reads: u64,
@@ -87,6 +89,7 @@ impl Tally {
         let phases = Phase::ALL.into_iter().map(|phase| Ok::<_, Error>((phase, Times::new()?)));
         Ok(Self {
             outage: Times::new()?,
+            reported: Times::new()?,
             reroute: Times::new()?,
             phases: phases.collect::<Result<_, _>>()?,
             reads: 0,
@@ -109,7 +112,7 @@ impl Tally {
         for (phase, times) in &mut self.phases {
             times.add(report.durations.of(*phase))?;
         }
-        Ok(())
+        report.durations.first_write.map_or(Ok(()), |after| self.reported.add(after))
     }
 
     fn count(&mut self, done: &Done, kept: &HashSet<i64>) {
@@ -136,6 +139,9 @@ impl Tally {
         if self.outage.count() > 0 {
             self.reroute.print("re-route");
             self.outage.print("until a write is answered");
+        }
+        if self.reported.count() > 0 {
+            self.reported.print("- by the router's report");
         }
         println!(
             "  reads {}, failed {}; writes {}, not answered {}",
@@ -236,6 +242,7 @@ async fn kill(rounds: u32, synchronous: bool) -> Result<Tally, Error> {
         let report = report(&load).await?;
         tokio::time::sleep(AFTER).await;
         let done = load.end().await?;
+        let report = done.reported(&report);
         let leader = report.to.as_deref().ok_or("a leader")?;
         tally.time(&done, gone, accepted(&report))?;
         tally.phases(&report)?;
@@ -278,7 +285,7 @@ async fn switchover(rounds: u32) -> Result<(Tally, Times), Error> {
         }
         tokio::time::sleep(AFTER).await;
         let done = load.end().await?;
-        tally.phases(&report)?;
+        tally.phases(&done.reported(&report))?;
         pauses.add(done.longest_write)?;
         tally.count(&done, &kept(&cluster, "replica-1").await?);
     }

@@ -41,6 +41,7 @@ use crate::writers::Writers;
 mod circle;
 mod command;
 mod discover;
+mod first_write;
 mod keeper;
 mod probe;
 mod report;
@@ -49,6 +50,7 @@ mod promoter;
 mod publish;
 mod tenure;
 
+use first_write::{Accession, First, FirstWrites};
 use keeper::Keeper;
 
 pub(crate) use circle::Circle;
@@ -82,6 +84,7 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) tally: Tally,
     /// What became of promotions, and what is proposed.
     pub(crate) board: Board,
+    pub(crate) first_writes: FirstWrites,
     /// Those of other routers of the same database.
     pub(crate) circle: Arc<Circle>,
     pub(crate) metrics: Metrics,
@@ -138,6 +141,9 @@ pub(crate) struct Worker<C: Connector> {
     looked: watch::Sender<bool>,
     keeper: Keeper,
     reign: Reign,
+    /// The last change of primary.
+    accession: Option<Accession>,
+    first_writes: mpsc::Receiver<First>,
 }
 
 /// A node that the worker watches.
@@ -200,6 +206,7 @@ impl<C: Connector> Worker<C> {
         let (command_sender, commands) = mpsc::channel(16);
         let (stop_sender, stop) = watch::channel(());
         let (looked, looked_receiver) = watch::channel(false);
+        let (first_writes, first_write) = FirstWrites::new();
         let clock = Clock::of_process();
         let own = Session::new();
         let mut world = World::new(config.clone());
@@ -219,6 +226,7 @@ impl<C: Connector> Worker<C> {
             trail: Trail::default(),
             tally: Tally::default(),
             board: Board::default(),
+            first_writes,
             circle: Circle::join(&config.primary.url, &own),
             own,
             metrics: Metrics::new(),
@@ -247,6 +255,8 @@ impl<C: Connector> Worker<C> {
             looked,
             keeper,
             reign: Reign::default(),
+            accession: None,
+            first_writes: first_write,
         };
         for (index, node) in shared.config.nodes().enumerate() {
             let expected = if index == 0 { Role::Primary } else { Role::Replica };
@@ -279,6 +289,7 @@ impl<C: Connector> Worker<C> {
                     tracing::error!(target: "rr", %error, "nodes are no longer looked for; restart the process");
                 }
                 Some(ended) = self.desk.ended() => self.conclude(ended),
+                Some(first) = self.first_writes.recv() => self.note_first_write(first),
                 _ = ticks.tick() => {
                     self.take(Event::Tick);
                     self.shared.pulse.beat(self.shared.clock.now());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use diesel::{ExpressionMethods, QueryDsl};
 use rr_core::adapter::{Ledger, Search, Wish};
+use rr_core::failover::Report;
 use rr_core::route::RouteError;
 use rr_core::time::{Clock, Moment};
 use rr_core::{Config, Connector, Consistency, Router, Session};
@@ -145,6 +146,14 @@ pub(super) struct Done {
     pub(super) failed_reads: u64,
     pub(super) failed_writes: u64,
     pub(super) routers: Routers,
+}
+
+impl Done {
+    /// A report as it is by now: the first write may have come after the end of the promotion.
+    pub(super) fn reported(&self, report: &Arc<Report>) -> Arc<Report> {
+        let history = self.routers.diesel.failover().history();
+        history.into_iter().find(|known| known.id == report.id).unwrap_or_else(|| Arc::clone(report))
+    }
 }
 
 impl Load {

@@ -6,6 +6,7 @@ use crate::position::{Position, Timeline};
 use crate::requirement::Seen;
 use crate::route::Route;
 use crate::session::Session;
+use crate::topology::Epoch;
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Suspect<C: Connector> {
     open: bool,
     /// The timeline of the primary that was chosen for it: it may answer when it is the primary no more.
     on: Option<Timeline>,
+    /// The epoch in which it was chosen, where that is known.
+    epoch: Option<Epoch>,
     /// The last read before it.
     follows: Option<Seen>,
 }
@@ -37,12 +40,12 @@ impl<C: Connector> Ledger<C> {
     #[must_use = "a suspect that is dropped counts as a write"]
     pub fn suspect(&self, route: Option<&Route<C::Pool>>) -> Suspect<C> {
         let on = route.map_or_else(|| self.router.topology().timeline(), Route::timeline);
-        let session = self.session();
+        let (session, epoch) = (self.session(), route.map(Route::epoch));
         let follows = match &session {
             Some(session) => session.follows(),
             None => self.last_read.as_ref().and_then(|last_read| last_read.get()),
         };
-        Suspect { ledger: self.clone(), session, open: true, on, follows }
+        Suspect { ledger: self.clone(), session, open: true, on, epoch, follows }
     }
 }
 
@@ -50,6 +53,7 @@ impl<C: Connector> Suspect<C> {
     /// It wrote, up to this position or to one that is not known.
     pub fn wrote(mut self, position: Option<&Position>) {
         self.open = false;
+        self.ledger.router.answered_write(self.epoch);
         self.ledger.wrote_in(self.session.as_ref(), position, self.on);
         // Whatever was read before, on whatever node, is in a position of the primary that was asked for afterwards.
         let Some(seen) = self.follows.filter(|_| position.is_some()) else { return };
@@ -74,6 +78,7 @@ impl<C: Connector> Suspect<C> {
     #[must_use = "dropped, the write counts as one that nobody can place"]
     pub fn answered(self) -> Unplaced<C> {
         let router = &self.ledger.router;
+        router.answered_write(self.epoch);
         router.circle().begin_placing(self.session.as_ref(), router.written(self.on));
         Unplaced { suspect: Some(self) }
     }

@@ -32,7 +32,6 @@ pub struct Promotion {
     step: Step,
     step_began: Moment,
     durations: Durations,
-    outage_began: Option<Moment>,
     candidate: Option<NodeId>,
     /// Candidates that could not.
     tried: Vec<NodeId>,
@@ -58,7 +57,6 @@ impl Promotion {
             step: Step::Lease,
             step_began: now,
             durations,
-            outage_began: if task.planned { None } else { Some(task.failing_since.unwrap_or(now)) },
             candidate: None,
             tried: Vec::new(),
             sent: false,
@@ -120,10 +118,10 @@ impl Promotion {
         let took = now.since(self.step_began);
         self.durations.add(self.step.phase(), took);
         self.step_began = now;
-        self.step = self.next(told, took, now);
+        self.step = self.next(told, took);
     }
 
-    fn next(&mut self, told: Told, took: Duration, now: Moment) -> Step {
+    fn next(&mut self, told: Told, took: Duration) -> Step {
         let planned = self.task.planned;
         match (self.step, told) {
             (Step::Lease, Told::Done) if planned || !self.task.fence || self.task.delegated => Step::Look,
@@ -144,10 +142,7 @@ impl Promotion {
                 self.choose(&replicas, last_known.as_ref(), primary_answers)
             }
             (Step::Look, told) => self.stop(Stop::NotLooked(told.why())),
-            (Step::Hold, _) => {
-                self.outage_began = Some(now);
-                Step::Drain
-            }
+            (Step::Hold, _) => Step::Drain,
             (Step::Drain, Told::Done) => self.after_drain(),
             (Step::Drain, _) if self.task.force => self.after_drain(),
             (Step::Drain, told) => self.stop(Stop::NotDrained(told.why())),
@@ -174,8 +169,11 @@ impl Promotion {
                 Step::Verify(node)
             }
             (Step::Verify(node), Told::Done) => {
-                self.durations.outage = self.outage_began.map(|began| now.since(began));
-                if self.task.delegated { self.end(Ending::Promoted(node)) } else { Step::Repoint(node) }
+                if self.task.delegated {
+                    self.end(Ending::Promoted(node))
+                } else {
+                    Step::Repoint(node)
+                }
             }
             (Step::Verify(node), Told::Failed(why)) => self.cannot(node, Stop::NotPromoted(why)),
             (Step::Verify(node), told) if self.task.fence => {

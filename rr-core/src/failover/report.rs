@@ -65,8 +65,11 @@ impl fmt::Display for Phase {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
     phases: [Duration; Phase::ALL.len()],
-    /// From the first failed look (or from when writes were held) to a primary that takes writes; `None` when there is none.
+    /// From the first failed look (or from when writes were held) to a primary that is accepted; `None` when there is none.
     pub outage: Option<Duration>,
+    /// From the same moment to the first write that the new primary has answered; `None` while there is none. It may come after
+    /// the end of the promotion: [`history`](crate::router::Failover::history) has it then.
+    pub first_write: Option<Duration>,
 }
 
 impl Durations {
@@ -88,7 +91,9 @@ impl fmt::Display for Durations {
             let comma = if place == 0 { "" } else { ", " };
             write!(f, "{comma}{phase} {:.1?}", self.of(phase))?;
         }
-        self.outage.map_or(Ok(()), |outage| write!(f, "; no writes for {outage:.1?}"))
+        let Some(outage) = self.outage else { return Ok(()) };
+        write!(f, "; no writes for {outage:.1?}")?;
+        self.first_write.map_or(Ok(()), |after| write!(f, ", the first one answered after {after:.1?}"))
     }
 }
 

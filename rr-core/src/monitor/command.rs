@@ -78,6 +78,9 @@ impl<C: Connector> Worker<C> {
             Command::ClearDoubt(reply) => {
                 let doubt = self.world.in_doubt().is_some();
                 self.take(Event::Cleared);
+                if doubt {
+                    self.reign.resumes();
+                }
                 let _ = reply.send(doubt);
             }
             Command::Prospects(reply) => {

@@ -27,8 +27,9 @@ impl<C: Connector> Worker<C> {
             let node = &self.nodes[index];
             let role = match topology.node(node.common.id) {
                 Some(facts) if Some(facts.id) == primary => Role::Primary,
-                // It claims what it was not given: no traffic goes there, and its pool stays as it is.
-                Some(facts) if facts.role == Role::Primary => node.member.role,
+                // It claims what nobody was given: no traffic goes there, and its pool stays as it is. Beside another primary it is
+                // an old one, and what was connected to it before is closed.
+                Some(facts) if facts.role == Role::Primary && primary.is_none() => node.member.role,
                 Some(_) | None => Role::Replica,
             };
             if node.member.role != role {

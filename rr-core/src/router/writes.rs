@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Router;
 use crate::connector::Connector;
 use crate::tally::WriteStep;
+use crate::topology::Epoch;
 use crate::writers::Writers;
 
 impl<C: Connector> Router<C> {
@@ -17,6 +18,14 @@ impl<C: Connector> Router<C> {
     #[must_use]
     pub fn waiting_writes(&self) -> usize {
         self.writers().waiting()
+    }
+
+    /// A write was answered by a node that was chosen in this epoch.
+    #[inline]
+    pub(crate) fn answered_write(&self, epoch: Option<Epoch>) {
+        if let Some(epoch) = epoch {
+            self.inner.shared.first_writes.answered(epoch, || self.now());
+        }
     }
 
     pub(crate) fn count_write(&self, step: WriteStep) {

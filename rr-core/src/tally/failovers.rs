@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::failover::{Ending, Report};
 use crate::time::Moment;
@@ -100,8 +99,8 @@ pub(crate) struct Reign {
 /// Another node is the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Succession {
-    /// How long nobody took writes; `None` where no outage was seen.
-    pub(crate) outage: Option<Duration>,
+    /// Since when nobody took writes; `None` where no outage was seen.
+    pub(crate) lost_at: Option<Moment>,
 }
 
 impl Reign {
@@ -118,7 +117,12 @@ impl Reign {
         };
         let lost_at = self.lost_at.take().or(silent_since);
         let last = self.last.replace(Arc::clone(to))?;
-        (last != *to).then(|| Succession { outage: lost_at.map(|lost| now.since(lost)) })
+        (last != *to).then_some(Succession { lost_at })
+    }
+
+    /// Writes that were held go on, to the same primary.
+    pub(crate) const fn resumes(&mut self) {
+        self.lost_at = None;
     }
 
     /// Who was the primary last.
@@ -141,13 +145,13 @@ mod tests {
         assert_eq!(reign.passes(Some(&a), None, at(8)), None, "it is back");
         assert_eq!(reign.passes(None, None, at(10)), None);
         assert_eq!(reign.passes(None, None, at(11)), None);
-        let outage = Some(Duration::from_millis(20));
-        assert_eq!(reign.passes(Some(&b), None, at(30)), Some(Succession { outage }));
-        assert_eq!(reign.passes(Some(&a), Some(at(40)), at(60)), Some(Succession { outage }));
-        assert_eq!(
-            reign.passes(Some(&b), None, at(70)),
-            Some(Succession { outage: None }),
-            "no outage was seen"
-        );
+        let since = |millis| Some(Succession { lost_at: Some(at(millis)) });
+        assert_eq!(reign.passes(Some(&b), None, at(30)), since(10));
+        assert_eq!(reign.passes(Some(&a), Some(at(40)), at(60)), since(40));
+        let unseen = Some(Succession { lost_at: None });
+        assert_eq!(reign.passes(Some(&b), None, at(70)), unseen, "no outage was seen");
+        assert_eq!(reign.passes(None, None, at(80)), None, "writes are held");
+        reign.resumes();
+        assert_eq!(reign.passes(Some(&a), None, at(90)), unseen, "they had gone on");
     }
 }

@@ -49,6 +49,18 @@ pub enum Notice {
         /// Who is it; `None`: nobody.
         to: Option<Arc<str>>,
     },
+    /// A new primary has answered its first write.
+    FirstWrite {
+        /// The epoch that began with that primary.
+        epoch: Epoch,
+        /// Its name.
+        node: Arc<str>,
+        /// How long no write was answered: from the first failed look at the old primary, or from when writes were held.
+        /// `None` where no outage was seen.
+        outage: Option<Duration>,
+        /// How long it had been accepted as the primary by then.
+        accepted: Duration,
+    },
     /// Two nodes take writes on the same history; nobody is written to.
     SplitBrain {
         /// One of them.
@@ -156,6 +168,7 @@ impl Notice {
             Self::Ejected { .. } => "ejected",
             Self::Readmitted { .. } => "readmitted",
             Self::Primary { .. } => "primary",
+            Self::FirstWrite { .. } => "first_write",
             Self::SplitBrain { .. } => "split_brain",
             Self::Quarantined { .. } => "quarantined",
             Self::Released { .. } => "released",
@@ -178,11 +191,12 @@ impl Notice {
     }
 
     /// Every [kind](Self::kind) that there is.
-    pub const KINDS: [&'static str; 28] = [
+    pub const KINDS: [&'static str; 29] = [
         "health",
         "ejected",
         "readmitted",
         "primary",
+        "first_write",
         "split_brain",
         "quarantined",
         "released",
@@ -229,6 +243,13 @@ impl fmt::Display for Notice {
             Self::Readmitted { node } => write!(f, "`{node}` is back in the rotation"),
             Self::Primary { epoch, from, to } => {
                 write!(f, "epoch {epoch}: the primary is {} (was {})", name(to), name(from))
+            }
+            Self::FirstWrite { node, outage, accepted, .. } => {
+                write!(
+                    f,
+                    "`{node}` has answered its first write, {accepted:.1?} after it became the primary"
+                )?;
+                outage.map_or(Ok(()), |outage| write!(f, "; no write was answered for {outage:.1?}"))
             }
             Self::SplitBrain { first, second } => {
                 write!(

@@ -90,6 +90,11 @@ proptest! {
     }
 
     #[test]
+    fn foreign_tokens(bytes in vec(any::<u8>(), 0..512)) {
+        texts::foreign_token(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
     fn signed_tokens(
         points in vec((1..6_u32, any::<u64>()), 0..5),
         seconds in any::<u32>(),

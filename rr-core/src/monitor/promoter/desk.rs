@@ -65,6 +65,14 @@ impl Board {
         reports.push_back(report);
     }
 
+    /// The primary that came of this promotion has answered its first write.
+    pub(crate) fn note_first_write(&self, id: u64, outage: Duration) {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(report) = reports.iter_mut().find(|report| report.id == id) {
+            Arc::make_mut(report).durations.first_write = Some(outage);
+        }
+    }
+
     fn propose(&self, proposal: Option<(NodeId, Proposal)>) {
         *self.proposal.lock().unwrap_or_else(PoisonError::into_inner) = proposal;
     }
@@ -187,7 +195,7 @@ impl<C: Connector> Worker<C> {
     /// Takes in how a promotion ended.
     pub(crate) fn conclude(&mut self, ended: Result<Report, JoinError>) {
         match ended {
-            Ok(report) => {
+            Ok(mut report) => {
                 let in_doubt = match &report.ending {
                     Ending::InDoubt(node, _) => Some(*node),
                     Ending::Promoted(_) | Ending::Stopped(_) => None,
@@ -195,6 +203,7 @@ impl<C: Connector> Worker<C> {
                 let sent = !matches!(report.ending, Ending::Stopped(_));
                 // First: whoever hears of the end may write at once.
                 self.take(Event::Promoted { sent, in_doubt });
+                self.complete(&mut report);
                 self.file(report);
             }
             Err(error) => {

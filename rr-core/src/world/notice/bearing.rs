@@ -104,6 +104,7 @@ impl Notice {
             // One failed probe, or back on probation: it serves.
             Self::Health { .. }
             | Self::Primary { .. }
+            | Self::FirstWrite { .. }
             | Self::Panic(false)
             | Self::Resumed
             | Self::Discovery { .. }
@@ -125,6 +126,7 @@ impl Notice {
             Self::Discovery { .. }
             | Self::Health { to: HealthState::Unknown, .. }
             | Self::Primary { from: Some(_), to: Some(_), .. }
+            | Self::FirstWrite { .. }
             | Self::LostWrite(_)
             | Self::ForeignMemory { .. }
             | Self::TimelineHeard { .. }
@@ -165,6 +167,7 @@ impl Notice {
             // Both leave nobody to write to, and both are over when somebody is the primary.
             Self::Primary { .. } | Self::SplitBrain { .. } => ("primary", None),
             Self::Health { node, .. }
+            | Self::FirstWrite { node, .. }
             | Self::Lag { node, .. }
             | Self::Unprivileged { node }
             | Self::Joined { node }

@@ -5,6 +5,7 @@ use super::*;
 use rr_core::failover::{Block, BoxFuture, Decision, Fence, HookError, Place};
 use rr_core::route::RouteError;
 use rr_core::topology::NoPrimary;
+use rr_core::world::Notice;
 use rr_tests::cluster::{Node, Part};
 
 async fn decided(router: &Router<Plain>, what: &str, wanted: fn(&Decision) -> bool) -> Result {
@@ -180,6 +181,50 @@ async fn a_primary_that_stands_still_for_a_moment_stays_and_one_that_does_for_lo
     })
     .await?;
     assert_eq!(router.failover().history().iter().filter(|report| report.succeeded()).count(), 1);
+    Ok(())
+}
+
+/// Of the rules that hold a promotion back, the confirmations, and then the cooldown, are the only ones that do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_witnesses_a_flapping_primary_is_replaced_once_it_is_confirmed_and_its_successor_is_not()
+-> Result {
+    let change = |config: &mut Config| {
+        config.monitor.timeout = Duration::from_millis(100);
+        config.monitor.connect_timeout = Duration::from_millis(100);
+        config.failover.witness = false;
+        // Each of them takes as long as a look may: no absence below but the last one comes near.
+        config.failover.confirmations = 40;
+    };
+    let (cluster, router) = promoted(2, FailoverMode::Automatic, change).await?;
+    let failures = |r: &Router<Plain>| r.topology().primary().map_or(0, |node| node.failures);
+    for _ in 0..3 {
+        cluster.primary().sigstop(Part::Everything)?;
+        until(&router, "its silence", |r| failures(r) > 3).await?;
+        cluster.primary().sigcont(Part::Everything)?;
+        until(&router, "its return", |r| failures(r) == 0).await?;
+    }
+    // Nor was anything begun.
+    assert!(router.failover().history().is_empty(), "{:?}", router.failover().history());
+    assert_eq!(writable(&cluster).await?, ["primary"]);
+    cluster.primary().sigstop(Part::Everything)?;
+    let report = ended(&router, 1).await?;
+    assert!(report.succeeded(), "{report}");
+    let leader = cluster.node(report.to.as_deref().ok_or("a leader")?)?;
+    // So does its successor, for as long as it takes to be confirmed.
+    leader.sigstop(Part::Everything)?;
+    let is_cooldown = |told: &Notice| {
+        let Notice::Failover { decision, .. } = told else { return false };
+        matches!(decision, Decision::Blocked(Block::Cooldown { .. }))
+    };
+    until(&router, "the cooldown to be told", |r| {
+        r.recent_notices(0).iter().any(|told| is_cooldown(&told.notice))
+    })
+    .await?;
+    leader.sigcont(Part::Everything)?;
+    until(&router, "its return", |r| failures(r) == 0).await?;
+    assert_eq!((router.failover().history().len(), primary(&router).as_deref()), (1, Some(leader.name())));
+    cluster.primary().sigcont(Part::Everything)?;
+    write_soon(&router, "after").await?;
     Ok(())
 }
 

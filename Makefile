@@ -38,7 +38,7 @@ lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked -p rr-core --all-targets --features axum,prometheus -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --features notify-http -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --no-default-features --features notify-smtp -- -D warnings
-	cargo clippy --locked -p rr-diesel --all-targets --features blocking,sqlx-pool-router -- -D warnings
+	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
 	cargo clippy --locked -p rr-bench --all-targets --features blocking,sqlx-pool-router -- -D warnings
 	cargo clippy --locked -p rr-diesel -p rr-seaorm --all-targets --features rr-diesel/axum,rr-seaorm/axum -- -D warnings
 	@scripts/check-backends.sh

@@ -11,6 +11,7 @@
 //! [`simulation`] runs thousands of failovers a second without any server.
 
 pub mod cluster;
+pub mod come_and_go;
 pub mod failovers;
 pub mod giving_up;
 pub mod guarded;

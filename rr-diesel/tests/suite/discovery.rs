@@ -7,9 +7,10 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use rr_core::discovery::{Discovering, Discovery, Found, FoundNode};
-use rr_core::{Config, RouteReason, Router};
+use rr_core::{Config, Router};
 use rr_diesel::{DieselConnector, RoutedPool};
-use rr_tests::cluster::{Cluster, Mode};
+use rr_tests::cluster::Cluster;
+use rr_tests::come_and_go::no_statement_fails;
 use rr_tests::tls::{Authority, parameter};
 
 use crate::failovers::load;
@@ -73,28 +74,7 @@ async fn no_statement_fails_while_replicas_that_are_found_come_and_go() -> Resul
     cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;
     cluster.wait_caught_up(PATIENCE).await?;
     let pool = RoutedPool::start(environment(&cluster)?).await?;
-    let load = load(&pool);
-    let serves = |name| pool.router().routed(name, RouteReason::Replica) > 10;
-    for (round, replica) in cluster.replicas().iter().cycle().take(4).enumerate() {
-        until("both to serve", async || Ok(serves("replica-1") && serves("replica-2"))).await?;
-        // It goes on answering and follows no more, or it is gone altogether.
-        let (link, stops) = (replica.upstream_link().ok_or("a link")?, round >= 2);
-        if stops {
-            replica.stop(Mode::Fast).await?
-        } else {
-            link.cut().await?
-        }
-        let gone = async || Ok(pool.router().in_flight(replica.name()).is_none());
-        until("the vanished replica to be gone", gone).await?;
-        load.writes(20).await?;
-        if stops { replica.start().await? } else { link.heal().await? }
-    }
-    until("both to serve in the end", async || Ok(serves("replica-1") && serves("replica-2"))).await?;
-    let done = load.end().await?;
-    assert!(done.reads > 100);
-    assert_eq!((done.failed_reads, done.failed_writes), (0, 0));
-    assert_eq!(done.missing_on(cluster.primary()).await?, Vec::<String>::new());
-    Ok(())
+    no_statement_fails(&cluster, pool.router(), load(&pool)).await
 }
 
 /// Knows the replica's address, and the name in its certificate.

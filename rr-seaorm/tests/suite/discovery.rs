@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rr_core::config::{DatabaseUrl, DiscoveryKind};
 use rr_core::discovery::Place;
-use rr_core::{Config, Consistency, RouteReason};
+use rr_core::{Config, Consistency};
 use rr_seaorm::RoutedConnection;
-use rr_tests::cluster::{Cluster, Mode};
+use rr_tests::cluster::Cluster;
+use rr_tests::come_and_go::no_statement_fails;
 use sea_orm::{ActiveModelTrait, EntityTrait, Set};
 
 use crate::failovers::load;
@@ -50,26 +51,5 @@ async fn an_application_that_knows_only_the_primary_reads_from_the_replica_that_
 async fn no_statement_fails_while_replicas_that_are_found_come_and_go() -> Result {
     // The load writes all the time: reads that must see it are the primary's more often than not.
     let (cluster, db) = started(2, Consistency::Eventual).await?;
-    let load = load(&db);
-    let serves = |name| db.router().routed(name, RouteReason::Replica) > 10;
-    for (round, replica) in cluster.replicas().iter().cycle().take(4).enumerate() {
-        until("both to serve", async || Ok(serves("replica-1") && serves("replica-2"))).await?;
-        // It goes on answering and follows no more, or it is gone altogether.
-        let (link, stops) = (replica.upstream_link().ok_or("a link")?, round >= 2);
-        if stops {
-            replica.stop(Mode::Fast).await?
-        } else {
-            link.cut().await?
-        }
-        let gone = async || Ok(db.router().in_flight(replica.name()).is_none());
-        until("the vanished replica to be gone", gone).await?;
-        load.writes(20).await?;
-        if stops { replica.start().await? } else { link.heal().await? }
-    }
-    until("both to serve in the end", async || Ok(serves("replica-1") && serves("replica-2"))).await?;
-    let done = load.end().await?;
-    assert!(done.reads > 100);
-    assert_eq!((done.failed_reads, done.failed_writes), (0, 0));
-    assert_eq!(done.missing_on(cluster.primary()).await?, Vec::<String>::new());
-    Ok(())
+    no_statement_fails(&cluster, db.router(), load(&db)).await
 }

@@ -29,7 +29,8 @@ const AFTER: Duration = Duration::from_millis(500);
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the standbys' log is on its way where commits do not wait for it: what was under way is lost with the primary.
+/// How long the standbys' log is on its way where commits do not wait for it. The network goes with the primary, so that
+/// what was under way is lost.
 const DISTANCE: Duration = Duration::from_millis(2);
 
 const SETUP: &str = "CREATE TABLE entry (id bigint PRIMARY KEY); INSERT INTO entry VALUES (0);";
@@ -230,13 +231,16 @@ async fn kill(rounds: u32, synchronous: bool) -> Result<Tally, Error> {
             false => Cluster::builder(),
         };
         let (cluster, load) = under_load(builder, FailoverMode::Automatic).await?;
-        if !synchronous {
-            for replica in cluster.replicas() {
-                replica.upstream_link().ok_or("a link")?.delay(DISTANCE).await?;
-            }
+        let links = cluster.replicas().iter().map(|replica| replica.upstream_link().ok_or("a link"));
+        let links: Vec<_> = if synchronous { Vec::new() } else { links.collect::<Result<_, _>>()? };
+        for link in &links {
+            link.delay(DISTANCE).await?;
         }
         tokio::time::sleep(BEFORE).await;
         let gone = load.now();
+        for link in &links {
+            link.cut().await?;
+        }
         cluster.primary().crash().await?;
         load.gone(load.now());
         let report = report(&load).await?;

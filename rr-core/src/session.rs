@@ -206,18 +206,27 @@ impl Session {
     #[inline]
     #[must_use]
     pub fn requirement(&self, level: Consistency) -> Requirement {
-        let mut requirement = Requirement::NONE.and_level(level);
-        match level {
-            Consistency::Eventual | Consistency::Bounded(_) | Consistency::Strong => {}
-            Consistency::ReadAfterWrite => self.demand_writes(&mut requirement),
-            Consistency::Session => {
-                self.demand_writes(&mut requirement);
-                // The order matters here as well.
-                requirement.seen = self.registers.last_read.get();
-                self.registers.saw.demand(&mut requirement);
+        let registers = &*self.registers;
+        let reads = match level {
+            Consistency::Eventual | Consistency::Bounded(_) | Consistency::Strong => {
+                return Requirement::NONE.and_level(level);
             }
+            Consistency::ReadAfterWrite => false,
+            Consistency::Session => true,
+        };
+        // The order matters: `settle` raises the register before it clears the mark ...
+        let (after, wrote) = (self.unplaced_since(), registers.wrote.get());
+        let primary = self.demands_primary();
+        // ... and whoever places what was read does so as well.
+        let (seen, saw) = if reads { (registers.last_read.get(), registers.saw.get()) } else { (None, None) };
+        // Made at once: whoever fills a requirement bit by bit and then passes it on waits for his own stores.
+        match (wrote, saw) {
+            (Some(wrote), Some(saw)) => {
+                let both = Requirement::covering(wrote).and_covers(&saw);
+                Requirement { primary: primary || both.primary, after, seen, ..both }
+            }
+            (covers, None) | (None, covers) => Requirement { primary, covers, after, seen, max_lag: None },
         }
-        requirement
     }
 
     /// Adds everything that `other` wrote and saw to this session.
@@ -244,14 +253,6 @@ impl Session {
     #[must_use]
     pub fn last_read(&self) -> Option<Position> {
         self.registers.saw.get()
-    }
-
-    /// The order matters: `settle` raises the register before it clears the mark.
-    #[inline]
-    fn demand_writes(&self, requirement: &mut Requirement) {
-        requirement.after = self.unplaced_since();
-        self.registers.wrote.demand(requirement);
-        requirement.primary |= self.demands_primary();
     }
 }
 

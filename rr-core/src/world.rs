@@ -302,7 +302,9 @@ impl World {
                     |applying| if applying { Lsn::from_u64(lsn.as_u64().saturating_add(1)) } else { *lsn };
                 ceiling = seen.applying.map(|applying| self.history.ceiling(reach(applying), *timeline));
                 let applied = self.history.applied(*lsn, *timeline);
-                if applied.beyond_fork && seen.receiving != Some(true) {
+                // It may have followed the present history, where it receives something and nobody may see what.
+                let may_follow = seen.receiving == Some(true) && (seen.unprivileged || node.spec.mirror);
+                if applied.beyond_fork && !may_follow {
                     quarantine = Some(Quarantine::BeyondFork);
                 }
                 applied.position.map(Position::Postgres)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::{Stream, StreamExt};
+use rr_core::adapter::RowLimit;
 use rr_core::route::Outcome;
 
 use crate::checkout::{Checkout, Statement};
@@ -30,11 +31,12 @@ pub struct RoutedStream {
     statement: Statement,
     /// `None` when the connection belongs to the handle.
     checkout: Option<Checkout>,
+    waiting: RowLimit,
 }
 
 impl RoutedStream {
     pub(crate) fn new(rows: Rows, statement: Statement, checkout: Option<Checkout>) -> Self {
-        Self { rows: Some(rows), ahead: None, statement, checkout }
+        Self { rows: Some(rows), ahead: None, statement, checkout, waiting: RowLimit::default() }
     }
 
     /// Waits for the first row or the end: whatever is wrong with the statement itself shows by then.
@@ -91,7 +93,16 @@ impl Stream for RoutedStream {
         let this = &mut *self;
         let item = match (this.ahead.take(), &mut this.rows) {
             (Some(item), _) => Some(item),
-            (None, Some(rows)) => ready!(rows.poll_next_unpin(context)),
+            (None, Some(rows)) => {
+                let row = rows.poll_next_unpin(context);
+                let node = this.checkout.as_ref();
+                let limit = node.and_then(|checkout| checkout.connection().node.statement_timeout);
+                let late = |limit| {
+                    let name = node.map_or("?", |checkout| checkout.route().name());
+                    Some(Err(error::too_slow(name, limit)))
+                };
+                ready!(this.waiting.with(row, limit, late, context))
+            }
             (None, None) => return Poll::Ready(None),
         };
         match &item {

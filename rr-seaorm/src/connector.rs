@@ -21,6 +21,7 @@ use crate::error;
 
 mod node;
 mod settings;
+mod startup;
 mod steady;
 
 pub use node::NodePool;
@@ -79,6 +80,9 @@ pub enum ConnectorError {
     /// The URL has something that the driver cannot use. (The driver's words may hold the URL, and are left out.)
     #[error("the URL cannot be used; check its parameters")]
     Url,
+    /// The URL of a replica has startup options that cannot be put on top of those of the connection's settings.
+    #[error("options: give them as `-c name=value`")]
+    Options,
     /// A file that the URL or the TLS settings name cannot be read.
     #[error("{key}: {file:?} cannot be read; check the path and its permissions")]
     File {
@@ -240,7 +244,10 @@ impl Connector for SeaOrmConnector {
 
     fn fault(&self, error: &ConnectorError, role: Role) -> Option<Fault> {
         match error {
-            ConnectorError::Url | ConnectorError::File { .. } | ConnectorError::NoRow => None,
+            ConnectorError::Url
+            | ConnectorError::Options
+            | ConnectorError::File { .. }
+            | ConnectorError::NoRow => None,
             ConnectorError::Database(error) => error::fault(error, role),
         }
     }

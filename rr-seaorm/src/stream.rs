@@ -3,9 +3,10 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use rr_core::adapter::{Ledger, Turn, Way, Wish};
+use rr_core::adapter::{Ledger, RowLimit, Turn, Way, Wish};
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::time::Moment;
 use rr_core::topology::Role;
@@ -32,6 +33,9 @@ pub struct RoutedStream {
     /// Set for a statement that may write: who is to be told when it ends, or is given up.
     writes: Option<Ledger<SeaOrmConnector>>,
     report: Option<Report>,
+    /// How long its server may take for the next row.
+    limit: Option<Duration>,
+    waiting: RowLimit,
 }
 
 /// What the metric callback is told in the end.
@@ -70,7 +74,7 @@ impl RoutedConnection {
                 Ok(first) => {
                     self.ledger().served(&route);
                     let mut stream = RoutedStream::new(rows, route);
-                    stream.report = self.report(statement);
+                    (stream.report, stream.limit) = (self.report(statement), limit);
                     match first {
                         Some(row) => stream.ahead = Some(Ok(row)),
                         None => stream.end(Outcome::Answered),
@@ -98,11 +102,12 @@ impl RoutedConnection {
         self.check_writes()?;
         let Checkout { mut conn, route } = self.writer(access, &mut Turn::new(self.router())).await?;
         route.runs(&statement.sql);
-        conn.sends(route.pool().statement_timeout());
+        let limit = route.pool().statement_timeout();
+        conn.sends(limit);
         let report = self.report(statement.clone());
         let (rows, _) = open(conn, statement, false);
         let mut stream = RoutedStream::new(rows, route);
-        stream.report = report;
+        (stream.report, stream.limit) = (report, limit);
         stream.writes = Some(self.ledger().bound());
         Ok(stream)
     }
@@ -178,7 +183,9 @@ impl Drop for Held {
 
 impl RoutedStream {
     fn new(rows: Rows, route: Route<NodePool>) -> Self {
-        Self { rows: Some(rows), ahead: None, route: Some(route), writes: None, report: None }
+        let (rows, route) = (Some(rows), Some(route));
+        let waiting = RowLimit::default();
+        Self { rows, ahead: None, route, writes: None, report: None, limit: None, waiting }
     }
 
     fn end(&mut self, outcome: Outcome) {
@@ -205,7 +212,10 @@ impl Stream for RoutedStream {
             return Poll::Ready(Some(item));
         }
         let Some(rows) = &mut this.rows else { return Poll::Ready(None) };
-        let item = ready!(rows.poll_next_unpin(context));
+        let row = rows.poll_next_unpin(context);
+        let name = || this.route.as_ref().map_or("?", |route| &**route.name());
+        let late = |limit| Some(Err(error::too_slow(name(), limit)));
+        let item = ready!(this.waiting.with(row, this.limit, late, context));
         match &item {
             Some(Ok(_)) => {}
             Some(Err(error)) => {

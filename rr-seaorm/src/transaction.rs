@@ -88,7 +88,8 @@ impl RoutedConnection {
         let mut search = Attempts::new(self.router(), self.wish().clone());
         loop {
             let route = self.route_for(&mut search).await?;
-            match self.begin_on(route, options).await {
+            let limit = self.deadline().or_else(|| route.pool().statement_timeout());
+            match self.begin_on(route, options, limit).await {
                 Ok(transaction) => return Ok(transaction),
                 Err((error, route)) => self.missed(&mut search, error, route)?,
             }
@@ -105,7 +106,8 @@ impl RoutedConnection {
                 Ok(route) => route,
                 Err(none) => return Err(error::no_primary(none, refusal, || self.connector().troubles())),
             };
-            match self.begin_on(route, options).await {
+            let limit = route.pool().statement_timeout();
+            match self.begin_on(route, options, limit).await {
                 Ok(transaction) => {
                     turn.connected(router);
                     return Ok(transaction);
@@ -119,13 +121,13 @@ impl RoutedConnection {
         &self,
         mut route: Route<NodePool>,
         options: TransactionOptions,
+        limit: Option<Duration>,
     ) -> Result<RoutedTransaction, (DbErr, Route<NodePool>)> {
         let mut database = route.pool().database().clone();
         if let Some(callback) = self.callback() {
             let callback = Arc::clone(callback);
             database.set_metric_callback(move |info| callback(info));
         }
-        let limit = route.pool().statement_timeout();
         match while_there(self.router(), &route, Beginning::new(database, options)).await {
             Ok(inner) => {
                 route.begin();

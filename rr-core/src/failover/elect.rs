@@ -26,6 +26,8 @@ pub struct ReplicaView {
     pub barred: bool,
     /// It applies what it has only after a while, on purpose.
     pub delayed: bool,
+    /// As a primary it would refuse to write.
+    pub frozen: bool,
 }
 
 impl ReplicaView {
@@ -41,6 +43,7 @@ impl ReplicaView {
             receiving: Some(false),
             barred: false,
             delayed: false,
+            frozen: false,
         }
     }
 
@@ -78,6 +81,8 @@ pub enum CandidateRefusal {
     },
     /// It is a delayed replica, kept in the past on purpose.
     Delayed,
+    /// As a primary it would refuse to write: it was one, and has not been told that it may again.
+    Frozen,
     /// What it has is not known.
     PositionUnknown,
     /// It lacks more of the primary's log than the policy allows.
@@ -99,6 +104,9 @@ impl fmt::Display for CandidateRefusal {
             Self::Tried => f.write_str("was tried and could not"),
             Self::Outdone { by } => write!(f, "has less than {by}"),
             Self::Delayed => f.write_str("is delayed on purpose (`recovery_min_apply_delay`)"),
+            Self::Frozen => f.write_str(
+                "would refuse to write (`ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();`)",
+            ),
             Self::PositionUnknown => f.write_str("position unknown"),
             Self::TooFarBehind { bytes, limit } => {
                 write!(f, "lacks {bytes} bytes of the primary's log, allowed are {limit}")
@@ -156,6 +164,9 @@ fn candidate<'a>(
     }
     if !replica.answers() {
         return Err(CandidateRefusal::NotAnswering);
+    }
+    if replica.frozen {
+        return Err(CandidateRefusal::Frozen);
     }
     if replica.delayed && !force {
         return Err(CandidateRefusal::Delayed);

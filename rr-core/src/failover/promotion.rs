@@ -222,7 +222,7 @@ impl Promotion {
         if planned && !primary_answers {
             return self.stop(Stop::PrimaryIsGone);
         }
-        if !planned && !force && primary_answers {
+        if !planned && primary_answers {
             return self.stop(Stop::PrimaryIsBack);
         }
         if !planned && !force {

@@ -155,7 +155,7 @@ impl<C: Connector> Failover<'_, C> {
         let (mut views, last_known) = self.ask(|reply| Command::Candidates(observations, reply)).await?;
         for view in &mut views {
             match seen.iter().find(|(id, _)| *id == view.id) {
-                Some((_, look)) => view.delayed = look.delayed,
+                Some((_, look)) => (view.delayed, view.frozen) = (look.delayed, look.frozen),
                 None => view.health = crate::topology::HealthState::Unhealthy,
             }
         }
@@ -189,9 +189,10 @@ impl<C: Connector> Failover<'_, C> {
     /// A switchover holds the writes of this router (`failover.hold` at most), waits for what is under way, makes the old
     /// primary refuse writes of everybody, and promotes a candidate that has everything; where one of these does not end in
     /// time, all is as before. A failover needs no confirmations: whoever asks has looked. `target` is who takes over, `None`
-    /// for the best candidate. `force` takes a target that lacks more than `max_lag_bytes` or is delayed on purpose, does not
-    /// ask the witnesses, and in a switchover goes on when something is still open after the time to drain (it loses its
-    /// connection).
+    /// for the best candidate. `force` takes a target that lacks more than `max_lag_bytes` or is delayed on purpose, though
+    /// others have more. It does not ask the witnesses, nor for `min_replicas`. In a switchover it goes on when something is
+    /// still open after the time to drain (that loses its connection), and to a target whose replay is paused. It is no way to two
+    /// primaries: a failover from a primary that answers, and any promotion while a node is in doubt, are refused all the same.
     ///
     /// Waits for the end. Whoever stops waiting stops nothing.
     ///

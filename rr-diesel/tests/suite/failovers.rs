@@ -105,3 +105,36 @@ async fn after_a_switchover_no_idle_connection_to_the_old_primary_is_left() -> R
     let closed = async || Ok(pooled(cluster.primary()).await? == 0);
     until("the old primary's connections to be closed", closed).await
 }
+
+#[tokio::test]
+async fn who_is_notified_hears_once_that_writes_are_answered_again() -> Result {
+    let cluster = boot_with(Cluster::builder().replicas(1)).await?;
+    let (sender, mut heard) = tokio::sync::mpsc::channel(64);
+    let pool = RoutedPool::start_as(config(&cluster).build()?, |router| {
+        router.on_notice(move |told| drop(sender.blocking_send((told.kind, told.text.clone()))))
+    })
+    .await?;
+    let write = async || {
+        let row = diesel::insert_into(note::table).values(note::text.eq("x"));
+        row.execute(&mut pool.handle()).await
+    };
+    write().await?;
+    cluster.primary().crash().await?;
+    cluster.replica(1)?.promote().await?;
+    for _ in 0..3 {
+        write().await?;
+    }
+    pool.router().shutdown().await;
+    let mut told = Vec::new();
+    while let Some((kind, text)) = heard.recv().await {
+        told.push((kind, text));
+    }
+    let place = |kind| told.iter().rposition(|(known, _)| *known == kind);
+    assert!(place("primary").is_some() && place("primary") < place("first_write"), "{told:?}");
+    let first: Vec<_> = told.iter().filter(|(kind, _)| *kind == "first_write").collect();
+    assert!(
+        matches!(first[..], [(_, text)] if text.starts_with("`replica-1` has answered its first write, ")),
+        "{told:?}"
+    );
+    Ok(())
+}

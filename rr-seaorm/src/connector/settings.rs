@@ -17,6 +17,7 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sea_orm::{ConnectOptions, DbErr, SqlxPostgresConnector};
 
 use super::ConnectorError;
+use super::startup::settings;
 use crate::error;
 
 /// What SeaORM's settings come to.
@@ -58,17 +59,12 @@ impl Template {
     }
 
     /// These settings for the server that `url` names.
-    fn at(&self, url: &str, own: PgConnectOptions) -> PgConnectOptions {
+    fn at(&self, url: &str, own: PgConnectOptions) -> Result<PgConnectOptions, ConnectorError> {
         if url == self.options.get_url() {
-            return self.connect.clone();
+            return Ok(self.connect.clone());
         }
-        let other_socket = self.connect.get_socket().is_some() && own.get_socket().is_none();
-        if other_socket || own.get_options().is_some() {
-            // What cannot be taken back, or put on top: only the rest of the settings is inherited.
-            return self.logged(match (own.get_application_name(), self.connect.get_application_name()) {
-                (None, Some(name)) => own.application_name(name),
-                _ => own,
-            });
+        if self.connect.get_socket().is_some() && own.get_socket().is_none() {
+            return Ok(self.beside(own));
         }
         let mut options = self.connect.clone().host(own.get_host()).port(own.get_port());
         if let Some(socket) = own.get_socket() {
@@ -85,7 +81,20 @@ impl Template {
         if own.get_username() != self.connect.get_username() || password.is_some() {
             options = options.username(own.get_username()).password(password.as_deref().unwrap_or_default());
         }
-        options
+        if let Some(own) = own.get_options() {
+            options = options.options(settings(own)?);
+        }
+        Ok(options)
+    }
+
+    /// A socket cannot be taken back: what these settings say is inherited as far as it can be read. That is the case for
+    /// what they demand of TLS, but not for the files.
+    fn beside(&self, own: PgConnectOptions) -> PgConnectOptions {
+        let own = own.ssl_mode(self.connect.get_ssl_mode());
+        self.logged(match (own.get_application_name(), self.connect.get_application_name()) {
+            (None, Some(name)) => own.application_name(name),
+            _ => own,
+        })
     }
 
     /// With the logging of these settings, as SeaORM does it.
@@ -112,7 +121,7 @@ pub(super) fn connect(
     let url = target.node.url.expose();
     let own = PgConnectOptions::from_str(url).map_err(|_| ConnectorError::Url)?;
     let mut options = match template {
-        Some(template) => template.at(url, own),
+        Some(template) => template.at(url, own)?,
         None => own,
     };
     // Where nothing is demanded, what the settings' own hooks have demanded stays.

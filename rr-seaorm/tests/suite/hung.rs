@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use rr_core::topology::Role;
 use rr_core::{Request, Requirement};
+use rr_seaorm::{RoutingError, routing_error};
 use rr_tests::cluster::{Node, Part};
+use sea_orm::{AccessMode, ConnectionTrait, StreamTrait, TransactionTrait};
 
-use crate::support::{Result, ask, boot, config, in_flight, standby_pid, started, until};
+use crate::support::{Result, ask, boot, config, in_flight, raw, standby_pid, started, until};
 
 async fn is_there(node: &Node, pid: i32) -> Result<bool> {
     let sql = format!("SELECT count(*)::text FROM pg_stat_activity WHERE pid = {pid}");
@@ -57,6 +60,51 @@ async fn hang(link: bool) -> Result {
     // The server learns that nobody listens when it wants to say something.
     replica.admin_sql(&format!("SELECT pg_cancel_backend({hung})")).await?;
     until("the hung connection to be closed", async || Ok(!is_there(replica, hung).await?)).await?;
+    Ok(())
+}
+
+/// Rows that are far more than fits between the server and its client; on a replica that stands still after the first ones.
+#[tokio::test]
+async fn a_stream_that_hangs_after_its_first_rows_ends_and_its_connection_is_not_used_again() -> Result {
+    let cluster = boot(1).await?;
+    let settings = config(&cluster).with(|config| {
+        config.pool.replica.max = 1;
+        config.pool.replica.statement_timeout = Some(Duration::from_millis(500));
+    });
+    let db = &started(settings).await?;
+    let replica = cluster.replica(1)?;
+    let hung = standby_pid(db).await?;
+    let sql = "SELECT n, repeat('x', 20000) FROM generate_series(1, 100000) n";
+    let mut rows = db.use_replica().stream_raw(raw(sql)).await?;
+    for _ in 0..2 {
+        rows.next().await.ok_or("a row")??;
+    }
+    replica.sigstop(Part::Everything)?;
+    let error = loop {
+        match rows.next().await.ok_or("an error before the end")? {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(routing_error(&error), Some(RoutingError::TooSlow { .. })), "{error}");
+    assert!(rows.next().await.is_none(), "it has ended for good");
+    assert_eq!(in_flight(db), [Some(0); 2]);
+    replica.sigcont(Part::Everything)?;
+    assert_ne!(standby_pid(db).await?, hung);
+    Ok(())
+}
+
+/// A read-only transaction asks a handle's own deadline as every read does.
+#[tokio::test]
+async fn a_deadline_of_a_handle_holds_in_its_read_only_transactions() -> Result {
+    let cluster = boot(1).await?;
+    let db = started(config(&cluster)).await?;
+    let hasty = db.with_deadline(Duration::from_millis(200));
+    let reading = hasty.begin_with_config(None, Some(AccessMode::ReadOnly)).await?;
+    let error = reading.query_one_raw(raw("SELECT pg_sleep(600)")).await.unwrap_err();
+    assert!(matches!(routing_error(&error), Some(RoutingError::TooSlow { .. })), "{error}");
+    drop(reading);
+    assert_eq!(in_flight(&db), [Some(0); 2]);
     Ok(())
 }
 

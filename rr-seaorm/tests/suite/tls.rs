@@ -84,12 +84,11 @@ async fn servers_that_ask_for_a_certificate_get_one() -> Result {
 }
 
 /// Both servers, by settings of SeaORM's that demand a certificate of this authority.
-async fn trusting(cluster: &Cluster, root: PathBuf) -> Result<RoutedConnection> {
+async fn trusting(cluster: &Cluster, root: PathBuf, replica: &str) -> Result<RoutedConnection> {
     let mut options = ConnectOptions::new(cluster.primary().url());
     options
         .map_sqlx_postgres_opts(move |options| options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(&root));
-    let replica = cluster.replica(1)?.url();
-    let settings = |config: ConfigBuilder| config.replica(replica.as_str()).write_wait(Duration::ZERO);
+    let settings = |config: ConfigBuilder| config.replica(replica).write_wait(Duration::ZERO);
     Ok(RoutedConnection::connect_with(options, settings).await?)
 }
 
@@ -97,10 +96,17 @@ async fn trusting(cluster: &Cluster, root: PathBuf) -> Result<RoutedConnection> 
 async fn what_seaorms_own_settings_demand_holds_for_all_nodes() -> Result {
     let (authority, stranger) = (Authority::new("ours")?, Authority::new("theirs")?);
     let cluster = boot_with_tls(&authority).await?;
-    let db = trusting(&cluster, authority.root()).await?;
-    assert!(ask::<bool>(&db.use_replica(), ENCRYPTED).await?);
-    assert!(ask::<bool>(&db.use_primary(), ENCRYPTED).await?);
-    let error = trusting(&cluster, stranger.root()).await.unwrap_err().to_string();
-    assert!(error.contains("UnknownIssuer"), "{error}");
+    let plain = cluster.replica(1)?.url();
+    // Settings of its own come on top.
+    let own = format!("{plain}?options=-c%20lock_timeout%3D44s");
+    for (replica, lock_timeout) in [(plain, "0"), (own, "44s")] {
+        let db = trusting(&cluster, authority.root(), &replica).await?;
+        assert!(ask::<bool>(&db.use_replica(), ENCRYPTED).await?, "{replica}");
+        assert!(ask::<bool>(&db.use_primary(), ENCRYPTED).await?);
+        let shown: String = ask(&db.use_replica(), "SELECT current_setting('lock_timeout')").await?;
+        assert_eq!(shown, lock_timeout);
+        let error = trusting(&cluster, stranger.root(), &replica).await.unwrap_err().to_string();
+        assert!(error.contains("UnknownIssuer"), "{replica}: {error}");
+    }
     Ok(())
 }

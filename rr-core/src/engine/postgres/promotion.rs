@@ -22,6 +22,8 @@ pub struct Look {
     pub idle: bool,
     /// When the server was started.
     pub started: String,
+    /// Its settings have `default_transaction_read_only`: a primary refuses writes then.
+    pub frozen: bool,
 }
 
 /// A closer look than the probe's.
@@ -37,7 +39,9 @@ pub fn look_sql() -> String {
          FROM pg_stat_activity WHERE backend_type = 'startup'), \
          pg_postmaster_start_time()::text, \
          CASE WHEN pg_is_in_recovery() THEN \
-         (SELECT max(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{{24}}$') END"
+         (SELECT max(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{{24}}$') END, \
+         (SELECT (reset_val = 'on' AND source IN ('configuration file', 'command line'))::text \
+         FROM pg_settings WHERE name = 'default_transaction_read_only')"
     )
 }
 
@@ -48,7 +52,7 @@ pub fn look_sql() -> String {
 pub fn read_look(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
     let mut seen = read_probe(row)?;
     // What is asked besides comes behind the probe's own columns.
-    let [paused, delayed, idle] = [0, 1, 2].map(|column| is_true(row, COLUMNS.len() + column));
+    let [paused, delayed, idle, frozen] = [0, 1, 2, 5].map(|column| is_true(row, COLUMNS.len() + column));
     let text = |column: usize| row.get(COLUMNS.len() + column).cloned().flatten();
     if let (Log::Postgres { timeline, .. }, Some(file)) = (&mut seen.log, text(4)) {
         let shown =
@@ -56,7 +60,7 @@ pub fn read_look(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
         *timeline = (*timeline).max(Some(shown));
     }
     let started = text(3).ok_or(UnreadableProbe { column: "started" })?;
-    Ok(Look { seen, paused, delayed, idle, started })
+    Ok(Look { seen, paused, delayed, idle, started, frozen })
 }
 
 /// What the answer to a [probe](PROBE) says, as far as that goes.
@@ -65,7 +69,7 @@ pub fn read_look(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
 /// As [`read_look`].
 pub fn read_glance(row: &[Option<String>]) -> Result<Look, UnreadableProbe> {
     let seen = read_probe(row)?;
-    Ok(Look { seen, paused: false, delayed: false, idle: false, started: String::new() })
+    Ok(Look { seen, paused: false, delayed: false, idle: false, started: String::new(), frozen: false })
 }
 
 /// Whether a column says yes.
@@ -121,13 +125,15 @@ pub const STARTED: &str = "SELECT pg_postmaster_start_time()::text";
 /// Ends recovery. It returns before that is done, which can be looked at more often than the function itself does.
 pub const PROMOTE: &str = "SELECT pg_promote(false)::text";
 
-/// How a standby follows its primary: connection string and slot.
-pub const FOLLOWS: &str = "SELECT current_setting('primary_conninfo'), current_setting('primary_slot_name')";
+/// How a standby follows its primary: connection string, slot, and to which timeline.
+pub const FOLLOWS: &str = "\
+SELECT current_setting('primary_conninfo'), current_setting('primary_slot_name'), \
+current_setting('recovery_target_timeline')";
 
-/// Whom a standby receives from: whether it streams, and the host and the port.
+/// Whom a standby receives from: whether it streams, the host and the port, and which timeline.
 pub const STREAMS: &str = "\
-SELECT (count(*) FILTER (WHERE status = 'streaming'))::text, max(sender_host), max(sender_port)::text \
-FROM pg_stat_wal_receiver";
+SELECT (count(*) FILTER (WHERE status = 'streaming'))::text, max(sender_host), max(sender_port)::text, \
+max(received_tli)::text FROM pg_stat_wal_receiver";
 
 /// Makes a replication slot that keeps the log from now on, if there is none of that name.
 #[must_use]
@@ -163,10 +169,6 @@ pub const FREEZE: &str = "ALTER SYSTEM SET default_transaction_read_only = on";
 
 /// Ends that.
 pub const UNFREEZE: &str = "ALTER SYSTEM RESET default_transaction_read_only";
-
-/// Whether a new session would refuse to write.
-pub const FROZEN: &str = "\
-SELECT (reset_val = 'on')::text FROM pg_settings WHERE name = 'default_transaction_read_only'";
 
 /// Ends the sessions of clients whose transaction may still write, as far as the role may; how many there were.
 pub const END_WRITERS: &str = "\

@@ -296,7 +296,7 @@ impl<C: Connector> Worker<C> {
                 Some(node.common.id)
             }
         };
-        if self.world.in_doubt().is_some() && !force {
+        if self.world.in_doubt().is_some() {
             return Err(FailoverError::InDoubt);
         }
         let task = Task { from: Some(from), target, planned: answers, force, ..Task::default() };

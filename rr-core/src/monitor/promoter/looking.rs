@@ -110,12 +110,10 @@ impl<C: Connector> Executor<C> {
         }
         let old = seen.iter().find(|(id, look)| Some(*id) == task.from && look.seen.role == Role::Primary);
         let primary_answers = old.is_some();
-        if task.planned
-            && !delegated
-            && primary_answers
-            && let Err(why) = self.check_frozen(task.from).await
-        {
-            return Told::Failed(why);
+        if let Some((id, Look { frozen: true, .. })) = old.filter(|_| task.planned) {
+            // Somebody else wants it so, and that must not be undone.
+            let name = self.name(*id);
+            return Told::Failed(format!("`{name}` has default_transaction_read_only = on already"));
         }
         let observations = seen.iter().map(|(id, look)| (*id, look.seen.clone())).collect();
         let Some((mut replicas, last_known)) =
@@ -147,7 +145,7 @@ fn refine(view: &mut ReplicaView, look: Option<&Look>, task: &Task) {
         view.health = HealthState::Unhealthy;
         return;
     };
-    view.delayed = look.delayed;
+    (view.delayed, view.frozen) = (look.delayed, look.frozen);
     if !view.answers() {
         // It was down, and answers now.
         view.health = HealthState::Degraded;

@@ -6,11 +6,15 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::looking::look;
 use super::{Executor, Line, Peer};
 use crate::connector::Connector;
+use crate::engine::Log;
 use crate::engine::postgres::conninfo::{place_of, pointed_to};
 use crate::engine::postgres::promotion as sql;
+use crate::engine::postgres::promotion::Look;
 use crate::failover::Told;
+use crate::position::Timeline;
 use crate::topology::{NodeId, Role};
 
 /// A replica that is told to follow somebody else does so within this time, or a person is told.
@@ -38,11 +42,18 @@ impl<C: Connector> Executor<C> {
             let (address, places) = (address.clone(), places.clone());
             work.spawn(async move {
                 let following = follow(&mut line, &mut to, &address, &places);
-                let late = || format!("it does not stream from there within {PATIENCE:?}; see its log");
+                let late = || format!("it does not stream the new timeline within {PATIENCE:?}; see its log");
                 (peer.id, timeout(PATIENCE, following).await.unwrap_or_else(|_| Err(late())))
             });
         }
         Told::Repointed(work.join_all().await)
+    }
+}
+
+const fn timeline_of(look: &Look) -> Option<Timeline> {
+    match look.seen.log {
+        Log::Postgres { timeline, .. } => timeline,
+        Log::Set(_) => None,
     }
 }
 
@@ -54,7 +65,10 @@ async fn follow<C: Connector>(
 ) -> Result<(), String> {
     let row = replica.ask(sql::FOLLOWS).await?;
     let text = |column: usize| row.get(column).cloned().flatten().unwrap_or_default();
-    let (conninfo, slot) = (text(0), text(1));
+    let (conninfo, slot, timeline) = (text(0), text(1), text(2));
+    if timeline != "latest" {
+        return Err(format!("it stays on its timeline (`recovery_target_timeline = '{timeline}'`)"));
+    }
     if place_of(&conninfo).is_some_and(|place| others.contains(&place)) {
         return Ok(());
     }
@@ -64,10 +78,16 @@ async fn follow<C: Connector>(
     }
     replica.tell(&sql::follow(&pointed)).await?;
     replica.ask(sql::RELOAD).await?;
+    let new = timeline_of(&look(primary).await?);
+    // Whoever applies late, or not for now, asks for the new timeline when it comes to its beginning.
+    let late = look(replica).await.map(|seen| seen.delayed || seen.paused)?;
     loop {
         let row = replica.ask(sql::STREAMS).await?;
         let text = |column: usize| row.get(column).cloned().flatten().unwrap_or_default();
-        if text(0) == "1" && text(1) == *host && text(2) == port.to_string() {
+        let streams = text(0) == "1" && text(1) == *host && text(2) == port.to_string();
+        // One that has more than the new primary streams the old timeline once more, to where that ends.
+        let arrived = || text(3).parse::<Timeline>().ok() >= new;
+        if streams && (late || arrived()) {
             return Ok(());
         }
         sleep(Duration::from_millis(20)).await;

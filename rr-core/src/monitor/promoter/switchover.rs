@@ -13,16 +13,6 @@ use crate::position::Lsn;
 use crate::topology::NodeId;
 
 impl<C: Connector> Executor<C> {
-    /// Whether it refuses writes already, because somebody wants it to: then that must not be undone.
-    pub(super) async fn check_frozen(&mut self, old: Option<NodeId>) -> Result<(), String> {
-        let Some(peer) = self.old(old) else { return Ok(()) };
-        let row = self.lines.to(&peer).ask(sql::FROZEN).await?;
-        if sql::is_true(&row, 0) {
-            return Err(format!("`{}` has default_transaction_read_only = on already", peer.name));
-        }
-        Ok(())
-    }
-
     /// Waits until nothing of this router is under way on the old primary.
     pub(super) async fn drain(&mut self, old: Option<NodeId>) -> Told {
         let snapshot = self.shared.snapshot.load_full();

@@ -8,12 +8,16 @@ fn a_replica_that_went_past_the_fork_is_kept_away() {
     scene.wait(10).orphan(C, 1, 195);
     assert_eq!(scene.standing(C), Err(Rejection::Quarantined(Quarantine::BeyondFork)));
     assert_eq!(scene.node(C).applied, position("1:0/BE"), "it has the common past and no more");
+    // Nor does it help that it receives, where it would be seen to receive the new timeline.
+    scene.wait(10).replica(C, 1, 195);
+    assert_eq!(scene.standing(C), Err(Rejection::Quarantined(Quarantine::BeyondFork)));
 }
 
 #[test]
 fn a_replica_that_may_have_followed_proves_the_common_past_and_may_have_shown_more() {
     let mut scene = Scene::failed_over();
-    scene.wait(10).replica(C, 1, 250);
+    let unseen = Observation { unprivileged: true, ..seen(Role::Replica, 1, 250, None) };
+    scene.wait(10).says(C, unseen);
     assert_eq!(scene.standing(C), Ok(()));
     let node = scene.node(C);
     assert_eq!((node.applied, node.ceiling), (position("1:0/BE"), position("1:0/BE,2:0/FA")));

@@ -12,6 +12,7 @@ mod leases;
 mod rejoining;
 mod switching;
 mod trouble;
+mod unfit;
 
 pub(super) fn primary(router: &Router<Plain>) -> Option<String> {
     router.topology().primary().ok().map(|node| node.name.to_string())

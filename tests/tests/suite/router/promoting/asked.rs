@@ -49,7 +49,7 @@ async fn a_proposal_expires_and_is_withdrawn_when_the_primary_is_back() -> Resul
     Ok(())
 }
 
-fn healthy_primary(router: &Router<Plain>) -> bool {
+pub(super) fn healthy_primary(router: &Router<Plain>) -> bool {
     router.topology().primary().is_ok_and(|node| node.failures == 0)
 }
 

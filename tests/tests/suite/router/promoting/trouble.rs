@@ -2,6 +2,7 @@
 //! is cut.
 
 use super::*;
+use rr_core::error::FailoverError;
 use rr_core::failover::{Block, BoxFuture, Decision, Fence, HookError, Place};
 use rr_core::route::RouteError;
 use rr_core::topology::NoPrimary;
@@ -101,6 +102,10 @@ async fn a_candidate_that_was_told_and_stays_away_is_replaced_by_nobody_until_so
         matches!(decision, Decision::Blocked(Block::InDoubt(_)))
     })
     .await?;
+    for force in [false, true] {
+        let asked = router.failover().initiate("it has not taken over", None, force).await;
+        assert!(matches!(asked, Err(FailoverError::InDoubt)), "{asked:?}");
+    }
     assert!(router.failover().clear_doubt().await?);
     let report = router.failover().initiate("it has not taken over", None, false).await?;
     assert!(report.succeeded(), "{report}");

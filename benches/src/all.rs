@@ -13,7 +13,7 @@ use rr_tests::cluster::Programs;
 use crate::Error;
 use crate::chart::svg;
 use crate::report::Report;
-use crate::summary;
+use crate::{summary, targets};
 
 /// A benchmark, with what it is told so that all of them take about a quarter of an hour.
 struct Plan {
@@ -64,11 +64,13 @@ pub(crate) fn run(into: Option<&Path>, quick: bool) -> Result<Report, Error> {
     }
     let took = clock.now().since(rr_core::time::Moment::ORIGIN);
     let results = folder.join("RESULTS.md");
-    let table = summary::table(|bench, of, name| {
+    let found = |bench: &str, of: Option<&str>, name: &str| {
         let section = sections.iter().find(|section| section.plan.arguments[0] == bench)?;
         section.report.as_ref()?.figure(of, name)
-    });
-    std::fs::write(&results, markdown(&sections, &table)?)?;
+    };
+    let (table, targets) = (summary::table(found), targets::table(found));
+    std::fs::write(&results, markdown(&sections, &table, &targets)?)?;
+    println!("== targets\n{targets}");
     println!("== {} after {} s", results.display(), took.as_secs());
     let failed: Vec<_> = sections.iter().filter(|section| section.report.is_none()).collect();
     if failed.is_empty() {
@@ -101,7 +103,7 @@ fn measure(plan: &'static Plan, quick: bool) -> Result<Section, Error> {
     Ok(Section { plan, printed, report })
 }
 
-fn markdown(sections: &[Section], table: &str) -> Result<String, Error> {
+fn markdown(sections: &[Section], table: &str, targets: &str) -> Result<String, Error> {
     let mut text = String::from(
         "# Results\n\nWritten by `make bench`; do not edit. Times are of one machine that runs servers, clients and proxies \
          at once: look at the ratios.\n\n",
@@ -125,6 +127,7 @@ fn markdown(sections: &[Section], table: &str) -> Result<String, Error> {
     let crates =
         ["diesel-async", "sea-orm", "sqlx-pool-router"].map(|name| format!("{name} {}", locked(name)));
     writeln!(text, "| crates | {} |\n\n## In short\n\n{table}", crates.join("; "))?;
+    writeln!(text, "## Targets\n\nWhat the project wants of these figures.\n\n{targets}")?;
     for Section { plan, printed, report } in sections {
         let name = plan.arguments[0];
         writeln!(text, "\n## {name}\n\n{}\n", plan.about)?;

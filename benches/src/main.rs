@@ -16,6 +16,7 @@ mod scaling;
 mod servers;
 mod summary;
 mod tail;
+mod targets;
 #[cfg(feature = "blocking")]
 mod with_blocking;
 mod with_diesel;

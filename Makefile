@@ -44,8 +44,8 @@ lint-clippy: setup-lints setup-libpq
 	@scripts/check-backends.sh
 lint-fuzz: setup-lints
 	@scripts/check-fuzz.sh
-lint-doc: setup-lints
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+lint-doc: setup-lints setup-libpq
+	@. scripts/lib.sh; find_libpq; set -x; RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --features "$$optional"
 	@scripts/check-docs.sh
 lint-api: setup-libpq
 	@scripts/check-api.sh

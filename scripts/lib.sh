@@ -33,6 +33,10 @@ bounded() {
   fi
 }
 
+# What is off by default in the crates that are published.
+# shellcheck disable=SC2034
+optional="rr-diesel/blocking,rr-core/axum,rr-core/prometheus,rr-diesel/axum,rr-seaorm/axum"
+
 # Exports PQ_LIB_DIR where Homebrew keeps libpq off the linker's path.
 find_libpq() {
   for lib in /opt/homebrew/opt/libpq/lib /usr/local/opt/libpq/lib /home/linuxbrew/.linuxbrew/opt/libpq/lib; do

@@ -10,4 +10,4 @@ ours=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 [ -n "$ours" ] || die "Cargo.toml states no rust-version"
 have rustup || die "rustup is missing, and Rust $ours is installed by it: https://rustup.rs"
 rustup toolchain install --profile minimal --no-self-update "$ours"
-RUSTUP_TOOLCHAIN=$ours exec cargo check --locked --workspace --all-targets
+RUSTUP_TOOLCHAIN=$ours exec cargo check --locked --workspace --all-targets --features "$optional"

@@ -7,8 +7,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 find_libpq
 
-# What is off by default.
-features="rr-diesel/blocking,rr-core/axum,rr-core/prometheus,rr-diesel/axum,rr-seaorm/axum,rr-bench/sqlx-pool-router"
+features="$optional,rr-bench/sqlx-pool-router"
 
 runner=nextest
 if [ "${RR_TEST_RUNNER:-}" = cargo ]; then

@@ -284,6 +284,28 @@ fn every_listed_function_and_clause_is_seen_wherever_it_stands() {
 
 /// Quadratic time would show as a test that does not end.
 #[test]
+fn ten_megabytes_are_classified_as_ten_bytes_are() {
+    let long = |unit: &str| unit.repeat(10_000_000 / unit.len());
+    for dialect in [Dialect::Postgres, Dialect::MySql] {
+        for (sql, class) in [
+            (format!("SELECT id FROM t WHERE name = '{}'", long("x''")), StatementClass::Read),
+            (format!("SELECT id FROM t WHERE id IN (0{})", long(", 1234")), StatementClass::Read),
+            (format!("/*{}*/ SELECT 1", long("/**/")), StatementClass::Read),
+            (format!("SELECT {} 1 FROM t FOR UPDATE", long("-- one more\n")), StatementClass::Write),
+            (format!("INSERT INTO t VALUES ('{}')", long("x")), StatementClass::Write),
+        ] {
+            // Comments of MySQL do not nest.
+            if dialect == Dialect::Postgres || !sql.starts_with("/*") {
+                assert_eq!(classify(&sql, dialect), class, "{dialect:?}: {}…", &sql[..40]);
+            }
+        }
+        for unit in ["(", "$", "$a$", "'", "/*", "as(", "é"] {
+            let _class = classify(&format!("SELECT {}", long(unit)), dialect);
+        }
+    }
+}
+
+#[test]
 fn hostile_text_is_only_long() {
     for unit in [
         "(",

@@ -13,7 +13,19 @@ use crate::Client;
 /// When the program cannot be started or something outlives it.
 pub async fn with_the_launcher(program: &str) -> Result {
     for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
-        let example = Example::start(program, 2).await?;
+        let servers = tempfile::tempdir()?;
+        let folder = servers.path().to_str().ok_or("a path")?;
+        let arguments = ["--cluster", "--port", "0", "--instances", "2"];
+        let example = Example::start_with(program, &arguments, &[("RR_CLUSTER_DIR", folder)]).await?;
+        // The template that servers are copied from stays.
+        let left = || {
+            let names = std::fs::read_dir(servers.path())?.map(|entry| Ok(entry?.file_name()));
+            let names = names.collect::<std::io::Result<Vec<_>>>()?;
+            Ok::<_, std::io::Error>(
+                names.iter().filter(|name| name.to_string_lossy().starts_with("rr-cluster-")).count(),
+            )
+        };
+        ensure(left()? == 1, || "its servers are somewhere else".to_owned())?;
         let client = Client::new();
         let browser = example.browser(&client);
         let mut ports: Vec<u16> = Vec::new();
@@ -28,6 +40,8 @@ pub async fn with_the_launcher(program: &str) -> Result {
             Ok(ports.iter().all(|port| std::net::TcpStream::connect(("127.0.0.1", *port)).is_err()))
         })
         .await?;
+        // Whoever removes them stops the servers first.
+        until("the servers and their folder to be gone", async || Ok(left()? == 0)).await?;
     }
     Ok(())
 }

@@ -84,7 +84,7 @@ async fn a_node_has_no_more_connections_than_it_may() -> Result {
     let at_work = async || -> Result<Vec<i64>> {
         let mut counts = Vec::new();
         for node in cluster.nodes() {
-            counts.push(running(node, SLEEP).await?.into());
+            counts.push(running(node, SLEEP).await?);
         }
         Ok(counts)
     };

@@ -6,11 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rr_core::adapter::Waits;
 use rr_core::config::PoolConfig;
 use rr_core::connector::PoolState;
+use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::PgPool;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use tokio::time::timeout;
+
+/// How often it is looked whether connections are missing that are to be kept open.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The pool of one node in one role. It connects when it is first used.
 pub struct NodePool {
@@ -42,8 +48,9 @@ impl NodePool {
         }
     }
 
-    /// Opens the connections that are kept when nothing is asked. The driver (sqlx 0.9) does that for a pool that connects
-    /// lazily only in the place of one that was closed.
+    /// Keeps those connections open that are there when nothing is asked, as long as the pool is. It is told nothing of them: the
+    /// driver (sqlx 0.9) opens one only in the place of one that it has closed itself, not of one that was given up, and it may
+    /// go on knocking for five minutes after the pool was closed.
     pub(super) fn fill(pool: &Arc<PgPool>, config: &PoolConfig) {
         let PoolConfig { min, connect_timeout, .. } = *config;
         if min == 0 {
@@ -54,16 +61,19 @@ impl NodePool {
             while let Some(pool) = pool.upgrade().filter(|pool| !pool.is_closed()) {
                 let mut held = Vec::new();
                 while pool.size() < min {
-                    match tokio::time::timeout(connect_timeout, pool.acquire()).await {
+                    match timeout(connect_timeout, pool.acquire()).await {
                         Ok(Ok(conn)) => held.push(conn),
                         _ => break,
                     }
                 }
-                if pool.size() >= min {
+                // A server that does not answer any more keeps no place.
+                let back = held.iter_mut().map(PoolConnection::return_to_pool);
+                drop(timeout(connect_timeout, join_all(back)).await);
+                let closed = pool.close_event();
+                drop((held, pool));
+                if timeout(LOOK, closed).await.is_ok() {
                     return;
                 }
-                drop((held, pool));
-                tokio::time::sleep(connect_timeout).await;
             }
         });
     }

@@ -150,11 +150,11 @@ fn readable<'a>(key: &'static str, file: &'a Path) -> Result<&'a Path, Connector
     Ok(file)
 }
 
-/// What a node's pool is opened with.
+/// What a node's pool is opened with. Those connections that are to be kept open are [`NodePool::fill`](super::NodePool::fill)'s.
 pub(super) fn pool(template: Option<&Template>, pool: &PoolConfig) -> PgPoolOptions {
     template
         .map_or_else(PgPoolOptions::new, |template| template.pool.clone())
-        .min_connections(pool.min)
+        .min_connections(0)
         .max_connections(pool.max)
         .acquire_timeout(pool.checkout_timeout)
         .idle_timeout(pool.idle_timeout)

@@ -8,11 +8,13 @@ use rr_seaorm::{RoutedConnection, RoutingError, routing_error};
 use rr_tests::cluster::Cluster;
 use rr_tests::wait::polled;
 use sea_orm::{ConnAcquireErr, ConnectionTrait, DbErr, StreamTrait, TransactionTrait};
+use tokio::task::JoinSet;
 
-use crate::support::{Result, ask, boot, config, raw, replicas_only, started, until};
+use crate::support::{Result, ask, boot, config, raw, replicas_only, running, started, until};
 
 const SHORT: Duration = Duration::from_millis(300);
 const NEVER: Duration = Duration::from_secs(3600);
+const SLEEP: &str = "SELECT 1 FROM pg_sleep(600)";
 
 /// The pools' connections to the nodes; those of the monitor are left aside.
 async fn pooled(cluster: &Cluster) -> Result<Vec<i64>> {
@@ -65,6 +67,82 @@ async fn some_connections_are_there_before_anybody_asks() -> Result {
     until("the connections", async || Ok(pooled(&cluster).await? == [2, 3, 1])).await?;
     drop(db);
     Ok(())
+}
+
+/// All tasks have asked when the last place is taken.
+#[tokio::test]
+async fn a_node_has_no_more_connections_than_it_may() -> Result {
+    let cluster = boot(2).await?;
+    let max = |pool: &mut PoolConfig, max| (pool.max, pool.checkout_timeout) = (max, NEVER);
+    let db = with(&cluster, |pool| max(pool, 4), |pool| max(pool, 3), |pool| pool.max = Some(2)).await?;
+    let primary = db.use_primary();
+    let mut asking = JoinSet::new();
+    for asked in 0..24 {
+        let db = if asked % 3 == 0 { primary.clone() } else { db.clone() };
+        asking.spawn(async move { ask::<i32>(&db, SLEEP).await });
+    }
+    let at_work = async || -> Result<Vec<i64>> {
+        let mut counts = Vec::new();
+        for node in cluster.nodes() {
+            counts.push(running(node, SLEEP).await?);
+        }
+        Ok(counts)
+    };
+    until("all places to be taken", async || Ok(at_work().await? == [4, 3, 2])).await?;
+    assert_eq!(pooled(&cluster).await?, [4, 3, 2]);
+    // Another one has the place of each that ends.
+    for node in cluster.nodes() {
+        let end = format!(
+            "SELECT pg_cancel_backend(pid)::text FROM pg_stat_activity WHERE query = '{SLEEP}' LIMIT 1"
+        );
+        assert_eq!(node.admin_query_text(&end).await?, "true");
+    }
+    until("all places to be taken", async || Ok(at_work().await? == [4, 3, 2])).await?;
+    assert_eq!(pooled(&cluster).await?, [4, 3, 2]);
+    Ok(())
+}
+
+/// One that is killed is noticed when it is used; then there are as many as before.
+#[tokio::test]
+async fn connections_that_were_killed_are_opened_anew() -> Result {
+    let cluster = boot(1).await?;
+    let db = with(&cluster, |pool| pool.min = 3, |pool| pool.min = 2, |_| {}).await?;
+    until("the connections", async || Ok(pooled(&cluster).await? == [3, 2])).await?;
+    for node in cluster.nodes() {
+        let kill =
+            "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE usename = 'app'";
+        node.admin_query_text(kill).await?;
+    }
+    until("the connections", async || {
+        ask::<i32>(&db, "SELECT 1").await?;
+        ask::<i32>(&db.use_primary(), "SELECT 1").await?;
+        let there = pooled(&cluster).await?;
+        Ok(there[0] >= 3 && there[1] >= 2)
+    })
+    .await
+}
+
+/// What was closed because its node had gone is opened anew when that is back, without anybody asking.
+#[tokio::test]
+async fn connections_that_were_given_up_are_opened_anew() -> Result {
+    let cluster = boot(1).await?;
+    let two = |pool: &mut PoolConfig| (pool.min, pool.max) = (2, 2);
+    let db = with(&cluster, |_| {}, two, |_| {}).await?;
+    let replica = cluster.replica(1)?;
+    until("the connections", async || Ok(pooled(&cluster).await?[1] == 2)).await?;
+    let route = db.router().route(&Request::read(Requirement::NONE))?;
+    assert_eq!(route.name().as_ref(), replica.name());
+    let mut asking = JoinSet::new();
+    for _ in 0..2 {
+        let db = db.clone();
+        asking.spawn(async move { ask::<i32>(&db, SLEEP).await });
+    }
+    until("the reads to run", async || Ok(running(replica, SLEEP).await? == 2)).await?;
+    asking.shutdown().await;
+    replica.link().blackhole().await?;
+    until("their places to be free", async || Ok(route.pool().connections().0 == 0)).await?;
+    replica.link().heal().await?;
+    until("the connections", async || Ok(route.pool().connections() == (2, 2))).await
 }
 
 #[tokio::test]

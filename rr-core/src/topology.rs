@@ -18,7 +18,7 @@ mod former;
 mod node;
 mod set;
 
-pub(crate) use former::{Former, Formers, is_anywhere};
+pub(crate) use former::{Former, Formers, is_anywhere, was_anywhere};
 pub use node::{Epoch, HealthState, Node, NodeId, Quarantine, Role, State};
 pub use set::{Members, NodeSet};
 

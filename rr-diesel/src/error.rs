@@ -220,8 +220,20 @@ pub(crate) const fn ended(error: Option<&Error>) -> Ended {
 }
 
 /// What an error that reached the application says about its node.
-pub(crate) const fn outcome(error: &Error) -> Outcome {
-    if is_lost(error) { Outcome::Failed(Fault::Lost) } else { Outcome::Answered }
+pub(crate) fn outcome(error: &Error) -> Outcome {
+    match error {
+        error if is_lost(error) => Outcome::Failed(Fault::Lost),
+        Error::DatabaseError(DatabaseErrorKind::Unknown, information) if is_last_word(&**information) => {
+            Outcome::Failed(Fault::ShuttingDown)
+        }
+        Error::RollbackErrorOnCommit { commit_error, .. } => outcome(commit_error),
+        _ => Outcome::Answered,
+    }
+}
+
+/// Whether the server ended the connection with it (57P01, of which only the words can be seen).
+fn is_last_word(information: &dyn DatabaseErrorInformation) -> bool {
+    information.message().starts_with("terminating connection")
 }
 
 /// What an error of a write says about its node: a primary that refuses to write may be none any more.

@@ -75,4 +75,18 @@ mod tests {
         assert!(session.give_up_lost(&history).is_some());
         assert!(history.covers(&session.requirement(Consistency::Session).covers.unwrap()));
     }
+
+    #[test]
+    fn what_may_be_lost_is_not_said_to_be_whatever_came_after_it() {
+        let (session, history) = (Session::new(), at("1:0/64,2:0/1F4"));
+        for later in [None, Some("2:0/100")] {
+            session.wrote(&at("1:FFFFFFFF/FFFFFFFF"));
+            later.into_iter().for_each(|later| session.wrote(&at(later)));
+            let lost = session.lost(&history).unwrap().to_string();
+            assert!(lost.contains("may be lost"), "{lost}");
+        }
+        let session = Session::new();
+        session.wrote(&at("1:0/70"));
+        assert!(session.lost(&history).unwrap().to_string().contains("at 1:0/70 is lost"));
+    }
 }

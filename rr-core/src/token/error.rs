@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::LONGEST;
 use crate::position::Position;
-use crate::topology::is_anywhere;
+use crate::topology::was_anywhere;
 
 /// A write that was acknowledged is not part of the primary's history: a failover lost it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a write that was acknowledged {} lost: the history of the present primary left that timeline at {switch}; \
      check what the failover lost, and write again",
-    if is_anywhere(.token) { "right before a failover may be".into() } else { format!("at {token} is") }
+    if was_anywhere(.token, .switch) { "right before a failover may be".into() } else { format!("at {token} is") }
 )]
 #[non_exhaustive]
 pub struct LostWrite {

@@ -93,6 +93,12 @@ pub(crate) fn is_anywhere(position: &Position) -> bool {
     matches!(position, Position::Postgres(own) if own.head().1.as_u64() == u64::MAX)
 }
 
+/// Whether nobody knows where on the timeline of `switch` this was, whatever came after it.
+pub(crate) fn was_anywhere(position: &Position, switch: &Position) -> bool {
+    let (Position::Postgres(own), Position::Postgres(switch)) = (position, switch) else { return false };
+    own.point(switch.head().0).is_some_and(|lsn| lsn.as_u64() == u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ use rr_tests::plain::promoting;
 
 use crate::support::{PATIENCE, Result, boot_with, config, note, until};
 
+mod scenes;
+
 async fn under_load(builder: Builder, mode: FailoverMode) -> Result<(Cluster, RoutedPool, Load)> {
     let cluster = boot_with(builder.replicas(2)).await?;
     cluster.primary().admin_sql("GRANT pg_read_all_stats TO app").await?;

@@ -11,6 +11,8 @@ use sea_orm::{ActiveModelTrait, ActiveValue, EntityTrait, PaginatorTrait};
 
 use crate::support::{PATIENCE, Result, boot_with, config, note, until};
 
+mod scenes;
+
 fn row(text: impl Into<String>) -> note::ActiveModel {
     note::ActiveModel {
         text: ActiveValue::Set(text.into()),

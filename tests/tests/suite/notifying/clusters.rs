@@ -4,9 +4,10 @@ use super::receiver::{Received, Receiver};
 use super::*;
 use crate::router::{all_serving, healthy, prepare, until};
 use rr_core::Router;
+use rr_core::config::FailoverMode;
 use rr_core::world::Turn;
 use rr_tests::cluster::Cluster;
-use rr_tests::plain::{Plain, config};
+use rr_tests::plain::{Plain, config, promoting};
 use tokio::sync::mpsc;
 
 fn texts(all: &[Received]) -> Vec<&str> {
@@ -99,5 +100,34 @@ async fn lag_and_failovers_reach_callbacks_and_receivers() -> Result {
     let both = |all: &[Received]| about(all, "lag", "critical") && about(all, "primary", "warning");
     receiver.until("lag and the failover", both).await?;
     router.shutdown().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_router_has_done_by_itself_is_told() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let receiver = Receiver::start([]).await?;
+    let mut config = promoting(&cluster, FailoverMode::Automatic);
+    let mut hook = NotifyConfig::webhook(receiver.url("http", "/hook")).with_min_severity(Severity::Info);
+    hook.kinds = vec!["promotion".to_owned()];
+    config.notify = vec![hook];
+    let router = start(config).await?;
+    all_serving(&router).await?;
+    cluster.primary().crash().await?;
+    let told = receiver.until("the promotion", |all| !all.is_empty()).await?;
+    let report = router.failover().history().pop().ok_or("a report")?;
+    assert!(report.succeeded(), "{report}");
+    router.shutdown().await;
+    assert_eq!(receiver.received().len(), 1, "once");
+    let body = &told[0].body;
+    assert_eq!((&body["kind"], &body["severity"]), (&"promotion".into(), &"warning".into()), "{body}");
+    let text = body["text"].as_str().unwrap_or_default();
+    // All of it but the first write, which comes later: how long each part took, and what is left to do.
+    for part in
+        ["failover from `primary` to `replica-1`", "detection", "promotion", "make `primary` a replica"]
+    {
+        assert!(text.contains(part), "{body}");
+    }
     Ok(())
 }

@@ -19,8 +19,8 @@ use super::Result;
 #[derive(Debug, Default)]
 struct Zone {
     records: Mutex<BTreeMap<(String, RecordType), Vec<Record>>>,
-    /// It answers that something is wrong with it.
-    failing: std::sync::atomic::AtomicBool,
+    /// To questions for these it answers that something is wrong with it.
+    failing: Mutex<Vec<RecordType>>,
     asked: AtomicU32,
 }
 
@@ -51,8 +51,9 @@ impl Dns {
         self.zone.asked.load(Ordering::Relaxed)
     }
 
-    pub(super) fn fail(&self, failing: bool) {
-        self.zone.failing.store(failing, Ordering::Relaxed);
+    /// It fails for these records, and for no others.
+    pub(super) fn fail(&self, records: &[RecordType]) {
+        *self.zone.failing.lock().unwrap_or_else(PoisonError::into_inner) = records.to_vec();
     }
 
     pub(super) fn addresses(&self, name: &str, ttl: u32, addresses: &[&str]) -> Result {
@@ -108,9 +109,15 @@ impl RequestHandler for Handler {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.authoritative = true;
         let mut records = Vec::new();
-        if self.0.failing.load(Ordering::Relaxed) {
-            metadata.response_code = ResponseCode::ServFail;
-        } else if let Ok(info) = request.request_info() {
+        if let Ok(info) = request.request_info() {
+            let failing = self.0.failing.lock().unwrap_or_else(PoisonError::into_inner);
+            if failing.contains(&info.query.query_type()) {
+                metadata.response_code = ResponseCode::ServFail;
+            }
+        }
+        if metadata.response_code != ResponseCode::ServFail
+            && let Ok(info) = request.request_info()
+        {
             let name = info.query.name().to_string();
             let zone = self.0.records.lock().unwrap_or_else(PoisonError::into_inner);
             records = zone.get(&(name.clone(), info.query.query_type())).cloned().unwrap_or_default();

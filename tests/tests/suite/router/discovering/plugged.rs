@@ -264,3 +264,28 @@ async fn the_primary_stays_when_it_is_no_longer_found() -> Result {
     write(&router, "after").await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_found_node_that_is_removed_comes_back_and_one_that_is_drained_by_hand_stays_drained() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let moody = Moody::new(Mood::Answer(vec![found(&cluster, 1, "replica-1")?]));
+    let router = start_with(primary_alone(&cluster), &moody).await?;
+    until(&router, "it to serve", |r| serves(r, "replica-1")).await?;
+    let id = |r: &Router<Plain>| r.topology().nodes().iter().find(|n| &*n.name == "replica-1").map(|n| n.id);
+    let first = id(&router);
+    router.remove_node("replica-1").await?;
+    until(&router, "it to be back", |r| serves(r, "replica-1") && id(r) != first).await?;
+    let second = id(&router);
+    router.drain_node("replica-1").await?;
+    let asked = moody.asked.load(Ordering::SeqCst);
+    until(&router, "several answers", |r| {
+        assert!(id(r) == second && !serves(r, "replica-1"));
+        moody.asked.load(Ordering::SeqCst) > asked + 3
+    })
+    .await?;
+    for _ in 0..50 {
+        assert_eq!(&**router.route(&read())?.name(), "primary");
+    }
+    Ok(())
+}

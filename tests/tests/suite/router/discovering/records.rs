@@ -2,6 +2,8 @@
 
 use super::dns::Dns;
 use super::*;
+use hickory_server::proto::rr::RecordType;
+use tokio::net::{TcpListener, TcpStream};
 
 const NAME: &str = "replicas.db.internal.";
 
@@ -90,10 +92,12 @@ async fn addresses_are_nodes_and_errors_and_empty_answers_keep_them() -> Result 
     until(&router, "the address to serve", |r| serves(r, &node)).await?;
     assert_eq!(run(router.route(&read())?, PORT).await?, cluster.replica(1)?.port().to_string());
 
-    for trouble in ["an error", "no record", "no name"] {
+    for trouble in ["an error", "one of two errors", "the other one", "no record", "no name"] {
         let before = failures(&router).len();
         match trouble {
-            "an error" => dns.fail(true),
+            "an error" => dns.fail(&[RecordType::A, RecordType::AAAA]),
+            "one of two errors" => dns.fail(&[RecordType::AAAA]),
+            "the other one" => dns.fail(&[RecordType::A]),
             "no record" => dns.addresses(NAME, 0, &[])?,
             _ => dns.forget(),
         }
@@ -102,11 +106,52 @@ async fn addresses_are_nodes_and_errors_and_empty_answers_keep_them() -> Result 
         until(&router, "more questions", |_| dns.asked() > asked + 4).await?;
         assert!(serves(&router, &node), "{trouble}");
         assert_eq!(failures(&router).len(), before + 1, "{trouble} is told once");
-        dns.fail(false);
+        dns.fail(&[]);
         dns.addresses(NAME, 0, &["127.0.0.1"])?;
         let recovered = |r: &Router<Plain>| findings(r).last() == Some(&Finding::Recovered);
         until(&router, "it to be told that all is well", recovered).await?;
     }
+    Ok(())
+}
+
+/// Carries what comes to this address and port to the same port of 127.0.0.1, where the harness listens.
+async fn relayed(address: &str, port: u16) -> Result<JoinHandle<()>> {
+    let listener = TcpListener::bind((address, port)).await?;
+    Ok(tokio::spawn(async move {
+        let mut links = tokio::task::JoinSet::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            links.spawn(async move {
+                let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+            });
+        }
+    }))
+}
+
+#[tokio::test]
+async fn addresses_of_both_families_are_nodes() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let dns = Dns::start().await?;
+    dns.addresses(NAME, 0, &["::1"])?;
+    let mut config = by_dns(&cluster, &dns, DnsRecord::A);
+    let port = cluster.replica(1)?.link().port();
+    config.discovery.port = Some(port);
+    let relay = relayed("::1", port).await?;
+    let (old, new) = (format!("127.0.0.1:{port}"), format!("[::1]:{port}"));
+    let router = start(config).await?;
+    let readers = Readers::start(&router);
+    until_serving(&router, &new).await?;
+    assert_eq!(run(router.route(&read())?, PORT).await?, cluster.replica(1)?.port().to_string());
+    // Both lead to one server, which serves by either.
+    dns.addresses(NAME, 0, &["127.0.0.1", "::1"])?;
+    until(&router, "the other address", |r| is_there(r, &old) && is_there(r, &new)).await?;
+    dns.addresses(NAME, 0, &["127.0.0.1"])?;
+    until_gone(&router, &new).await?;
+    until_serving(&router, &old).await?;
+    readers.finish().await?;
+    router.shutdown().await;
+    relay.abort();
     Ok(())
 }
 

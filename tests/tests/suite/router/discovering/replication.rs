@@ -144,3 +144,25 @@ async fn a_standby_without_a_place_is_told_once() -> Result {
     assert_eq!(names(&router), ["primary"]);
     Ok(())
 }
+
+/// It connects from where it listens.
+#[tokio::test]
+async fn a_standby_is_found_by_its_address() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let mut config = by_replication(&cluster, &[]).await?;
+    let (standby, port) = (cluster.replica(1)?, cluster.replica(1)?.link().port());
+    config.discovery.host = Some("{client_addr}".to_owned());
+    config.discovery.port = Some(port);
+    let router = start(config).await?;
+    let name = format!("127.0.0.1:{port}");
+    assert_eq!(names(&router), ["primary".to_owned(), name.clone()]);
+    let readers = Readers::start(&router);
+    until_serving(&router, &name).await?;
+    assert_eq!(run(router.route(&read())?, PORT).await?, standby.port().to_string());
+    standby.upstream_link().ok_or("a link")?.cut().await?;
+    until_gone(&router, &name).await?;
+    standby.upstream_link().ok_or("a link")?.heal().await?;
+    until_serving(&router, &name).await?;
+    readers.finish().await
+}

@@ -47,6 +47,15 @@ async fn a_candidate_that_dies_is_followed_by_the_next_one() -> Result {
     Ok(())
 }
 
+/// Waits until a server has been told to take over.
+async fn until_told(candidate: &Node) -> Result {
+    let file = "SELECT count(*) FROM pg_stat_file('promote', true) WHERE size IS NOT NULL";
+    rr_tests::wait::until("the candidate to be told", async || {
+        Ok(candidate.admin_query_text(file).await? == "1")
+    })
+    .await
+}
+
 /// The candidate is told to take over, does not, and dies.
 async fn dies_when_told(timeout: Duration) -> Result<(Cluster, Router<Plain>)> {
     let change = |config: &mut Config| {
@@ -57,13 +66,7 @@ async fn dies_when_told(timeout: Duration) -> Result<(Cluster, Router<Plain>)> {
     let candidate = cluster.replica(1)?;
     assert_eq!(candidate.sigstop(Part::Replay)?, 1, "it will not end recovery");
     cluster.primary().kill9().await?;
-    rr_tests::wait::until("the candidate to be told", async || {
-        Ok(candidate
-            .admin_query_text("SELECT count(*) FROM pg_stat_file('promote', true) WHERE size IS NOT NULL")
-            .await?
-            == "1")
-    })
-    .await?;
+    until_told(candidate).await?;
     candidate.crash().await?;
     Ok((cluster, router))
 }
@@ -135,19 +138,94 @@ async fn a_replica_that_cannot_be_pointed_elsewhere_is_reported_and_the_rest_wor
     Ok(())
 }
 
+/// Whether the network refuses or swallows, and for however long.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_between_the_application_and_the_primary_promotes_nobody() -> Result {
-    let (cluster, router) = promoted(2, FailoverMode::Automatic, |_| {}).await?;
-    cluster.primary().link().cut().await?;
-    decided(&router, "the witnesses to be asked", |decision| {
-        matches!(decision, Decision::Blocked(Block::WitnessesDisagree { .. }))
-    })
-    .await?;
-    cluster.primary().link().heal().await?;
-    decided(&router, "the primary to be back", |decision| *decision == Decision::Stay).await?;
-    assert!(router.failover().history().is_empty());
+    let change = |config: &mut Config| {
+        config.monitor.timeout = Duration::from_millis(100);
+        config.monitor.connect_timeout = Duration::from_millis(100);
+        config.pool.primary.connect_timeout = Duration::from_millis(500);
+    };
+    for silent in [false, true] {
+        let (cluster, router) = promoted(2, FailoverMode::Automatic, change).await?;
+        let link = cluster.primary().link();
+        if silent {
+            link.blackhole().await?
+        } else {
+            link.cut().await?
+        }
+        decided(&router, "the witnesses to be asked", |decision| {
+            matches!(decision, Decision::Blocked(Block::WitnessesDisagree { .. }))
+        })
+        .await?;
+        let queued = tokio::spawn({
+            let router = router.clone();
+            async move { write_soon(&router, "queued").await.map_err(|error| error.to_string()) }
+        });
+        // It has been confirmed many times over.
+        let many = 5 * router.config().failover.confirmations;
+        until(&router, "the primary to be away for long", |r| {
+            assert_eq!(primary(r).as_deref(), Some("primary"));
+            assert!(r.failover().history().is_empty(), "{:?}", r.failover().history());
+            r.topology().primary().is_ok_and(|primary| primary.failures >= many)
+        })
+        .await?;
+        assert_eq!(writable(&cluster).await?, ["primary"]);
+        assert!(!queued.is_finished());
+        link.heal().await?;
+        decided(&router, "the primary to be back", |decision| *decision == Decision::Stay).await?;
+        queued.await??;
+        assert!(router.failover().history().is_empty());
+        assert_eq!(writable(&cluster).await?, ["primary"]);
+        write(&router, "as before").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switchover_whose_candidate_dies_when_told_holds_writes_until_somebody_has_looked() -> Result {
+    let short = |config: &mut Config| config.failover.timeout = Duration::from_secs(2);
+    let (cluster, router) = promoted(1, FailoverMode::Manual, short).await?;
+    let (old, candidate) = (cluster.primary(), cluster.replica(1)?);
+    write(&router, "before").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    assert_eq!(candidate.sigstop(Part::Replay)?, 1, "it will not end recovery");
+    let switching = tokio::spawn({
+        let router = router.clone();
+        async move { router.failover().initiate("maintenance", None, false).await }
+    });
+    until_told(candidate).await?;
+    candidate.crash().await?;
+    let report = switching.await??;
+    assert!(matches!(report.ending, Ending::InDoubt(..)) && report.planned, "{report}");
+    // Nobody knows whether it has taken over, so that nobody may write to the old one.
+    let held = |r: &Router<Plain>| {
+        matches!(
+            r.route(&Request::write()),
+            Err(RouteError::NoPrimary { why: NoPrimary::SwitchingOver { .. }, .. })
+        )
+    };
+    assert!(held(&router), "{report}");
+    let refused = old.sql("INSERT INTO note (text) VALUES ('past the router')").await.unwrap_err();
+    assert!(format!("{refused:?}").contains("25006"), "{refused:?}");
+    let told = |what: &String| {
+        ["`primary`", "default_transaction_read_only", "reset"].iter().all(|word| what.contains(word))
+    };
+    assert!(report.to_do.iter().any(told), "{report}");
+    // Whoever has looked does as told.
+    old.admin_sql("ALTER SYSTEM RESET default_transaction_read_only").await?;
+    old.admin_sql("SELECT pg_reload_conf()").await?;
+    assert!(held(&router), "the doubt is not over by that");
+    assert!(router.failover().clear_doubt().await?);
+    write_soon(&router, "after").await?;
+    assert_eq!(primary(&router).as_deref(), Some("primary"));
+    candidate.start().await?;
+    candidate.wait_caught_up(old, PATIENCE).await?;
+    assert_eq!(
+        candidate.query_text("SELECT string_agg(text, ' ' ORDER BY id) FROM note").await?,
+        "before after"
+    );
     assert_eq!(writable(&cluster).await?, ["primary"]);
-    write(&router, "as before").await?;
     Ok(())
 }
 

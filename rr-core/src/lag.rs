@@ -26,13 +26,13 @@ const CAPACITY: usize = 512;
 const SPACING: Duration = Duration::from_millis(100);
 
 /// The primary's position over time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrimaryTimeline {
     /// Ascending in both fields.
     samples: VecDeque<Sample>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Sample {
     /// The newest moment at which the primary was asked and had this position.
     asked_at: Moment,
@@ -84,6 +84,13 @@ impl PrimaryTimeline {
     #[must_use]
     pub fn newest(&self) -> Option<(Moment, &Position)> {
         self.samples.back().map(|sample| (sample.asked_at, &sample.position))
+    }
+
+    /// A position that contains everything that was committed by then: the first one that was asked for no earlier.
+    #[must_use]
+    pub fn first_since(&self, moment: Moment) -> Option<&Position> {
+        let earlier = self.samples.partition_point(|sample| sample.asked_at < moment);
+        self.samples.get(earlier).map(|sample| &sample.position)
     }
 
     /// Drops every other sample of the older half.

@@ -97,7 +97,7 @@ fn succeeded() -> Topology {
     let mut node = Node::new(NodeId::new(0), "n", "h:1", Role::Primary);
     node.applied = Some(at(1, 100).join(&at(2, 500)).unwrap());
     node.sampled_at = Some(millis(5));
-    let former = Former { until: millis(3), last: None, timeline: Some(Timeline::FIRST) };
+    let former = Former { until: millis(3), samples: Arc::default(), timeline: Some(Timeline::FIRST) };
     Topology::assemble(Epoch::default(), vec![node], Ok(NodeId::new(0)), Rules::default())
         .after(Formers::default().and(former), Timeline::new(2))
 }

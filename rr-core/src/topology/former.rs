@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Topology;
+use crate::lag::PrimaryTimeline;
 use crate::position::{Lsn, PgPosition, Position, Timeline};
 use crate::session::Written;
 use crate::time::Moment;
@@ -15,17 +16,10 @@ const KEPT: usize = 16;
 pub(crate) struct Former {
     /// Since this moment another one is the primary.
     pub(crate) until: Moment,
-    /// Its last answer: when it was asked for, and where its log ended.
-    pub(crate) last: Option<(Moment, Position)>,
+    /// Where its log ended, and when it was asked for that.
+    pub(crate) samples: Arc<PrimaryTimeline>,
     /// Its timeline.
     pub(crate) timeline: Option<Timeline>,
-}
-
-impl Former {
-    /// Where its log ended when everything that it had answered by this moment was in it, if it was asked after that.
-    fn sampled_after(&self, answered: Moment) -> Option<&Position> {
-        self.last.as_ref().filter(|(at, _)| *at >= answered).map(|(_, position)| position)
-    }
 }
 
 /// The primaries before the present one, the oldest first.
@@ -63,7 +57,7 @@ impl Topology {
                 (Some(former), former.timeline)
             }
         };
-        match former.and_then(|former| former.sampled_after(write.by)) {
+        match former.and_then(|former| former.samples.first_since(write.by)) {
             Some(position) => Some(position.clone()),
             None => on.map(|timeline| anywhere(timeline).into()),
         }
@@ -108,9 +102,16 @@ mod tests {
         Position::Postgres(text.parse().unwrap())
     }
 
-    fn former(until: u64, last: Option<(u64, &str)>, timeline: u32) -> Former {
-        let last = last.map(|(millis, position)| (Moment::from_millis(millis), at(position)));
-        Former { until: Moment::from_millis(until), last, timeline: Timeline::new(timeline) }
+    fn former<'a>(until: u64, samples: impl IntoIterator<Item = (u64, &'a str)>, timeline: u32) -> Former {
+        let mut known = PrimaryTimeline::new();
+        for (millis, position) in samples {
+            known.record(Moment::from_millis(millis), at(position));
+        }
+        Former {
+            until: Moment::from_millis(until),
+            samples: Arc::new(known),
+            timeline: Timeline::new(timeline),
+        }
     }
 
     fn after(formers: impl IntoIterator<Item = Former>, timeline: u32) -> Topology {
@@ -134,7 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_bounded_by_the_last_sample_after_it() {
+    fn a_write_is_bounded_by_the_first_sample_after_it() {
+        let samples = [(200, "1:0/100"), (400, "1:0/300"), (600, "1:0/500")];
+        let topology = after([former(700, samples, 1)], 2);
+        for (millis, bound) in [(100, "1:0/100"), (200, "1:0/100"), (201, "1:0/300"), (600, "1:0/500")] {
+            // Whoever has not been used since is not told of what was lost later.
+            assert_eq!(topology.left(written(millis, 1)), Some(at(bound)), "{millis}");
+        }
+        assert!(is_in_doubt(&topology, written(601, 1)));
+    }
+
+    #[test]
+    fn a_write_after_the_last_sample_may_have_ended_anywhere() {
         let topology = after([former(100, Some((50, "1:0/500")), 1)], 2);
         assert_eq!(topology.left(written(50, 1)), Some(at("1:0/500")));
         assert!(is_in_doubt(&topology, written(51, 1)));

@@ -95,9 +95,9 @@ impl World {
                 // Freshness is about one primary's commits: what of it holds for the new one's as well?
                 let same_node = self.last_primary.as_ref().is_some_and(|(last, _)| *last == id);
                 if !same_node || self.primary_timeline != timeline {
-                    let last = self.positions.newest().map(|(at, position)| (at, position.clone()));
                     if self.last_primary.is_some() {
-                        let former = Former { until: now, last, timeline: self.primary_timeline };
+                        let samples = Arc::new(std::mem::take(&mut self.positions));
+                        let former = Former { until: now, samples, timeline: self.primary_timeline };
                         self.formers = self.formers.and(former);
                     }
                     let limit = self.nodes[index].descends_since(self.primary_timeline, timeline);

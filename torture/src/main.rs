@@ -71,6 +71,6 @@ fn judge(file: &Path) -> Result<bool, Error> {
             println!("  {}", serde_json::to_string(op)?);
         }
     }
-    println!("torture_reads={} torture_violations={}", verdict.reads, verdict.violations.len());
+    println!("torture_reads={} torture_violations={}", verdict.counts.reads, verdict.violations.len());
     Ok(verdict.violations.is_empty())
 }

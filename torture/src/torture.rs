@@ -8,7 +8,7 @@ use fastrand::Rng;
 use rr_core::time::{Clock, Moment};
 
 use crate::Error;
-use crate::check::{Verdict, check};
+use crate::check::{Counts, Verdict, check};
 use crate::faults::{Change, names};
 use crate::history::History;
 use crate::minimise::minimise;
@@ -52,12 +52,8 @@ impl Torture {
 pub struct Sum {
     /// Rounds that were played.
     pub rounds: usize,
-    /// Reads that were judged.
-    pub reads: usize,
-    /// Reads for a session, of those, that a standby answered.
-    pub standby_reads: usize,
-    /// Sessions that a token has handed over.
-    pub resumed: usize,
+    /// What there was to judge.
+    pub counts: Counts,
     /// Rules that were broken.
     pub violations: usize,
     /// Reads that missed what only a standby had shown so far.
@@ -97,7 +93,7 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         tell(&format!(
             "round {} (seed {seed}): {} reads, {} violations; {}",
             sum.rounds,
-            verdict.reads,
+            verdict.counts.reads,
             verdict.violations.len(),
             kinds.join(" ")
         ));
@@ -105,7 +101,16 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
             keep(&wish.keep, &history, &verdict, &tell)?;
         }
     }
-    tell(&format!("reads checked: {}; violations: {}", sum.reads, sum.violations));
+    let counts = &sum.counts;
+    tell(&format!("reads checked: {}; violations: {}", counts.reads, sum.violations));
+    for (router, reads) in &counts.standby_reads {
+        tell(&format!("reads of standbys by {:?} in process {}: {reads}", router.orm, router.process));
+    }
+    tell(&format!("bounded reads of standbys: {}; strong reads: {}", counts.bounded, counts.strong));
+    tell(&format!(
+        "hand-overs: {}; to another process: {}; to another ORM: {}",
+        counts.resumed, counts.crossed_process, counts.crossed_orm
+    ));
     tell(&format!("reads of the primary that missed what a standby had shown already: {}", sum.ahead));
     tell(&format!(
         "rounds of which the independent judge could not tell: {} of {}",
@@ -115,11 +120,16 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         tell(&format!("  {kind}: {count}"));
     }
     tell(&format!(
-        "torture_reads={} torture_standby_reads={} torture_resumed={} torture_rounds={} torture_decided={} \
+        "torture_reads={} torture_standby_reads={} torture_bounded={} torture_strong={} torture_resumed={} \
+         torture_crossed_process={} torture_crossed_orm={} torture_rounds={} torture_decided={} \
          torture_violations={} torture_faults={} seed={}",
-        sum.reads,
-        sum.standby_reads,
-        sum.resumed,
+        counts.reads,
+        counts.all_standby_reads(),
+        counts.bounded,
+        counts.strong,
+        counts.resumed,
+        counts.crossed_process,
+        counts.crossed_orm,
         sum.rounds,
         sum.decided(),
         sum.violations,
@@ -138,9 +148,7 @@ impl Sum {
 
     fn add(&mut self, history: &History, verdict: &Verdict) {
         self.rounds += 1;
-        self.reads += verdict.reads;
-        self.standby_reads += verdict.standby_reads;
-        self.resumed += verdict.resumed;
+        self.counts += &verdict.counts;
         self.violations += verdict.violations.len();
         self.ahead += verdict.ahead.len();
         self.undecided += usize::from(verdict.undecided);

@@ -9,13 +9,17 @@ use rr_core::time::{Clock, Moment};
 
 use crate::Error;
 use crate::check::{Counts, Verdict, check};
-use crate::faults::{Change, names};
+use crate::faults::{Change, names, seeded};
 use crate::history::History;
+use crate::load::Lie;
 use crate::minimise::minimise;
 use crate::round::{Plan, play};
 
 /// How long the clients of a round work, at least.
 const ROUND: Duration = Duration::from_secs(12);
+
+/// The same where consistency is switched off: that is noticed soon.
+const LYING: Duration = Duration::from_secs(4);
 
 /// What is wished for.
 #[derive(Clone, Debug)]
@@ -31,6 +35,8 @@ pub struct Torture {
     pub round: Option<u64>,
     /// How the primary changes in each round; in turn, unless it is said.
     pub change: Option<Change>,
+    /// What is switched off, to see that it is noticed and kept.
+    pub lie: Lie,
     /// The program of the second process.
     pub program: PathBuf,
     /// Where bad histories are kept.
@@ -42,7 +48,16 @@ impl Torture {
     #[must_use]
     pub fn new(seed: u64, time: Duration, program: &Path) -> Self {
         let keep = std::env::temp_dir().join("rr-torture");
-        Self { seed, time, rounds: 1, round: None, change: None, program: program.to_owned(), keep }
+        Self {
+            seed,
+            time,
+            rounds: 1,
+            round: None,
+            change: None,
+            lie: Lie::None,
+            program: program.to_owned(),
+            keep,
+        }
     }
 }
 
@@ -62,6 +77,10 @@ pub struct Sum {
     pub undecided: usize,
     /// What was done to servers, by kind: of each kind that there is, how often.
     pub faults: BTreeMap<String, usize>,
+    /// Changes of the primary, of those, that were begun while a standby was disturbed.
+    pub disturbed: usize,
+    /// Switchovers, of those, that were stopped, after which all was as before.
+    pub stopped: usize,
 }
 
 /// Tortures, and tells of it line by line.
@@ -76,9 +95,11 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
     while sum.rounds < wish.rounds || clock.now().since(Moment::ORIGIN) < wish.time {
         let turn = wish.seed.wrapping_add(u64::try_from(sum.rounds)?);
         // Its own seed says how the primary changes in a round, so that it can be played again by that alone.
-        let drawn = || wish.change.unwrap_or_else(|| Change::of(turn)).seeded(rng.u64(..1 << 32));
-        let seed = wish.round.unwrap_or_else(drawn);
-        let mut plan = Plan::new(seed, ROUND, &wish.program);
+        let seed = wish.round.unwrap_or_else(|| seeded(turn, wish.change, rng.u64(..1 << 32)));
+        let mut plan = match wish.lie {
+            Lie::None => Plan::new(seed, ROUND, &wish.program),
+            lie => Plan::new(seed, LYING, &wish.program).lying(lie),
+        };
         if let Some(change) = wish.change {
             plan = plan.changing(change);
         }
@@ -89,7 +110,7 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         })
         .await?;
         sum.add(&history, &verdict);
-        let kinds: Vec<&str> = history.facts.faults.iter().map(|fault| fault.kind.as_str()).collect();
+        let kinds: Vec<String> = history.facts.faults.iter().map(ToString::to_string).collect();
         tell(&format!(
             "round {} (seed {seed}): {} reads, {} violations; {}",
             sum.rounds,
@@ -120,9 +141,13 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         tell(&format!("  {kind}: {count}"));
     }
     tell(&format!(
+        "changes of the primary while a standby was disturbed: {}; stopped: {}",
+        sum.disturbed, sum.stopped
+    ));
+    tell(&format!(
         "torture_reads={} torture_standby_reads={} torture_bounded={} torture_strong={} torture_resumed={} \
          torture_crossed_process={} torture_crossed_orm={} torture_rounds={} torture_decided={} \
-         torture_violations={} torture_faults={} seed={}",
+         torture_violations={} torture_faults={} torture_disturbed={} seed={}",
         counts.reads,
         counts.all_standby_reads(),
         counts.bounded,
@@ -134,6 +159,7 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         sum.decided(),
         sum.violations,
         sum.faults.values().sum::<usize>(),
+        sum.disturbed,
         wish.seed
     ));
     Ok(sum)
@@ -154,6 +180,8 @@ impl Sum {
         self.undecided += usize::from(verdict.undecided);
         for fault in &history.facts.faults {
             *self.faults.entry(fault.kind.clone()).or_default() += 1;
+            self.disturbed += usize::from(fault.during.is_some());
+            self.stopped += usize::from(fault.stopped.is_some());
         }
     }
 }

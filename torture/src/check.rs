@@ -48,6 +48,21 @@ pub enum Rule {
     Appends,
 }
 
+impl Rule {
+    /// Each of them.
+    pub const ALL: [Self; 9] = [
+        Self::OwnWrites,
+        Self::MonotonicReads,
+        Self::WritesFollowReads,
+        Self::Bounded,
+        Self::Prefix,
+        Self::Strong,
+        Self::ToldLoss,
+        Self::Durable,
+        Self::Appends,
+    ];
+}
+
 /// A rule was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

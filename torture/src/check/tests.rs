@@ -1,5 +1,7 @@
 //! Each rule with histories by hand, both ways, and with those of a model that is correct.
 
+mod minimised;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Torture of real servers: a slice of `make torture`, and whether a lie is noticed.
 
+mod kept;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -199,7 +199,7 @@ impl Scene<'_> {
                 old.crash().await?;
                 self.elected().await?
             }
-            Change::Switchover => self.switched(&old, &mut lasting).await?,
+            Change::Switchover => self.switched(&old, &mut lasting, rng.bool()).await?,
         };
         if let Some(lasting) = lasting {
             // What it has not heard of is read there meanwhile.
@@ -237,11 +237,17 @@ impl Scene<'_> {
         self.promoted(&report)
     }
 
-    /// Who has taken over as planned. That may be stopped while a standby is disturbed: then all is as before, and once it
-    /// is well it is done.
-    async fn switched(&mut self, old: &Node, lasting: &mut Option<Lasting>) -> Result<Node, Error> {
-        if lasting.is_some() {
-            let why = match self.failover()?.initiate("torture", None, false).await {
+    /// Who has taken over as planned. That may be stopped while a standby is disturbed, the more so when that one is to take
+    /// over: then all is as before, and once it is well it is done.
+    async fn switched(
+        &mut self,
+        old: &Node,
+        lasting: &mut Option<Lasting>,
+        by_disturbed: bool,
+    ) -> Result<Node, Error> {
+        if let Some(disturbed) = lasting.as_ref().map(Lasting::node) {
+            let target = by_disturbed.then(|| disturbed.name());
+            let why = match self.failover()?.initiate("torture", target, false).await {
                 Ok(report) if matches!(report.ending, Ending::Stopped(_)) => report.to_string(),
                 Ok(report) => return self.promoted(&report),
                 Err(refused) => refused.to_string(),

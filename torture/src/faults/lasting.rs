@@ -50,6 +50,11 @@ impl Lasting {
         self.kind
     }
 
+    /// Who is disturbed.
+    pub(super) const fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Ends it. The standby may be the primary by now.
     pub(super) async fn end(self) -> Result<(), Error> {
         if let Some(link) = self.link {

@@ -1,5 +1,6 @@
 //! Each rule with histories by hand, both ways, and with those of a model that is correct.
 
+mod linear;
 mod minimised;
 
 use std::collections::BTreeMap;

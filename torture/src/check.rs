@@ -5,6 +5,7 @@
 
 pub mod appends;
 pub mod bounded;
+pub mod counts;
 pub mod durable;
 pub mod follows;
 mod ground;
@@ -19,7 +20,8 @@ pub(crate) mod tests;
 
 use std::fmt;
 
-use crate::history::{Action, History, Level, Op, Outcome};
+use crate::history::History;
+pub use counts::Counts;
 pub use ground::Ground;
 
 /// What must not happen.
@@ -44,6 +46,21 @@ pub enum Rule {
     Durable,
     /// The independent judge objects.
     Appends,
+}
+
+impl Rule {
+    /// Each of them.
+    pub const ALL: [Self; 9] = [
+        Self::OwnWrites,
+        Self::MonotonicReads,
+        Self::WritesFollowReads,
+        Self::Bounded,
+        Self::Prefix,
+        Self::Strong,
+        Self::ToldLoss,
+        Self::Durable,
+        Self::Appends,
+    ];
 }
 
 /// A rule was broken.
@@ -75,25 +92,15 @@ pub struct Verdict {
     pub ahead: Vec<usize>,
     /// The independent judge could not tell.
     pub undecided: bool,
-    /// Reads that were judged.
-    pub reads: usize,
-    /// Those that had to follow their session, no stronger, and that a standby answered.
-    pub standby_reads: usize,
-    /// Sessions that a token has handed over.
-    pub resumed: usize,
+    /// What they had to judge.
+    pub counts: Counts,
 }
 
 /// By all judges.
 #[must_use]
 pub fn check(history: &History) -> Verdict {
     let ground = Ground::new(history);
-    let count = |counts: fn(&Op) -> bool| history.ops.iter().filter(|op| counts(op)).count();
-    let mut verdict = Verdict {
-        reads: count(|op| op.read().is_some()),
-        standby_reads: count(|op| op.read() == Some((Level::Session, true))),
-        resumed: count(|op| op.outcome == Outcome::Ok && matches!(op.action, Action::Resume { .. })),
-        ..Verdict::default()
-    };
+    let mut verdict = Verdict { counts: Counts::of(history), ..Verdict::default() };
     verdict.violations.extend(writes::check(&ground));
     monotonic::check(&ground, &mut verdict);
     follows::check(&ground, &mut verdict);

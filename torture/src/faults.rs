@@ -1,12 +1,11 @@
 //! What is done to the servers of a round: everything, in an order that is drawn by lot.
 
-use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use rr_core::config::FailoverMode;
-use rr_core::failover::Report;
+use rr_core::failover::{Ending, Report};
+use rr_core::router::Failover;
+use rr_diesel::DieselConnector;
 use rr_tests::cluster::{Boundary, Cluster, ClusterError, Mode, Node, Part};
 use rr_tests::wait::{PATIENCE, wait_for};
 
@@ -16,78 +15,20 @@ use crate::history::{Fault, now};
 use crate::load::Shared;
 use crate::peer::Peer;
 
+mod change;
 mod deck;
+mod lasting;
 
+pub use change::{Change, disturbed, seeded};
 use deck::Deck;
 pub use deck::Kind;
+use lasting::Lasting;
 
 /// Within this time a standby has begun to follow a new primary, if it can.
 const FOLLOWS: Duration = Duration::from_secs(5);
 
 /// Within this time one that cannot has stopped.
 const SETTLES: Duration = Duration::from_millis(700);
-
-/// How the primary changes in a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Change {
-    /// It does not.
-    Stays,
-    /// It dies, and a router promotes a standby by itself.
-    Automatic,
-    /// It dies, and somebody promotes a standby.
-    Outside,
-    /// As planned.
-    Switchover,
-}
-
-impl Change {
-    /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Stays, Self::Automatic, Self::Outside, Self::Switchover];
-
-    /// As the seed of a round says. Seeds that count up have each in turn.
-    #[must_use]
-    pub const fn of(seed: u64) -> Self {
-        match seed % 4 {
-            0 => Self::Stays,
-            1 => Self::Automatic,
-            2 => Self::Outside,
-            _ => Self::Switchover,
-        }
-    }
-
-    /// The seed that is nearest to this one and says this change.
-    #[must_use]
-    pub fn seeded(self, seed: u64) -> u64 {
-        let first = seed - seed % 4;
-        (first..=first + 3).find(|seed| Self::of(*seed) == self).unwrap_or(seed)
-    }
-
-    /// The one of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|change| change.name() == name)
-    }
-
-    /// What the one router does that may promote.
-    #[must_use]
-    pub const fn mode(self) -> FailoverMode {
-        match self {
-            Self::Stays | Self::Outside => FailoverMode::Follow,
-            Self::Automatic => FailoverMode::Automatic,
-            Self::Switchover => FailoverMode::Manual,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Stays => "none",
-            Self::Automatic => "automatic-promotion",
-            Self::Outside => "outside-promotion",
-            Self::Switchover => "switchover",
-        }
-    }
-}
 
 /// The names of all that can be done to servers.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -108,6 +49,8 @@ pub struct Scene<'r> {
     pub peer: &'r mut Peer,
     /// How the primary changes.
     pub change: Change,
+    /// Whether it does so while a standby is disturbed.
+    pub disturbed: bool,
     /// Which server is the primary.
     pub leader: String,
     /// What was done.
@@ -123,8 +66,8 @@ impl Scene<'_> {
         self.cluster.nodes().iter().filter(|node| node.name() != self.leader && node.is_running()).collect()
     }
 
-    fn note(&mut self, kind: &str, node: &str) {
-        self.done.push(Fault { at: now(), kind: kind.to_owned(), node: node.to_owned() });
+    fn note(&mut self, kind: Kind, node: &Node) {
+        self.done.push(fault(kind.name(), node));
     }
 
     /// Disturbs until it is `until`, and in every way that there is; once in between, the primary changes.
@@ -155,21 +98,27 @@ impl Scene<'_> {
         let leader = self.leader()?.clone();
         let any = if rng.u8(0..3) == 0 { leader.clone() } else { standby.clone() };
         let node = match kind {
-            Kind::ReplayPause | Kind::ApplyDelay | Kind::ReplicaKill => &standby,
+            Kind::ReplayPause
+            | Kind::ApplyDelay
+            | Kind::ReplicaKill
+            | Kind::ReplicationCut
+            | Kind::ReplicationDelay => &standby,
             Kind::PrimaryKill | Kind::PageBoundary => &leader,
             Kind::ConnectionKill | Kind::Freeze | Kind::Cut | Kind::HalfOpen | Kind::SlowLink => &any,
         };
-        self.note(kind.name(), node.name());
+        self.note(kind, node);
         match kind {
-            Kind::ReplayPause => {
-                node.pause_replay().await?;
+            Kind::ReplayPause
+            | Kind::ApplyDelay
+            | Kind::SlowLink
+            | Kind::ReplicationCut
+            | Kind::ReplicationDelay => {
+                let lasting = Lasting::begin(kind, node, rng).await?;
                 pause(hold).await;
-                node.resume_replay().await?;
-            }
-            Kind::ApplyDelay => {
-                node.apply_delay(Duration::from_millis(rng.u64(50..600))).await?;
-                pause(hold).await;
-                node.apply_delay(Duration::ZERO).await?;
+                lasting.end().await?;
+                if kind == Kind::ReplicationCut {
+                    node.wait_streaming().await?;
+                }
             }
             Kind::ReplicaKill => {
                 node.crash().await?;
@@ -190,14 +139,6 @@ impl Scene<'_> {
             }
             Kind::HalfOpen => {
                 node.link().blackhole().await?;
-                pause(hold).await;
-                node.link().heal().await?;
-            }
-            Kind::SlowLink => {
-                node.link().delay(Duration::from_millis(rng.u64(5..60))).await?;
-                if rng.bool() {
-                    node.link().rate(NonZeroU64::new(64 * 1024).ok_or("no rate")?).await?;
-                }
                 pause(hold).await;
                 node.link().heal().await?;
             }
@@ -224,62 +165,122 @@ impl Scene<'_> {
         self.peer.go().await
     }
 
-    /// Changes the primary in the way of this round.
+    /// Changes the primary in the way of this round, while a standby is disturbed if the round has it so.
     ///
     /// # Errors
-    /// When a server does not do as it is told.
+    /// When a server does not do as it is told, or the router not what it must.
     pub async fn change_primary(&mut self, rng: &mut Rng) -> Result<(), Error> {
-        let change = self.change;
         let old = self.leader()?.clone();
-        self.note(change.name(), old.name());
-        let new = match change {
+        let standbys: Vec<Node> = self.standbys().into_iter().cloned().collect();
+        let any = |rng: &mut Rng| rng.choice(&standbys).cloned().ok_or("no standby");
+        let mut lasting = None;
+        if self.disturbed {
+            let (kind, standby) = (*rng.choice(&Lasting::OF_STANDBYS).ok_or("nothing lasts")?, any(rng)?);
+            self.note(kind, &standby);
+            lasting = Some(Lasting::begin(kind, &standby, rng).await?);
+            pause(Duration::from_millis(rng.u64(50..600))).await;
+        }
+        let during = lasting.as_ref().map(|lasting| lasting.kind().name().to_owned());
+        self.done.push(Fault { during, ..fault(self.change.name(), &old) });
+        let new = match self.change {
             Change::Stays => return Ok(()),
             Change::Outside => {
                 old.crash().await?;
                 pause(Duration::from_millis(rng.u64(0..500))).await;
-                let standbys: Vec<Node> = self.standbys().into_iter().cloned().collect();
-                let new = rng.choice(&standbys).ok_or("no standby")?.clone();
+                let new = any(rng)?;
                 new.promote().await?;
-                for standby in standbys.iter().filter(|standby| standby.name() != new.name()) {
-                    follow(standby, &new, Box::pin(standby.repoint(&new))).await?;
-                }
                 new
             }
             Change::Automatic => {
+                let before = self.failover()?.history();
+                if let Some(report) = before.iter().find(|report| report.succeeded()) {
+                    return Err(format!("the primary was well: {report}").into());
+                }
                 old.crash().await?;
-                let report = self.report().await?;
-                self.promoted(&report, &old).await?
+                self.elected().await?
             }
-            Change::Switchover => {
-                let Db::Diesel(pool) = self.elector else { return Err("the elector is Diesel's".into()) };
-                let report = pool.router().failover().initiate("torture", None, false).await?;
-                let new = self.promoted(&report, &old).await?;
-                old.stop(Mode::Fast).await?;
-                new
-            }
+            Change::Switchover => self.switched(&old, &mut lasting, rng.bool()).await?,
         };
+        if let Some(lasting) = lasting {
+            // What it has not heard of is read there meanwhile.
+            pause(Duration::from_millis(rng.u64(0..500))).await;
+            lasting.end().await?;
+        }
+        for standby in standbys.iter().filter(|standby| standby.name() != new.name()) {
+            match self.change {
+                Change::Outside => follow(standby, &new, Box::pin(standby.repoint(&new))).await?,
+                _ => follow(standby, &new, Box::pin(standby.repointed(&new))).await?,
+            }
+        }
+        if self.change == Change::Switchover {
+            old.stop(Mode::Fast).await?;
+        }
         self.leader = new.name().to_owned();
         pause(Duration::from_millis(rng.u64(0..1000))).await;
         old.rebuild(&new).await?;
         Ok(())
     }
 
-    async fn report(&self) -> Result<Arc<Report>, Error> {
+    fn failover(&self) -> Result<Failover<'_, DieselConnector>, Error> {
         let Db::Diesel(pool) = self.elector else { return Err("the elector is Diesel's".into()) };
-        let ended = async || Ok::<_, Error>(pool.router().failover().history().pop());
-        Ok(wait_for(PATIENCE, "the promotion to end", ended).await?)
+        Ok(pool.router().failover())
     }
 
-    async fn promoted(&self, report: &Report, old: &Node) -> Result<Node, Error> {
-        let to = report.to.as_deref().filter(|_| report.succeeded()).ok_or_else(|| report.to_string())?;
-        let new = self.cluster.node(to)?.clone();
-        for standby in self.standbys().into_iter().cloned().collect::<Vec<_>>() {
-            if standby.name() != to && standby.name() != old.name() {
-                follow(&standby, &new, Box::pin(standby.repointed(&new))).await?;
-            }
-        }
-        Ok(new)
+    /// Whom the router promotes by itself, now that the primary is dead: whatever else is wrong, one standby is well.
+    async fn elected(&self) -> Result<Node, Error> {
+        let failover = self.failover()?;
+        let ended = async || {
+            let reports = failover.history();
+            Ok::<_, Error>(reports.into_iter().rfind(|report| report.succeeded()))
+        };
+        let report = wait_for(PATIENCE, "the promotion to end", ended).await?;
+        self.promoted(&report)
     }
+
+    /// Who has taken over as planned. That may be stopped while a standby is disturbed, the more so when that one is to take
+    /// over: then all is as before, and once it is well it is done.
+    async fn switched(
+        &mut self,
+        old: &Node,
+        lasting: &mut Option<Lasting>,
+        by_disturbed: bool,
+    ) -> Result<Node, Error> {
+        if let Some(disturbed) = lasting.as_ref().map(Lasting::node) {
+            let target = by_disturbed.then(|| disturbed.name());
+            let why = match self.failover()?.initiate("torture", target, false).await {
+                Ok(report) if matches!(report.ending, Ending::Stopped(_)) => report.to_string(),
+                Ok(report) => return self.promoted(&report),
+                Err(refused) => refused.to_string(),
+            };
+            if let Some(fault) = self.done.last_mut() {
+                fault.stopped = Some(why);
+            }
+            let writes =
+                "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'";
+            if old.admin_query_text(writes).await? != "t" {
+                return Err("a switchover was stopped, and the primary does not write on".into());
+            }
+            if let Some(lasting) = lasting.take() {
+                lasting.end().await?;
+            }
+            for standby in self.standbys() {
+                standby.wait_streaming().await?;
+            }
+            self.done.push(fault(self.change.name(), old));
+        }
+        let report = self.failover()?.initiate("torture", None, false).await?;
+        self.promoted(&report)
+    }
+
+    fn promoted(&self, report: &Report) -> Result<Node, Error> {
+        let to = report.to.as_deref().filter(|_| report.succeeded()).ok_or_else(|| report.to_string())?;
+        Ok(self.cluster.node(to)?.clone())
+    }
+}
+
+/// What is done now.
+pub(crate) fn fault(kind: &str, node: &Node) -> Fault {
+    Fault { at: now(), kind: kind.to_owned(), node: node.name().to_owned(), during: None, stopped: None }
 }
 
 /// One that has more than the new primary cannot follow it, and is made anew.
@@ -304,20 +305,4 @@ async fn follow(
 /// What a fault lasts; nothing is waited for.
 async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn four_rounds_in_a_row_have_every_change_and_a_seed_says_which() {
-        let mut rng = Rng::with_seed(7);
-        for first in 0..8 {
-            let turns =
-                (first..first + 4).map(|turn| Change::of(Change::of(turn).seeded(rng.u64(..1 << 32))));
-            let turns: Vec<Change> = turns.collect();
-            assert!(Change::ALL.iter().all(|change| turns.contains(change)), "{turns:?}");
-        }
-    }
 }

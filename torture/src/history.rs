@@ -1,6 +1,7 @@
 //! What clients saw: every operation with the instants around it, on one clock that all processes read.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
@@ -46,6 +47,20 @@ pub struct Fault {
     pub kind: String,
     /// To which server.
     pub node: String,
+    /// What a standby was disturbed by meanwhile, if the primary changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during: Option<String>,
+    /// Why it did not come to that, if it was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        self.during.as_ref().map_or(Ok(()), |during| write!(f, "+{during}"))?;
+        self.stopped.as_ref().map_or(Ok(()), |why| write!(f, "({why})"))
+    }
 }
 
 /// One operation.

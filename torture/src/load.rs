@@ -31,6 +31,7 @@ const REST: u64 = 40;
 
 /// What is switched off, to see that it is noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Lie {
     /// Nothing.

@@ -11,8 +11,9 @@ use rr_torture::history::History;
 use rr_torture::torture::{Torture, torture};
 use rr_torture::{Error, peer};
 
-const USAGE: &str = "usage: rr-torture run [--minutes N] [--seed N] [--round N] [--change KIND] [--keep FOLDER] | check FILE\n\
-    KIND: none, automatic-promotion, outside-promotion, switchover";
+const USAGE: &str = "usage: rr-torture run [--minutes N] [--seed N] [--round N] [--change KIND] [--lie LIE] [--keep FOLDER] | check FILE\n\
+    KIND: none, automatic-promotion, outside-promotion, switchover\n\
+    LIE: what is switched off: eventual, forgets-reads, bounded, strong, drops-token, patches, hides-loss, calls-it-safe";
 
 /// How long it tortures unless it is told.
 const MINUTES: f64 = 10.0;
@@ -54,6 +55,7 @@ fn wish(options: &[&str]) -> Result<Torture, Error> {
             "--seed" => wish.seed = value.parse().map_err(|_| USAGE)?,
             "--round" => wish.round = Some(value.parse().map_err(|_| USAGE)?),
             "--change" => wish.change = Some(Change::named(value).ok_or(USAGE)?),
+            "--lie" => wish.lie = serde_json::from_value(value.into()).map_err(|_| USAGE)?,
             "--keep" => wish.keep = PathBuf::from(value),
             _ => return Err(USAGE.into()),
         }
@@ -71,6 +73,6 @@ fn judge(file: &Path) -> Result<bool, Error> {
             println!("  {}", serde_json::to_string(op)?);
         }
     }
-    println!("torture_reads={} torture_violations={}", verdict.reads, verdict.violations.len());
+    println!("torture_reads={} torture_violations={}", verdict.counts.reads, verdict.violations.len());
     Ok(verdict.violations.is_empty())
 }

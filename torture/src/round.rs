@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::client::{Db, SETUP};
-use crate::faults::{Change, Scene};
-use crate::history::{Facts, Fault, History, Item, Key, Orm, now};
-use crate::load::{KEYS, Lie, Load};
+use crate::faults::{Change, Scene, disturbed, fault};
+use crate::history::{Facts, History, Item, Key, Orm, now};
+use crate::load::{BOUND, KEYS, Lie, Load};
 use crate::peer::{Peer, follower, nodes, tune};
 
 /// What a round is made of.
@@ -48,6 +48,25 @@ pub enum Script {
     Losing(Duration),
 }
 
+impl Script {
+    /// What brings it to light that this is switched off.
+    #[must_use]
+    pub const fn exposing(lie: Lie) -> Self {
+        match lie {
+            Lie::None => Self::Drawn,
+            Lie::Eventual | Lie::Strong | Lie::DropsToken => late(300, 300),
+            Lie::ForgetsReads | Lie::Patches => late(0, 300),
+            Lie::Bounded => late(3 * BOUND, 3 * BOUND),
+            // Some appends are answered whose log is still on its way.
+            Lie::HidesLoss | Lie::CallsItSafe => Self::Losing(Duration::from_millis(300)),
+        }
+    }
+}
+
+const fn late(first: u64, second: u64) -> Script {
+    Script::Delays(Duration::from_millis(first), Duration::from_millis(second))
+}
+
 impl Plan {
     /// An honest round of whatever the seed says.
     #[must_use]
@@ -62,10 +81,10 @@ impl Plan {
         self
     }
 
-    /// One that lies, while this is done to the servers.
+    /// One that lies, while what brings that to light is done to the servers.
     #[must_use]
-    pub const fn lying(mut self, lie: Lie, script: Script) -> Self {
-        (self.lie, self.script) = (lie, script);
+    pub const fn lying(mut self, lie: Lie) -> Self {
+        (self.lie, self.script) = (lie, Script::exposing(lie));
         self
     }
 }
@@ -107,6 +126,7 @@ async fn played(plan: &Plan) -> Result<History, Error> {
         shared: &shared,
         peer: &mut peer,
         change,
+        disturbed: matches!(plan.script, Script::Drawn | Script::Changing(_)) && disturbed(plan.seed),
         leader: cluster.primary().name().to_owned(),
         done: Vec::new(),
     };
@@ -115,8 +135,7 @@ async fn played(plan: &Plan) -> Result<History, Error> {
         Script::Delays(first, second) => {
             for (node, delay) in cluster.replicas().iter().zip([first, second]) {
                 node.apply_delay(delay).await?;
-                let kind = "apply-delay".to_owned();
-                scene.done.push(Fault { at: now(), kind, node: node.name().to_owned() });
+                scene.done.push(fault("apply-delay", node));
             }
             tokio::time::sleep(plan.time).await;
         }

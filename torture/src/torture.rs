@@ -8,14 +8,18 @@ use fastrand::Rng;
 use rr_core::time::{Clock, Moment};
 
 use crate::Error;
-use crate::check::{Verdict, check};
-use crate::faults::{Change, names};
+use crate::check::{Counts, Verdict, check};
+use crate::faults::{Change, names, seeded};
 use crate::history::History;
+use crate::load::Lie;
 use crate::minimise::minimise;
 use crate::round::{Plan, play};
 
 /// How long the clients of a round work, at least.
 const ROUND: Duration = Duration::from_secs(12);
+
+/// The same where consistency is switched off: that is noticed soon.
+const LYING: Duration = Duration::from_secs(4);
 
 /// What is wished for.
 #[derive(Clone, Debug)]
@@ -31,6 +35,8 @@ pub struct Torture {
     pub round: Option<u64>,
     /// How the primary changes in each round; in turn, unless it is said.
     pub change: Option<Change>,
+    /// What is switched off, to see that it is noticed and kept.
+    pub lie: Lie,
     /// The program of the second process.
     pub program: PathBuf,
     /// Where bad histories are kept.
@@ -42,7 +48,16 @@ impl Torture {
     #[must_use]
     pub fn new(seed: u64, time: Duration, program: &Path) -> Self {
         let keep = std::env::temp_dir().join("rr-torture");
-        Self { seed, time, rounds: 1, round: None, change: None, program: program.to_owned(), keep }
+        Self {
+            seed,
+            time,
+            rounds: 1,
+            round: None,
+            change: None,
+            lie: Lie::None,
+            program: program.to_owned(),
+            keep,
+        }
     }
 }
 
@@ -52,12 +67,8 @@ impl Torture {
 pub struct Sum {
     /// Rounds that were played.
     pub rounds: usize,
-    /// Reads that were judged.
-    pub reads: usize,
-    /// Reads for a session, of those, that a standby answered.
-    pub standby_reads: usize,
-    /// Sessions that a token has handed over.
-    pub resumed: usize,
+    /// What there was to judge.
+    pub counts: Counts,
     /// Rules that were broken.
     pub violations: usize,
     /// Reads that missed what only a standby had shown so far.
@@ -66,6 +77,10 @@ pub struct Sum {
     pub undecided: usize,
     /// What was done to servers, by kind: of each kind that there is, how often.
     pub faults: BTreeMap<String, usize>,
+    /// Changes of the primary, of those, that were begun while a standby was disturbed.
+    pub disturbed: usize,
+    /// Switchovers, of those, that were stopped, after which all was as before.
+    pub stopped: usize,
 }
 
 /// Tortures, and tells of it line by line.
@@ -80,9 +95,11 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
     while sum.rounds < wish.rounds || clock.now().since(Moment::ORIGIN) < wish.time {
         let turn = wish.seed.wrapping_add(u64::try_from(sum.rounds)?);
         // Its own seed says how the primary changes in a round, so that it can be played again by that alone.
-        let drawn = || wish.change.unwrap_or_else(|| Change::of(turn)).seeded(rng.u64(..1 << 32));
-        let seed = wish.round.unwrap_or_else(drawn);
-        let mut plan = Plan::new(seed, ROUND, &wish.program);
+        let seed = wish.round.unwrap_or_else(|| seeded(turn, wish.change, rng.u64(..1 << 32)));
+        let mut plan = match wish.lie {
+            Lie::None => Plan::new(seed, ROUND, &wish.program),
+            lie => Plan::new(seed, LYING, &wish.program).lying(lie),
+        };
         if let Some(change) = wish.change {
             plan = plan.changing(change);
         }
@@ -93,11 +110,11 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         })
         .await?;
         sum.add(&history, &verdict);
-        let kinds: Vec<&str> = history.facts.faults.iter().map(|fault| fault.kind.as_str()).collect();
+        let kinds: Vec<String> = history.facts.faults.iter().map(ToString::to_string).collect();
         tell(&format!(
             "round {} (seed {seed}): {} reads, {} violations; {}",
             sum.rounds,
-            verdict.reads,
+            verdict.counts.reads,
             verdict.violations.len(),
             kinds.join(" ")
         ));
@@ -105,7 +122,16 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
             keep(&wish.keep, &history, &verdict, &tell)?;
         }
     }
-    tell(&format!("reads checked: {}; violations: {}", sum.reads, sum.violations));
+    let counts = &sum.counts;
+    tell(&format!("reads checked: {}; violations: {}", counts.reads, sum.violations));
+    for (router, reads) in &counts.standby_reads {
+        tell(&format!("reads of standbys by {:?} in process {}: {reads}", router.orm, router.process));
+    }
+    tell(&format!("bounded reads of standbys: {}; strong reads: {}", counts.bounded, counts.strong));
+    tell(&format!(
+        "hand-overs: {}; to another process: {}; to another ORM: {}",
+        counts.resumed, counts.crossed_process, counts.crossed_orm
+    ));
     tell(&format!("reads of the primary that missed what a standby had shown already: {}", sum.ahead));
     tell(&format!(
         "rounds of which the independent judge could not tell: {} of {}",
@@ -115,15 +141,25 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         tell(&format!("  {kind}: {count}"));
     }
     tell(&format!(
-        "torture_reads={} torture_standby_reads={} torture_resumed={} torture_rounds={} torture_decided={} \
-         torture_violations={} torture_faults={} seed={}",
-        sum.reads,
-        sum.standby_reads,
-        sum.resumed,
+        "changes of the primary while a standby was disturbed: {}; stopped: {}",
+        sum.disturbed, sum.stopped
+    ));
+    tell(&format!(
+        "torture_reads={} torture_standby_reads={} torture_bounded={} torture_strong={} torture_resumed={} \
+         torture_crossed_process={} torture_crossed_orm={} torture_rounds={} torture_decided={} \
+         torture_violations={} torture_faults={} torture_disturbed={} seed={}",
+        counts.reads,
+        counts.all_standby_reads(),
+        counts.bounded,
+        counts.strong,
+        counts.resumed,
+        counts.crossed_process,
+        counts.crossed_orm,
         sum.rounds,
         sum.decided(),
         sum.violations,
         sum.faults.values().sum::<usize>(),
+        sum.disturbed,
         wish.seed
     ));
     Ok(sum)
@@ -138,14 +174,14 @@ impl Sum {
 
     fn add(&mut self, history: &History, verdict: &Verdict) {
         self.rounds += 1;
-        self.reads += verdict.reads;
-        self.standby_reads += verdict.standby_reads;
-        self.resumed += verdict.resumed;
+        self.counts += &verdict.counts;
         self.violations += verdict.violations.len();
         self.ahead += verdict.ahead.len();
         self.undecided += usize::from(verdict.undecided);
         for fault in &history.facts.faults {
             *self.faults.entry(fault.kind.clone()).or_default() += 1;
+            self.disturbed += usize::from(fault.during.is_some());
+            self.stopped += usize::from(fault.stopped.is_some());
         }
     }
 }

@@ -39,9 +39,72 @@ pub fn appending_makes_no_read(start: &str, rest: &str, dialect: Dialect) {
         return;
     }
     // A `(` behind this makes a window function of a sequence's column.
-    if start.to_ascii_lowercase().contains("last_value") {
+    let column = dialect == Dialect::Postgres && start.to_ascii_lowercase().contains("last_value");
+    if column && without_comments(rest).starts_with('(') {
         return;
     }
     let whole = parser::is_whole(start, dialect) && !server::refuses(start, dialect);
     assert!(!whole, "{before} became a read, {dialect:?}: {start:?} + {rest:?}");
+}
+
+/// Without the white space and the comments that it begins with.
+fn without_comments(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    loop {
+        let behind = match rest.get(..2) {
+            Some("--") => rest.split_once('\n').map(|(_, behind)| behind),
+            Some("/*") => behind_comment(rest),
+            _ => return rest,
+        };
+        let Some(behind) = behind else { return "" };
+        rest = behind.trim_start();
+    }
+}
+
+/// What comes behind a comment in `/* */`, in which there may be others.
+fn behind_comment(text: &str) -> Option<&str> {
+    let (mut depth, mut rest) = (0, text);
+    loop {
+        let at = rest.find(['/', '*'])?;
+        rest = rest.get(at..)?;
+        depth = match rest.get(..2) {
+            Some("/*") => depth + 1,
+            Some("*/") => depth - 1,
+            _ => {
+                rest = rest.get(1..)?;
+                continue;
+            }
+        };
+        rest = rest.get(2..)?;
+        if depth == 0 {
+            return Some(rest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_are_passed_over() {
+        for (text, rest) in [
+            (" (a", "(a"),
+            ("-- x\n /* a /* b */ c **/ ( d", "( d"),
+            ("/* a /* b */ (", ""),
+            ("-- (", ""),
+            ("/ (", "/ ("),
+            ("é", "é"),
+        ] {
+            assert_eq!(without_comments(text), rest);
+        }
+    }
+
+    #[test]
+    fn a_sequences_column_stays_one_but_for_a_parenthesis() {
+        let start = "SELECT last_value";
+        for rest in ["FROM s", ", 1", "AS a FROM s (a)", "/* ( */ FROM s", "(a) OVER () FROM s"] {
+            appending_makes_no_read(start, rest, Dialect::Postgres);
+        }
+    }
 }

@@ -95,6 +95,21 @@ proptest! {
     }
 
     #[test]
+    fn signed_bodies(bytes in vec(any::<u8>(), 0..90)) {
+        texts::signed_body(&bytes);
+    }
+
+    /// All that comes before the positions as it should be, and numbers that are mostly small: many of these are read.
+    #[test]
+    fn signed_bodies_that_are_nearly_right(
+        flags in 0..64_u8,
+        cluster_and_time in any::<[u8; 13]>(),
+        rest in vec(prop_oneof![4 => 0..3_u8, 1 => any::<u8>()], 0..16),
+    ) {
+        texts::signed_body(&[&[flags], &cluster_and_time[..], &rest].concat());
+    }
+
+    #[test]
     fn signed_tokens(
         points in vec((1..6_u32, any::<u64>()), 0..5),
         seconds in any::<u32>(),

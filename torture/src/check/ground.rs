@@ -5,6 +5,17 @@ use std::collections::HashMap;
 use super::{Rule, Violation};
 use crate::history::{Action, History, Item, Key, Op, Outcome, SessionId};
 
+#[cfg(test)]
+thread_local! {
+    /// What was looked at since somebody set it to zero: a judge in linear time looks at each operation so and so often.
+    pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+fn step() {
+    #[cfg(test)]
+    STEPS.set(STEPS.get() + 1);
+}
+
 /// The least that must be seen of each list, and by which operation that is so.
 pub(super) type Floor = Vec<(usize, Option<usize>)>;
 
@@ -78,21 +89,24 @@ impl<'h> Ground<'h> {
     }
 
     pub(super) fn ops(&self) -> impl Iterator<Item = (usize, &'h Op)> {
-        self.history.ops.iter().enumerate()
+        self.history.ops.iter().enumerate().inspect(|_| step())
     }
 
     pub(super) fn view(&self, op: usize) -> &View {
+        step();
         &self.views[op]
     }
 
     /// The place in the end of what this operation appended.
     pub(super) fn placed(&self, op: &Op) -> Option<(usize, usize)> {
+        step();
         let Action::Append { item, .. } = op.action else { return None };
         self.places.get(&item).map(|(key, version)| (place(*key), *version))
     }
 
     /// Who wrote this version of a list, if that is in the history.
     pub(super) fn writer(&self, key: usize, version: usize) -> Option<usize> {
+        step();
         let key = Key::try_from(key).ok()?;
         let item = self.history.facts.finals.get(&key)?.get(version.checked_sub(1)?)?;
         self.writers.get(item).copied()

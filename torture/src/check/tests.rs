@@ -1,5 +1,8 @@
 //! Each rule with histories by hand, both ways, and with those of a model that is correct.
 
+mod linear;
+mod minimised;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -11,6 +14,8 @@ use crate::history::{Action, Facts, History, Item, Key, Level, Op, Orm, Outcome,
 pub(crate) const fn session(number: u64) -> SessionId {
     number
 }
+
+const HERE: Router = Router { process: 0, orm: Orm::Diesel };
 
 /// A history that is told one operation after the other, each at an instant of its own.
 #[derive(Clone)]
@@ -33,8 +38,7 @@ impl Story {
     fn op(&mut self, session: SessionId, outcome: Outcome, action: Action) -> &mut Self {
         let invoked = self.at + 500_000_000;
         self.at += 1_000_000_000;
-        let router = Router { process: 0, orm: Orm::Diesel };
-        let (client, returned) = (session, self.at);
+        let (router, client, returned) = (HERE, session, self.at);
         self.ops.push(Op { router, client, session, unscoped: false, invoked, returned, outcome, action });
         self
     }
@@ -197,13 +201,30 @@ fn a_hand_over_hands_over_what_was_written_and_seen() {
 #[test]
 fn what_a_verdict_rests_on_is_counted() {
     let mut story = Story::new(1);
-    story.append(1, 0).read(1).read_at(1, Level::Strong, &[1]).hand_over(1, 2);
+    story.append(1, 0).read(1).read_at(1, Level::Strong, &[1]).read_at(1, Level::Bounded(1), &[1]);
+    story.hand_over(1, 2);
     story.op(3, Outcome::Failed, Action::Resume { token: 99 });
-    story.standby = false;
+    let mut unread = story.history();
     story.read(2);
-    let verdict = check(&story.history());
-    assert_eq!((verdict.reads, verdict.standby_reads, verdict.resumed), (3, 1, 1));
-    assert!(!verdict.undecided && verdict.violations.is_empty());
+    story.standby = false;
+    let mut history = story.read(2).history();
+    let counts = check(&history).counts;
+    assert_eq!((counts.reads, counts.bounded, counts.strong, counts.resumed), (5, 1, 1, 1));
+    assert_eq!(counts.standby_reads.into_iter().collect::<Vec<_>>(), [(HERE, 2)]);
+    assert_eq!((counts.crossed_process, counts.crossed_orm), (0, 0));
+    // The hand-over, and what comes after it, elsewhere.
+    let crossed = |history: &mut History, router| {
+        history.ops[5..].iter_mut().for_each(|op| op.router = router);
+        let verdict = check(history);
+        assert!(!verdict.undecided && verdict.violations.is_empty());
+        (verdict.counts.crossed_process, verdict.counts.crossed_orm)
+    };
+    assert_eq!(crossed(&mut history, Router { process: 1, ..HERE }), (1, 0));
+    assert_eq!(crossed(&mut history, Router { orm: Orm::Seaorm, ..HERE }), (0, 1));
+    assert_eq!(crossed(&mut history, Router { process: 1, orm: Orm::Seaorm }), (1, 1));
+    assert_eq!(check(&history).counts.lacking(2), None);
+    assert!(check(&history).counts.lacking(3).is_some());
+    assert_eq!(crossed(&mut unread, Router { process: 1, orm: Orm::Seaorm }), (0, 0), "in vain");
 }
 
 #[test]

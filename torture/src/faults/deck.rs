@@ -24,6 +24,10 @@ pub enum Kind {
     HalfOpen,
     /// The network of a server is slow.
     SlowLink,
+    /// A standby receives nothing, and clients reach it.
+    ReplicationCut,
+    /// What a standby receives is late.
+    ReplicationDelay,
     /// The primary is killed and started again.
     PrimaryKill,
     /// The log ends with a page, while nobody writes.
@@ -32,7 +36,7 @@ pub enum Kind {
 
 impl Kind {
     /// Each of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ReplayPause,
         Self::ApplyDelay,
         Self::ReplicaKill,
@@ -41,6 +45,8 @@ impl Kind {
         Self::Cut,
         Self::HalfOpen,
         Self::SlowLink,
+        Self::ReplicationCut,
+        Self::ReplicationDelay,
         Self::PrimaryKill,
         Self::PageBoundary,
     ];
@@ -57,6 +63,8 @@ impl Kind {
             Self::Cut => "cut",
             Self::HalfOpen => "half-open",
             Self::SlowLink => "slow-link",
+            Self::ReplicationCut => "replication-cut",
+            Self::ReplicationDelay => "replication-delay",
             Self::PrimaryKill => "primary-kill",
             Self::PageBoundary => "page-boundary",
         }

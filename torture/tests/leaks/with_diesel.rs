@@ -10,7 +10,7 @@ use rr_diesel::retry::{self, Policy};
 use rr_diesel::{DieselConnector, RoutedPgConnection, RoutedPool};
 use rr_tests::wait::polled;
 
-use crate::hunt::Mix;
+use crate::hunt::{Mix, stumbling};
 
 diesel::table! {
     bucket (id) {
@@ -58,15 +58,26 @@ impl Diesel {
                 Err(Error::DatabaseError(..)) => Ok(()),
                 other => other.map(drop),
             },
-            6 if number % 100 == 6 => polled(2, read(conn)).await.transpose().map(drop),
-            7 if number % 100 == 7 => polled(3, write(conn)).await.transpose().map(drop),
-            8 if number % 100 == 8 => {
+            6 if number % 100 == 6 => self.rare(0, 2).await,
+            7 if number % 100 == 7 => self.rare(1, 3).await,
+            8 if number % 100 == 8 => self.rare(2, 0).await,
+            9 if number % 500 == 9 => self.rare(3, 0).await,
+            _ => read(conn).await.map(drop),
+        }
+    }
+
+    /// A read and a write that are given up after so many polls, a stream that is not read to its end, a connection that is lost.
+    async fn rare(&self, which: u64, polls: usize) -> QueryResult<()> {
+        let conn = &mut self.0.handle();
+        match which {
+            0 => polled(polls, read(conn)).await.transpose().map(drop),
+            1 => polled(polls, write(conn)).await.transpose().map(drop),
+            2 => {
                 let many = diesel::dsl::sql::<diesel::sql_types::Integer>("SELECT generate_series(1, 1000)");
                 let mut rows = many.load_stream::<i32>(conn).await?;
                 rows.next().await.transpose().map(drop)
             }
-            9 if number % 500 == 9 => sql_query("SELECT n FROM lost").execute(conn).await.map(drop),
-            _ => read(conn).await.map(drop),
+            _ => sql_query("SELECT n FROM lost").execute(conn).await.map(drop),
         }
     }
 
@@ -90,6 +101,11 @@ impl Mix for Diesel {
 
     async fn turn(&self, number: u64) -> Result<(), String> {
         self.run(number).await.map_err(|error| error.to_string())
+    }
+
+    async fn stumble(&self, number: u64) -> Result<(), String> {
+        let (which, polls) = stumbling(number);
+        self.rare(which, polls).await.map_err(|error| error.to_string())
     }
 
     async fn busy(&self, on_primary: bool) -> Result<(), String> {

@@ -11,7 +11,7 @@ use sea_orm::{
     TransactionTrait,
 };
 
-use crate::hunt::Mix;
+use crate::hunt::{Mix, stumbling};
 
 mod bucket {
     use sea_orm::entity::prelude::*;
@@ -72,14 +72,25 @@ impl SeaOrm {
                 Err(DbErr::Query(_)) => Ok(()),
                 other => other.map(drop),
             },
-            6 if number % 100 == 6 => polled(2, read(db)).await.transpose().map(drop),
-            7 if number % 100 == 7 => polled(3, write(db)).await.transpose().map(drop),
-            8 if number % 100 == 8 => {
+            6 if number % 100 == 6 => self.rare(0, 2).await,
+            7 if number % 100 == 7 => self.rare(1, 3).await,
+            8 if number % 100 == 8 => self.rare(2, 0).await,
+            9 if number % 500 == 9 => self.rare(3, 0).await,
+            _ => read(db).await,
+        }
+    }
+
+    /// A read and a write that are given up after so many polls, a stream that is not read to its end, a connection that is lost.
+    async fn rare(&self, which: u64, polls: usize) -> Result<(), DbErr> {
+        let db = &self.0;
+        match which {
+            0 => polled(polls, read(db)).await.transpose().map(drop),
+            1 => polled(polls, write(db)).await.transpose().map(drop),
+            2 => {
                 let mut rows = db.stream_raw(raw("SELECT generate_series(1, 1000)")).await?;
                 rows.next().await.transpose().map(drop)
             }
-            9 if number % 500 == 9 => db.query_one_raw(raw("SELECT n FROM lost")).await.map(drop),
-            _ => read(db).await,
+            _ => db.query_one_raw(raw("SELECT n FROM lost")).await.map(drop),
         }
     }
 
@@ -104,6 +115,11 @@ impl Mix for SeaOrm {
 
     async fn turn(&self, number: u64) -> Result<(), String> {
         self.run(number).await.map_err(|error| error.to_string())
+    }
+
+    async fn stumble(&self, number: u64) -> Result<(), String> {
+        let (which, polls) = stumbling(number);
+        self.rare(which, polls).await.map_err(|error| error.to_string())
     }
 
     async fn busy(&self, on_primary: bool) -> Result<(), String> {

@@ -28,6 +28,8 @@ pub struct ReplicaView {
     pub delayed: bool,
     /// As a primary it would refuse to write.
     pub frozen: bool,
+    /// Somebody has stopped its replay on purpose, and nothing is on fire.
+    pub paused: bool,
 }
 
 impl ReplicaView {
@@ -44,6 +46,7 @@ impl ReplicaView {
             barred: false,
             delayed: false,
             frozen: false,
+            paused: false,
         }
     }
 
@@ -81,6 +84,8 @@ pub enum CandidateRefusal {
     },
     /// It is a delayed replica, kept in the past on purpose.
     Delayed,
+    /// Its replay is paused, and it is not needed.
+    Paused,
     /// As a primary it would refuse to write: it was one, and has not been told that it may again.
     Frozen,
     /// What it has is not known.
@@ -104,6 +109,7 @@ impl fmt::Display for CandidateRefusal {
             Self::Tried => f.write_str("was tried and could not"),
             Self::Outdone { by } => write!(f, "has less than {by}"),
             Self::Delayed => f.write_str("is delayed on purpose (`recovery_min_apply_delay`)"),
+            Self::Paused => f.write_str("has its replay paused (`SELECT pg_wal_replay_resume()`)"),
             Self::Frozen => f.write_str(
                 "would refuse to write (`ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();`)",
             ),
@@ -164,6 +170,9 @@ fn candidate<'a>(
     }
     if !replica.answers() {
         return Err(CandidateRefusal::NotAnswering);
+    }
+    if replica.paused {
+        return Err(CandidateRefusal::Paused);
     }
     if replica.frozen {
         return Err(CandidateRefusal::Frozen);

@@ -150,6 +150,5 @@ fn refine(view: &mut ReplicaView, look: Option<&Look>, task: &Task) {
         // It was down, and answers now.
         view.health = HealthState::Degraded;
     }
-    // Somebody has stopped it on purpose, and nothing is on fire.
-    view.barred |= task.planned && look.paused && !task.force;
+    view.paused = task.planned && look.paused && !task.force;
 }

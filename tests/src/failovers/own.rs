@@ -147,10 +147,10 @@ pub async fn whoever_lost_a_write_is_told<A: Application>() -> Result<(), Failur
     // All that these wrote is kept, though nobody has looked where that ended: the primary was asked often enough since.
     let early = taken(&answered);
     let asked = db.router().now() + Duration::from_millis(300);
-    let sampled = |router: &Router<A::Connector>| {
-        router.topology().primary().is_ok_and(|primary| primary.sampled_at >= Some(asked))
-    };
-    until("the primary to be asked", async || Ok(sampled(db.router()))).await?;
+    until("the primary to be asked", async || {
+        Ok(db.router().topology().primary().is_ok_and(|primary| primary.sampled_at >= Some(asked)))
+    })
+    .await?;
     cluster.wait_caught_up(PATIENCE).await?;
     for replica in cluster.replicas() {
         replica.upstream_link().ok_or("a link")?.cut().await?;

@@ -30,10 +30,12 @@ pub enum RoutingError {
         troubles: String,
     },
     /// A node has gone while a connection to it was waited for.
-    #[error("`{node}` went away while a connection to it was waited for; check the server")]
+    #[error("`{node}` went away while a connection to it was waited for; check the server{}", reasons(.troubles))]
     Gone {
         /// The node.
         node: String,
+        /// Why nodes cannot be connected to, as far as that is known.
+        troubles: String,
     },
     /// A connection to a node could not be opened in time.
     #[error(
@@ -126,8 +128,8 @@ pub(crate) fn no_primary(
     }
 }
 
-pub(crate) fn gone(node: &str) -> DbErr {
-    DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::Gone { node: node.to_owned() }))
+pub(crate) fn gone(node: &str, troubles: String) -> DbErr {
+    DbErr::Conn(io(io::ErrorKind::NotConnected, RoutingError::Gone { node: node.to_owned(), troubles }))
 }
 
 pub(crate) fn unreached(node: &str, limit: Duration) -> DbErr {

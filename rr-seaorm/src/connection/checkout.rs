@@ -91,7 +91,7 @@ pub(crate) async fn while_there<T>(
                     return Err(error);
                 }
                 Err(_) if !is_there(router, route.node(), route.role()) => {
-                    return Err(error::gone(route.name()));
+                    return Err(error::gone(route.name(), router.connector().troubles()));
                 }
                 Err(_) => match deadline {
                     Some((deadline, limit)) if Instant::now() >= deadline => {

@@ -149,10 +149,10 @@ async fn nothing_that_a_plain_reference_wrote_is_lost_in_a_switchover() -> Resul
     assert!(report.succeeded(), "{report}");
     more(new).await?;
     stop.store(true, Ordering::Relaxed);
+    let done = writers.join_all().await;
     let ids = new.query_text("SELECT string_agg(id::text, ',') FROM note").await?;
     let kept: HashSet<i64> = ids.split(',').map(str::parse).collect::<Result<_, _>>()?;
-    while let Some(done) = writers.join_next().await {
-        let (written, refused) = done?;
+    for (written, refused) in done {
         println!("{} written, {refused} refused", written.len());
         let lost: Vec<_> = written.iter().filter(|id| !kept.contains(id)).collect();
         assert!(lost.is_empty(), "{lost:?}");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::position::{PgPosition, Position};
+use crate::requirement::Requirement;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Nothing has been put in.
@@ -93,17 +94,29 @@ impl Register {
         }
     }
 
+    /// Adds to a requirement that this position be covered.
     #[inline]
-    pub(super) fn get(&self) -> Option<Position> {
+    pub(super) fn demand(&self, requirement: &mut Requirement) {
         match self.word.load(Ordering::Acquire) {
-            ELSEWHERE => self.get_elsewhere(),
-            word => unpack(word),
+            EMPTY => {}
+            word if word != ELSEWHERE && requirement.covers.is_none() => requirement.covers = unpack(word),
+            _ => self.demand_more(requirement),
         }
     }
 
+    /// Beside another position, or by one that has no word.
     #[inline(never)]
-    fn get_elsewhere(&self) -> Option<Position> {
-        self.rest.load().as_deref().cloned()
+    fn demand_more(&self, requirement: &mut Requirement) {
+        if let Some(position) = self.get() {
+            requirement.add_covers(&position);
+        }
+    }
+
+    pub(super) fn get(&self) -> Option<Position> {
+        match self.word.load(Ordering::Acquire) {
+            ELSEWHERE => self.rest.load().as_deref().cloned(),
+            word => unpack(word),
+        }
     }
 }
 
@@ -178,6 +191,9 @@ mod tests {
                 register.raise(&position);
                 expected = Some(expected.map_or_else(|| position.clone(), |old| old.join(&position).unwrap()));
                 prop_assert_eq!(register.get(), expected.clone());
+                let mut requirement = Requirement::NONE;
+                register.demand(&mut requirement);
+                prop_assert_eq!(requirement.covers, expected.clone());
             }
         }
     }

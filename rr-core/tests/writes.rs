@@ -112,6 +112,26 @@ async fn who_waits_is_served_in_order_as_soon_as_there_is_a_primary() {
     assert_eq!((counted, router.waiting_writes()), ([50, 50, 0], 0));
 }
 
+/// Nobody sends a statement that could notice, and whatever the monitor does just then.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_roles_is_seen_within_one_interval() {
+    for phase in 0..25 {
+        let (router, script) = router(true, false).await;
+        tokio::time::sleep(Duration::from_millis(300 + 11 * phase)).await;
+        assert_eq!(router.topology().primary().map(|node| node.name.to_string()), Ok("primary".to_owned()));
+        script.say(false, true);
+        let changed = Instant::now();
+        while router.topology().primary().map_or(true, |node| &*node.name != "other") {
+            tokio::time::sleep(GRAIN).await;
+        }
+        let monitor = &router.config().monitor;
+        // One look at whoever is looked at next, and one at everybody else because of what it said.
+        let within = monitor.interval + monitor.jitter + 5 * GRAIN;
+        assert!(changed.elapsed() <= within, "{phase}: {:?} of {within:?}", changed.elapsed());
+        router.shutdown().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_more_than_may_wait_is_told_at_once() {
     let (router, _script) = router(false, false).await;

@@ -27,8 +27,10 @@ use lasting::Lasting;
 /// Within this time a standby has begun to follow a new primary, if it can.
 const FOLLOWS: Duration = Duration::from_secs(5);
 
-/// Within this time one that cannot has stopped.
-const SETTLES: Duration = Duration::from_millis(700);
+/// The timeline that a standby receives, and the one that a primary writes.
+const RECEIVED: &str = "SELECT coalesce(max(received_tli), 0)::text FROM pg_stat_wal_receiver";
+const WRITTEN: &str =
+    "SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int::text";
 
 /// The names of all that can be done to servers.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -291,9 +293,11 @@ async fn follow(
 ) -> Result<(), Error> {
     let followed = async {
         following.await?;
-        // It may have got what both have in common, and no more.
-        pause(SETTLES).await;
-        standby.wait_streaming().await
+        // It may get what both have in common, again and again, and no more.
+        while standby.admin_query_text(RECEIVED).await? != new.admin_query_text(WRITTEN).await? {
+            pause(Duration::from_millis(20)).await;
+        }
+        Ok::<_, ClusterError>(())
     };
     if let Ok(followed) = tokio::time::timeout(FOLLOWS, followed).await {
         return Ok(followed?);

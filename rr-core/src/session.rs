@@ -210,12 +210,9 @@ impl Session {
         let mut requirement =
             Requirement { primary: false, covers: None, after: None, seen: None, max_lag: None };
         match level {
+            Consistency::Eventual => {}
             Consistency::Strong => requirement.primary = true,
             Consistency::Bounded(limit) => requirement.max_lag = Some(limit),
-            Consistency::Eventual | Consistency::ReadAfterWrite | Consistency::Session => {}
-        }
-        match level {
-            Consistency::Eventual | Consistency::Bounded(_) | Consistency::Strong => {}
             Consistency::ReadAfterWrite => self.demand_writes(&mut requirement),
             Consistency::Session => {
                 self.demand_writes(&mut requirement);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use rr_core::topology::Role;
 use rr_core::{Request, Requirement};
-use rr_seaorm::{RoutingError, routing_error};
-use rr_tests::cluster::{Node, Part};
+use rr_seaorm::{RoutedConnection, RoutingError, routing_error};
+use rr_tests::cluster::{Cluster, Node, Part};
 use sea_orm::{AccessMode, ConnectionTrait, StreamTrait, TransactionTrait};
 
 use crate::support::{Result, ask, boot, config, in_flight, raw, standby_pid, started, until};
@@ -16,14 +16,19 @@ async fn is_there(node: &Node, pid: i32) -> Result<bool> {
     Ok(node.admin_query_text(&sql).await? != "0")
 }
 
-/// A replica that hangs in one way or another, and then goes on.
-async fn hang(link: bool) -> Result {
-    let cluster = boot(1).await?;
-    let settings = config(&cluster).with(|config| {
+/// One connection to the replica, and not much patience with it.
+async fn hasty(cluster: &Cluster) -> Result<RoutedConnection> {
+    let settings = config(cluster).with(|config| {
         config.pool.replica.max = 1;
         config.pool.replica.statement_timeout = Some(Duration::from_millis(500));
     });
-    let db = &started(settings).await?;
+    Ok(started(settings).await?)
+}
+
+/// A replica that hangs in one way or another, and then goes on.
+async fn hang(link: bool) -> Result {
+    let cluster = boot(1).await?;
+    let db = &hasty(&cluster).await?;
     let replica = cluster.replica(1)?;
     let hung = standby_pid(db).await?;
     // The driver asks a connection whether it lives before it puts it back: one that is still out is not the read's.
@@ -67,11 +72,7 @@ async fn hang(link: bool) -> Result {
 #[tokio::test]
 async fn a_stream_that_hangs_after_its_first_rows_ends_and_its_connection_is_not_used_again() -> Result {
     let cluster = boot(1).await?;
-    let settings = config(&cluster).with(|config| {
-        config.pool.replica.max = 1;
-        config.pool.replica.statement_timeout = Some(Duration::from_millis(500));
-    });
-    let db = &started(settings).await?;
+    let db = &hasty(&cluster).await?;
     let replica = cluster.replica(1)?;
     let hung = standby_pid(db).await?;
     let sql = "SELECT n, repeat('x', 20000) FROM generate_series(1, 100000) n";

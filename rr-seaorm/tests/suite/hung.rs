@@ -22,7 +22,7 @@ async fn hasty(cluster: &Cluster) -> Result<RoutedConnection> {
         config.pool.replica.max = 1;
         config.pool.replica.statement_timeout = Some(Duration::from_millis(500));
     });
-    Ok(started(settings).await?)
+    started(settings).await
 }
 
 /// A replica that hangs in one way or another, and then goes on.

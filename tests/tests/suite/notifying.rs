@@ -13,6 +13,7 @@ mod mails;
 mod own;
 mod post_office;
 mod receiver;
+mod routing;
 mod webhooks;
 
 /// A router over two nodes that are not there. Each of them joins, which is told once.

@@ -1,5 +1,8 @@
 //! Notifiers of the application: closures, and implementations of the trait.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use rr_core::Router;
 use rr_core::notify::{Delivery, Notification, Notifier, Rules};
@@ -7,8 +10,20 @@ use rr_tests::plain::Plain;
 use tokio::sync::mpsc;
 
 /// Panics, or never ends.
-struct Bad {
+#[derive(Clone)]
+pub(super) struct Bad {
     hangs: bool,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Bad {
+    pub(super) fn that(hangs: bool) -> Self {
+        Self { hangs, calls: Arc::default() }
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
 }
 
 impl Notifier for Bad {
@@ -17,9 +32,9 @@ impl Notifier for Bad {
     }
 
     fn notify<'a>(&'a self, _: &'a Notification) -> Delivery<'a> {
-        let hangs = self.hangs;
+        self.calls.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
-            assert!(hangs, "a panic of the test");
+            assert!(self.hangs, "a panic of the test");
             std::future::pending().await
         })
     }
@@ -30,8 +45,8 @@ async fn closures_hear_everything_and_are_not_disturbed_by_others() -> Result {
     let (sender, mut heard) = mpsc::channel(64);
     let router = Router::builder(Plain)
         .config(nowhere(Vec::new())?)
-        .notifier_with(Rules::everything(), Bad { hangs: false })
-        .notifier_with(Rules::everything(), Bad { hangs: true })
+        .notifier_with(Rules::everything(), Bad::that(false))
+        .notifier_with(Rules::everything(), Bad::that(true))
         .on_notice(|_| panic!("a panic of the test"))
         .on_notice(move |notification| drop(sender.blocking_send(notification.clone())))
         .start()

@@ -5,6 +5,8 @@ use rr_core::error::FailoverError;
 use rr_core::failover::{CandidateRefusal, Decision, Stop};
 use rr_core::router::Standing;
 
+const GUIDE: &str = include_str!("../../../../../docs/guide/failover.md");
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proposal_is_carried_out_when_somebody_approves_it() -> Result {
     let (cluster, router) = promoted(2, FailoverMode::Supervised, |_| {}).await?;
@@ -150,16 +152,16 @@ pub(super) async fn grant(cluster: &Cluster) -> Result {
     let url = url.strip_suffix("postgres").ok_or("a database")?;
     let (client, connection) = tokio_postgres::connect(&format!("{url}app"), tokio_postgres::NoTls).await?;
     let connection = tokio::spawn(connection);
-    client.batch_execute(GRANTS).await?;
+    client.batch_execute(&grants()?).await?;
     drop(client);
     connection.await??;
     Ok(cluster.wait_caught_up(PATIENCE).await?)
 }
 
-/// As in the guide.
-const GRANTS: &str = "
-    CREATE ROLE rr_failover LOGIN REPLICATION;
-    GRANT pg_monitor, pg_signal_backend TO rr_failover;
-    GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer), pg_reload_conf(), pg_wal_replay_resume() TO rr_failover;
-    GRANT ALTER SYSTEM ON PARAMETER primary_conninfo, default_transaction_read_only TO rr_failover;
-";
+/// What the guide says that the role must be allowed, in the database of these tests.
+fn grants() -> Result<String> {
+    let (_, section) = GUIDE.split_once("### What the role must be allowed").ok_or("the section")?;
+    let (_, sql) = section.split_once("```sql\n").ok_or("its statements")?;
+    let (sql, _) = sql.split_once("```").ok_or("their end")?;
+    Ok(sql.replace("DATABASE shop", "DATABASE app"))
+}

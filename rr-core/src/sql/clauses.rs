@@ -16,6 +16,14 @@ impl<G: Grammar> Scan<'_, G> {
                 return Seen::Name;
             }
             Seen::LastValue => return self.last_value(before),
+            // The commonest of all in long statements, and it leads to nothing below.
+            Seen::As => {
+                return match before {
+                    Seen::Dot => Seen::Name,
+                    Seen::As => Seen::Label,
+                    _ => Seen::As,
+                };
+            }
             _ => {}
         }
         match (self.expect, before) {

@@ -85,6 +85,7 @@ async fn a_hint_may_stand_anywhere() -> Result {
 }
 
 diesel::table! {
+    /// The view of who answers.
     here (port) {
         port -> Integer,
     }

@@ -8,6 +8,7 @@ mod causal;
 mod chart;
 mod classify;
 mod compare;
+mod counted;
 mod failover;
 mod proxies;
 mod report;
@@ -45,18 +46,18 @@ const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FI
   causal [SECONDS]  how many reads replicas serve, and how many of them are too old
   classify   nanoseconds to classify a statement's text
   compare [SECONDS]  rr, and what else splits reads from writes: throughput, and reads that are too old
-  diesel     what routing costs under diesel-async, on real servers
+  diesel [ROUNDS]  what routing costs under diesel-async, on real servers
   failover [ROUNDS]  how long nobody can write when the primary changes, and what is lost
   route      nanoseconds for a routing decision
   scaling [SECONDS]  how reads grow with replicas whose capacity is limited
   seaorm     what routing costs under SeaORM, on real servers
   tail [SECONDS]  what one slow replica does to the slowest reads, with each balancing strategy
 
-  --quick    just long enough to see that it works (capture, causal, compare, failover, scaling, tail)
+  --quick    just long enough to see that it works (capture, causal, compare, diesel, failover, scaling, tail)
   --report   writes the figures as JSON";
 
 /// Those that have a short form.
-const QUICK: [&str; 6] = ["capture", "causal", "compare", "failover", "scaling", "tail"];
+const QUICK: [&str; 7] = ["capture", "causal", "compare", "diesel", "failover", "scaling", "tail"];
 
 fn main() -> ExitCode {
     let done = Arguments::parse(env::args().skip(1)).and_then(|arguments| {
@@ -82,7 +83,7 @@ fn measure(arguments: &Arguments) -> Result<Report, Error> {
         "causal" => runtime()?.block_on(causal::run(arguments.seconds(5, 200))),
         "classify" => classify::run(ALLOCATOR),
         "compare" => runtime()?.block_on(compare::run(arguments.seconds(2, 300), quick)),
-        "diesel" => runtime()?.block_on(with_diesel::run(ALLOCATOR)),
+        "diesel" => runtime()?.block_on(with_diesel::run(ALLOCATOR, arguments.rounds(20_000, 8), quick)),
         "failover" => runtime()?.block_on(failover::run(arguments.rounds(20, 1))),
         "route" => route::run(ALLOCATOR),
         "scaling" => runtime()?.block_on(scaling::run(arguments.seconds(4, 300), quick)),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rr_tests::cluster::Cluster;
+use rr_tests::cluster::{Builder, Cluster};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Error;
@@ -22,15 +22,21 @@ pub(crate) async fn anywhere(replicas: usize) -> Result<Cluster, Error> {
 
 /// Boots a primary and a standby whose commits wait for the disk, as in production.
 pub(crate) async fn boot() -> Result<Cluster, Error> {
+    boot_as(|cluster| cluster).await
+}
+
+/// As [`boot`], with more settings.
+pub(crate) async fn boot_as(settings: impl FnOnce(Builder) -> Builder) -> Result<Cluster, Error> {
+    let cluster = settings(Cluster::builder().replicas(1).durable());
     let processors = sched_getaffinity(None)?;
     let mut usable = (0..CpuSet::MAX_CPU).filter(|&cpu| processors.is_set(cpu));
     let (Some(ours), Some(theirs)) = (usable.next(), usable.next()) else {
         println!("one processor: client and servers share it");
-        return Ok(Cluster::builder().replicas(1).durable().start().await?);
+        return Ok(cluster.start().await?);
     };
     // Processes and threads inherit it from the thread that starts them.
     stay_on(theirs)?;
-    let cluster = Cluster::builder().replicas(1).durable().start().await;
+    let cluster = cluster.start().await;
     stay_on(ours)?;
     Ok(cluster?)
 }

@@ -17,8 +17,10 @@ use hdrhistogram::Histogram;
 use rr_core::Config;
 use rr_core::time::{Clock, Moment};
 use rr_diesel::RoutedPool;
+use rr_tests::cluster::Node;
 use stats_alloc::{Region, StatsAlloc};
 
+use crate::counted::{self, PLAIN, ROUTED, named};
 use crate::report::{Chart, Report};
 use crate::{Error, servers};
 
@@ -143,16 +145,23 @@ pub(crate) fn ratios(orm: &str, one: f64, join: f64, write: f64, transaction: f6
     }
 }
 
-pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report, Error> {
-    let cluster = servers::boot().await?;
+/// Measures each statement so often. In the short form the servers write down who ran what, and both must have run the same.
+pub(crate) async fn run(
+    allocator: &'static StatsAlloc<System>,
+    measured: u32,
+    quick: bool,
+) -> Result<Report, Error> {
+    let settings = if quick { counted::written_down } else { |cluster| cluster };
+    let cluster = servers::boot_as(settings).await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
     cluster.wait_caught_up(Duration::from_secs(20)).await?;
-    let config =
-        Config::builder().primary(primary.direct_url().as_str()).replica(standby.direct_url().as_str());
+    let [primary, standby] = [primary, standby].map(Node::direct_url);
+    let config = Config::builder().primary(named(&primary, ROUTED)).replica(named(&standby, ROUTED));
     let routed = RoutedPool::start(config.build()?).await?;
-    let reads = plain_pool(&standby.direct_url()).await?;
-    let writes = plain_pool(&primary.direct_url()).await?;
+    let reads = plain_pool(&named(&standby, PLAIN)).await?;
+    let writes = plain_pool(&named(&primary, PLAIN)).await?;
+    let rounds = Rounds { warm_up: measured.div_ceil(20), measured };
 
     macro_rules! with {
         ($pool:expr, $conn:ident => $body:expr) => {
@@ -195,12 +204,16 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report
             }).await?)
         };
     }
-    let one = compare("SELECT 1", allocator, one!(reads), one!(routed)).await?;
-    let join = compare("join, 20 rows", allocator, join!(reads), join!(routed)).await?;
-    let write = compare("write", allocator, write!(writes), write!(routed)).await?;
-    let transaction = compare("transaction", allocator, transaction!(writes), transaction!(routed)).await?;
+    let one = compare_rounds("SELECT 1", allocator, rounds, one!(reads), one!(routed)).await?;
+    let join = compare_rounds("join, 20 rows", allocator, rounds, join!(reads), join!(routed)).await?;
+    let write = compare_rounds("write", allocator, rounds, write!(writes), write!(routed)).await?;
+    let transaction =
+        compare_rounds("transaction", allocator, rounds, transaction!(writes), transaction!(routed)).await?;
     let read = one.max(join);
     let mut report = Report::default();
+    if quick {
+        counted::compare(&cluster, &mut report)?;
+    }
     report.chart(ratios("Diesel", one, join, write, transaction));
     report.line(
         None,

@@ -14,6 +14,7 @@ fn benchmarks_on_servers_run_and_write_down_what_they_found() {
         "scaling_4=",
         "tail_p2c_p99_ratio=",
         "capture_1ms_ratio=",
+        "diesel_read_ratio=",
         "rr_stale=0",
         "violations=0",
         "failed_reads=0",
@@ -25,9 +26,36 @@ fn benchmarks_on_servers_run_and_write_down_what_they_found() {
     assert_eq!(printed.contains("sqlx_pool_router_replica_share=1.000"), with_sqlx_pool_router, "{printed}");
     let results = std::fs::read_to_string(folder.path().join("RESULTS.md")).unwrap();
     assert!(results.contains("| `make bench-scaling` |"), "the table is missing in\n{results}");
-    for chart in ["scaling", "tail", "capture", "compare-throughput", "compare-stale", "causal", "failover"] {
+    for chart in
+        ["scaling", "tail", "capture", "diesel", "compare-throughput", "compare-stale", "causal", "failover"]
+    {
         assert!(results.contains(&format!("(charts/{chart}.svg)")), "{chart} is missing in\n{results}");
         let drawn = std::fs::read_to_string(folder.path().join(format!("charts/{chart}.svg"))).unwrap();
         assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"), "{drawn}");
     }
+}
+
+/// It fails by itself unless the servers have run as many statements for a plain pool as for a routed one.
+#[test]
+fn the_benchmark_of_diesel_ends_with_three_ratios_of_as_many_statements() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rr-bench"));
+    let done = command.args(["diesel", "--quick"]).output().unwrap();
+    let printed = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{printed}\n{}", String::from_utf8_lossy(&done.stderr));
+    let figures = |line: &str| -> Vec<(String, f64)> {
+        let each = line.split(' ').filter_map(|figure| figure.split_once('='));
+        each.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+    };
+    let mut lines = printed.lines().rev();
+    let ratios = figures(lines.next().unwrap());
+    let names: Vec<_> = ratios.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["diesel_read_ratio", "diesel_tx_ratio", "diesel_write_ratio"], "{printed}");
+    assert!(ratios.iter().all(|(_, ratio)| ratio.is_finite() && *ratio > 0.0), "{printed}");
+    // Nine times each: two reads, a write, and a transaction of two statements between its begin and its commit.
+    let statements = figures(lines.next().unwrap());
+    assert_eq!(
+        statements,
+        [("plain_statements".into(), 63.0), ("routed_statements".into(), 63.0)],
+        "{printed}"
+    );
 }

@@ -35,6 +35,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Connections that are unused or old are looked for this often, or more often where less time is allowed them.
 const REAP: Duration = Duration::from_secs(30);
 
+/// And those that are to be kept open and could not be opened, because their server was gone, this often.
+const FILL: Duration = Duration::from_secs(5);
+
 /// A connection out of a node's pool, for as long as its holder likes.
 pub(crate) struct PooledConnection {
     connection: bb8::PooledConnection<'static, Manager>,
@@ -78,11 +81,13 @@ impl NodePool {
             failures: Failures::default(),
         });
         let max = config.max.max(1);
+        // A pool whose connections never get too old is not looked through at all.
+        let eternal = (config.min > 0).then_some(Duration::MAX);
         let pool = bb8::Pool::builder()
             .max_size(max)
             .min_idle((config.min > 0).then_some(config.min.min(config.max)))
             .idle_timeout(config.idle_timeout.filter(|time| !time.is_zero()))
-            .max_lifetime(config.max_lifetime.filter(|time| !time.is_zero()))
+            .max_lifetime(config.max_lifetime.filter(|time| !time.is_zero()).or(eternal))
             .reaper_rate(reap(config))
             .connection_timeout(config.checkout_timeout.max(Duration::from_millis(1)))
             // Replay and `is_broken` cover what a ping would find, without its round trip.
@@ -245,9 +250,10 @@ impl Manager {
     }
 }
 
-/// How often connections are looked for that are unused or old: as often as the shorter limit needs.
+/// How often connections are looked for that are unused, old or missing: as often as the shorter limit needs.
 fn reap(config: &PoolConfig) -> Duration {
-    let limits = [config.idle_timeout, config.max_lifetime].into_iter().flatten();
+    let fill = (config.min > 0).then_some(FILL);
+    let limits = [config.idle_timeout, config.max_lifetime, fill].into_iter().flatten();
     limits.filter(|time| !time.is_zero()).fold(REAP, Duration::min).max(LOOK)
 }
 
@@ -376,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unused_and_old_connections_are_looked_for_as_often_as_the_shorter_limit_needs() {
+    fn unused_old_and_missing_connections_are_looked_for_as_often_as_the_shorter_limit_needs() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         for (idle_timeout, max_lifetime, look) in [
             (None, None, REAP),
@@ -389,6 +395,8 @@ mod tests {
             let mut config = PoolConfig::default();
             (config.idle_timeout, config.max_lifetime) = (idle_timeout, max_lifetime);
             assert_eq!(reap(&config), look, "{idle_timeout:?} {max_lifetime:?}");
+            config.min = 1;
+            assert_eq!(reap(&config), look.min(FILL), "{idle_timeout:?} {max_lifetime:?}");
         }
     }
 }

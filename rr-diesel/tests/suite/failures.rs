@@ -10,6 +10,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 use futures_util::StreamExt;
 use rr_diesel::RoutedPool;
 use rr_tests::cluster::Cluster;
+use tokio::task::JoinSet;
 
 use crate::support::{Result, boot, config, note, place, pool, running, server_port, until};
 
@@ -66,6 +67,39 @@ async fn a_read_is_not_run_again_when_that_is_switched_off() -> Result {
     kill_sleeper(&cluster).await?;
     let error = reading.await?.unwrap_err().to_string();
     assert!(error.contains("terminating connection"), "{error}");
+    Ok(())
+}
+
+/// Beyond the budget an error is told: a cluster in trouble does not get every statement several times.
+#[tokio::test]
+async fn reads_that_are_run_again_have_a_budget() -> Result {
+    const READS: usize = 6;
+    const SLEEP: &str = "SELECT pg_sleep(600)";
+    let cluster = boot(1).await?;
+    let settings =
+        config(&cluster).with(|config| (config.retries.per_second, config.retries.burst) = (Some(1), 2));
+    let pool = RoutedPool::start(settings.build()?).await?;
+    let mut reading = JoinSet::new();
+    for _ in 0..READS {
+        let pool = pool.clone();
+        reading.spawn(async move { sql_query(SLEEP).execute(&mut pool.handle()).await });
+    }
+    let at_work = async |node| -> Result<usize> { Ok(running(node, SLEEP).await?.try_into()?) };
+    let replica = cluster.replica(1)?;
+    until("the reads to run", async || Ok(at_work(replica).await? == READS)).await?;
+    replica.kill_client_connections().await?;
+    let mut refused = 0;
+    until("each to be told of it, or to run again", async || {
+        while let Some(read) = reading.try_join_next() {
+            let error = read?.unwrap_err().to_string();
+            assert!(error.contains("terminating connection"), "{error}");
+            refused += 1;
+        }
+        Ok(refused + at_work(cluster.primary()).await? == READS)
+    })
+    .await?;
+    // One more with each second that this takes.
+    assert!((1..=READS - 2).contains(&refused), "{refused} of {READS} were not run again");
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use rr_tests::cluster::Cluster;
 
 use crate::support::{PLACE, Place, Result, boot, note, place, until};
 
-fn urls(cluster: &Cluster) -> String {
+pub(crate) fn urls(cluster: &Cluster) -> String {
     cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect::<Vec<_>>().join(",")
 }
 

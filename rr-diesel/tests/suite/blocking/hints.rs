@@ -1,14 +1,16 @@
 //! The hints are the same ones.
 
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::Bool;
-use rr_core::config::NodeConfig;
+use diesel::sql_types::{Bool, Integer};
+use rr_core::config::{GroupConfig, GroupFallback, NodeConfig};
 use rr_diesel::RouteHints;
 
 use super::{RoutedPool, place};
-use crate::support::{PATIENCE, PLACE, Place, Result, boot, config, note, patient, server_port};
+use crate::hints::here;
+use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, patient, server_port};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result {
@@ -49,16 +51,40 @@ async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result 
     Ok(())
 }
 
+/// Its member serves nothing else, and nobody else serves in its place: a hint that is not heard shows at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_serves_what_asks_for_it() -> Result {
     let cluster = boot(2).await?;
+    cluster.primary().sql("INSERT INTO note (text) VALUES ('a')").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
     let analytics = NodeConfig::new(cluster.replica(2)?.url().as_str())?.with_name("big");
-    let settings = config(&cluster).with(|config| config.replicas[1] = analytics.with_group("analytics"));
+    let settings = patient(&cluster).with(|config| {
+        config.replicas[1] = analytics.with_group("analytics");
+        config.groups.insert("analytics".into(), GroupConfig::new(GroupFallback::Error, true));
+    });
     let pool = RoutedPool::start(settings.build()?)?;
-    for _ in 0..20 {
-        let place: Place = sql_query(PLACE).use_group("analytics").get_result(&mut pool.handle())?;
-        assert_eq!(place.port, server_port(cluster.replica(2)?)?);
+    let conn = &mut pool.handle();
+    let [other, member] = [server_port(cluster.replica(1)?)?, server_port(cluster.replica(2)?)?];
+    let (from, on_port) = (note::table, || sql::<Integer>("on_port()"));
+    macro_rules! gives {
+        ($type:ty: $expected:expr, $($query:expr),+ $(,)?) => {$(
+            assert_eq!($query.get_result::<$type>(conn)?, $expected, stringify!($query));
+            let each: QueryResult<Vec<$type>> = $query.load_iter::<$type, DefaultLoadingMode>(conn)?.collect();
+            assert_eq!(each?, [$expected], "one by one: {}", stringify!($query));
+        )+};
     }
+    let counted = || here::table.filter(here::port.eq(member));
+    gives!(i32: other, from.select(on_port()));
+    gives!(
+        i32: member,
+        from.select(on_port()).use_group("analytics"),
+        from.use_group("analytics").find(1).select(on_port()),
+        from.use_group("analytics").into_boxed().filter(note::id.eq(1)).select(on_port()),
+        diesel::select(on_port()).use_group("analytics"),
+    );
+    gives!(i64: 0, counted().count());
+    gives!(i64: 1, counted().count().use_group("analytics"), counted().use_group("analytics").count());
+    gives!(Place: Place { standby: true, port: member }, sql_query(PLACE).use_group("analytics"));
     Ok(())
 }
 

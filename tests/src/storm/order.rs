@@ -33,22 +33,21 @@ pub struct Overtaken {
     pub by_one: usize,
 }
 
-/// How often they were at most, once each task had its first answer: before, connections are being opened.
+/// How often they were at most, by statements that were asked for when so many had been answered: before, connections are
+/// being opened.
 #[must_use]
-pub fn overtaken(served: &[Served]) -> Overtaken {
-    let mut first = HashMap::<usize, u64>::new();
-    for statement in served {
-        let left = first.entry(statement.task).or_insert(statement.left);
-        *left = statement.left.min(*left);
-    }
-    let opened = first.into_values().max().unwrap_or(0);
-    let mut in_order: Vec<Served> = served.iter().copied().filter(|one| one.came > opened).collect();
+pub fn overtaken(served: &[Served], before: usize) -> Overtaken {
+    let mut left: Vec<u64> = served.iter().map(|statement| statement.left).collect();
+    left.sort_unstable();
+    let opened = before.checked_sub(1).and_then(|last| left.get(last).copied());
+    let mut in_order = served.to_vec();
     in_order.sort_unstable_by_key(|statement| statement.came);
     let mut found = Overtaken::default();
     for (place, waiting) in in_order.iter().enumerate() {
         let mut by_task = HashMap::<usize, usize>::new();
         let later = in_order[place + 1..].iter().take_while(|other| other.came < waiting.left);
-        for other in later.filter(|other| other.line == waiting.line && other.left < waiting.left) {
+        let faster = later.filter(|other| other.line == waiting.line && other.left < waiting.left);
+        for other in faster.filter(|other| opened.is_none_or(|at| other.came > at)) {
             *by_task.entry(other.task).or_default() += 1;
         }
         found.most = found.most.max(by_task.values().sum());
@@ -69,7 +68,7 @@ mod tests {
     fn who_is_served_in_order_is_not_overtaken() {
         let line = Line::Primary;
         let history = all(&[(1, line, 1, 4), (0, line, 0, 3), (2, line, 2, 6), (0, line, 5, 7)]);
-        assert_eq!(overtaken(&history), Overtaken::default());
+        assert_eq!(overtaken(&history, 0), Overtaken::default());
     }
 
     /// The task that has just given a connection back takes it again.
@@ -85,6 +84,7 @@ mod tests {
             (2, Line::Primary, 9, 10),
             (1, line, 19, 21),
         ]);
-        assert_eq!(overtaken(&history), Overtaken { most: 3, by_one: 2 });
+        assert_eq!(overtaken(&history, 0), Overtaken { most: 3, by_one: 2 });
+        assert_eq!(overtaken(&history, 1), Overtaken { most: 2, by_one: 1 });
     }
 }

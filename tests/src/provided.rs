@@ -1,6 +1,5 @@
 //! Servers as `deploy/postgres/` sets them up: its settings, its roles, its `pg_hba.conf`, and standbys by its script.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rr_core::Config;
@@ -108,7 +107,7 @@ impl Provided {
         for (standby, name) in servers.cluster.replicas().iter().zip(["db-2", "db-3"]) {
             standby.run_script("find . -mindepth 1 -delete", &[]).await?;
             let conninfo = servers.conninfo(standby, &servers.authority, "127.0.0.1", "verify-full").await?;
-            servers.follow(standby, &conninfo, name).await?;
+            replica(standby, &[&servers.folder(standby)?, &conninfo, name]).await?;
             standby.start().await?;
         }
         let connect = format!("host=127.0.0.1 port={} user=postgres dbname=shop", primary.port());
@@ -144,11 +143,6 @@ impl Provided {
         ))
     }
 
-    async fn follow(&self, standby: &Node, conninfo: &str, name: &str) -> Result {
-        replica(standby, &[&self.folder(standby)?, conninfo, name]).await?;
-        Ok(())
-    }
-
     /// A server's data folder.
     ///
     /// # Errors
@@ -178,13 +172,9 @@ impl Provided {
     /// # Errors
     /// When the primary does not take it, or a standby does not come back.
     pub async fn synchronous(&self) -> Result {
-        let chosen: String =
-            SETTINGS.lines().filter_map(|line| line.strip_prefix('#')).fold(String::new(), |text, line| {
-                match line.starts_with("synchronous_") {
-                    true => text + &line.replace("= on  ", "= remote_apply") + "\n",
-                    false => text,
-                }
-            });
+        let lines = SETTINGS.lines().filter_map(|line| line.strip_prefix('#'));
+        let lines = lines.filter(|line| line.starts_with("synchronous_"));
+        let chosen = lines.collect::<Vec<_>>().join("\n").replace("= on  ", "= remote_apply");
         assert!(chosen.contains("remote_apply ") && chosen.contains("ANY 1"), "{chosen}");
         provide(self.cluster.primary(), &chosen, &access()).await?;
         self.streaming("quorum").await
@@ -210,13 +200,7 @@ impl Provided {
     /// Parameters of a URL whose server is believed only if our authority has signed for it.
     #[must_use]
     pub fn verified(&self) -> String {
-        format!("sslmode=verify-full{}", parameter("sslrootcert", &self.root()))
-    }
-
-    /// The authority's certificate.
-    #[must_use]
-    pub fn root(&self) -> PathBuf {
-        self.authority.root()
+        format!("sslmode=verify-full{}", parameter("sslrootcert", &self.authority.root()))
     }
 
     /// The authority.

@@ -4,6 +4,7 @@
 //! [`guarded`] starts other programs, and ends them with the test;
 //! [`plain`] lets the core be tested without an ORM;
 //! [`prometheus`] is a real one, beside an application;
+//! [`provided`] sets servers up by what is shipped for them;
 //! [`proxy`] is the network between them, which a test may cut, slow down or silence;
 //! [`spans`] records what a process traces;
 //! [`storm`] has many more clients than connections;
@@ -19,6 +20,7 @@ pub mod lease;
 pub mod load;
 pub mod plain;
 pub mod prometheus;
+pub mod provided;
 pub mod proxy;
 pub mod simulation;
 pub mod spans;

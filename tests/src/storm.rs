@@ -17,12 +17,14 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::task::JoinSet;
 
+use self::order::{Line, Served};
 use crate::cluster::Cluster;
 use crate::wait::{PATIENCE, until};
 
 pub mod barrier;
 pub mod census;
 pub mod losses;
+pub mod order;
 pub mod overload;
 
 type Failure = Box<dyn std::error::Error>;
@@ -36,10 +38,11 @@ pub const CONNECTIONS: u32 = 10;
 /// What storms write to and read from. Who reads it needs the table, and is told who serves it.
 pub const GROUND: &str = "\
     CREATE TABLE storm (id bigserial PRIMARY KEY, n int NOT NULL); INSERT INTO storm (n) VALUES (0); \
-    CREATE VIEW shelter AS SELECT pg_is_in_recovery() AS standby FROM storm LIMIT 1";
+    CREATE VIEW shelter AS SELECT pg_is_in_recovery() AS standby, current_setting('port')::int AS port \
+    FROM storm LIMIT 1";
 
-/// Gives one row: whether a standby serves it.
-pub const READ: &str = "SELECT standby FROM shelter";
+/// Gives one row: whether a standby serves it, and the server's port.
+pub const READ: &str = "SELECT standby, port FROM shelter";
 
 /// Writes one row.
 pub const WRITE: &str = "INSERT INTO storm (n) VALUES (1)";
@@ -69,6 +72,8 @@ pub enum Ended {
     Read {
         /// By a standby.
         standby: bool,
+        /// The server's own.
+        port: i32,
     },
     /// A write, done.
     Written,
@@ -78,6 +83,17 @@ pub enum Ended {
     NoBudget,
     /// Something else.
     Failed(String),
+}
+
+impl Ended {
+    /// Where it had waited for its connection, if it was answered.
+    const fn line(&self) -> Option<Line> {
+        match self {
+            Self::Read { standby: true, port } => Some(Line::Standby(*port)),
+            Self::Read { standby: false, .. } | Self::Written => Some(Line::Primary),
+            Self::NoConnection | Self::NoBudget | Self::Failed(_) => None,
+        }
+    }
 }
 
 /// What a task does next.
@@ -105,11 +121,23 @@ struct Shared {
     shares: Vec<AtomicU64>,
     /// By the part of the storm in which a statement began.
     counts: Mutex<Vec<Counts>>,
+    /// Comes and goes so far.
+    events: AtomicU64,
+    served: Mutex<Vec<Served>>,
 }
 
 impl Shared {
     fn counts(&self) -> MutexGuard<'_, Vec<Counts>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn served(&self) -> MutexGuard<'_, Vec<Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of what happens now.
+    fn event(&self) -> u64 {
+        self.events.fetch_add(1, Ordering::SeqCst)
     }
 }
 
@@ -148,8 +176,8 @@ impl Counts {
 
     fn add(&mut self, ended: Ended) {
         let count = match ended {
-            Ended::Read { standby: true } => &mut self.standby,
-            Ended::Read { standby: false } => &mut self.primary,
+            Ended::Read { standby: true, .. } => &mut self.standby,
+            Ended::Read { standby: false, .. } => &mut self.primary,
             Ended::Written => &mut self.written,
             Ended::NoConnection => &mut self.no_connection,
             Ended::NoBudget => &mut self.no_budget,
@@ -194,9 +222,14 @@ impl Storm {
         next: impl Fn(usize, u64) -> Turn + Send + Sync + 'static,
     ) -> Self {
         let shares = (0..tasks).map(|_| AtomicU64::new(0)).collect();
-        let counts = Mutex::new(vec![Counts::default()]);
-        let (shared, next) =
-            (Arc::new(Shared { stop: AtomicBool::new(false), shares, counts }), Arc::new(next));
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            shares,
+            counts: Mutex::new(vec![Counts::default()]),
+            events: AtomicU64::new(0),
+            served: Mutex::default(),
+        });
+        let next = Arc::new(next);
         let mut running = JoinSet::new();
         for task in 0..tasks {
             let (db, shared, next) = (db.clone(), Arc::clone(&shared), Arc::clone(&next));
@@ -206,15 +239,17 @@ impl Storm {
                         return;
                     }
                     let part = shared.counts().len() - 1;
+                    let came = shared.event();
                     let ended = match next(task, turn) {
                         Turn::Read => db.read().await,
                         Turn::Write => db.write().await,
                         Turn::End => return,
                     };
-                    let answered = matches!(ended, Ended::Read { .. } | Ended::Written);
+                    let line = ended.line();
                     shared.counts()[part].add(ended);
-                    if answered {
+                    if let Some(line) = line {
                         shared.shares[task].fetch_add(1, Ordering::Relaxed);
+                        shared.served().push(Served { task, line, came, left: shared.event() });
                     } else {
                         tokio::time::sleep(REST).await;
                     }
@@ -269,7 +304,15 @@ impl Storm {
     ///
     /// # Errors
     /// When one does not in time, or panicked.
-    pub async fn end(mut self) -> Result<Vec<Counts>, Failure> {
+    pub async fn end(self) -> Result<Vec<Counts>, Failure> {
+        Ok(self.end_with_order().await?.0)
+    }
+
+    /// As [`end`](Self::end), with what was answered.
+    ///
+    /// # Errors
+    /// As it.
+    pub async fn end_with_order(mut self) -> Result<(Vec<Counts>, Vec<Served>), Failure> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let all = async {
             while let Some(task) = self.tasks.join_next().await {
@@ -278,7 +321,7 @@ impl Storm {
             Ok::<_, Failure>(())
         };
         tokio::time::timeout(PATIENCE, all).await??;
-        Ok(self.shared.counts().clone())
+        Ok((self.shared.counts().clone(), self.shared.served().clone()))
     }
 }
 

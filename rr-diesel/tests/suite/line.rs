@@ -77,7 +77,7 @@ async fn fail_one(db: &Diesel, cluster: &Cluster, turn: Turn, hangs: &AtomicBool
 async fn reads_in_line_do_not_hold_a_failed_connect_against_their_replica() -> Result {
     let (cluster, db, hangs) = start().await?;
     let ended = fail_one(&db, &cluster, Turn::Read, &hangs).await?;
-    let others = ended.iter().filter(|ended| **ended != Ended::Read { standby: true });
+    let others = ended.iter().filter(|ended| !matches!(ended, Ended::Read { standby: true, .. }));
     assert_eq!(others.count(), 1, "{ended:?}");
     Ok(())
 }
@@ -89,4 +89,33 @@ async fn writes_in_line_do_not_take_a_failed_connect_for_a_primary_that_is_gone(
     assert!(ended.iter().all(|ended| *ended == Ended::Written), "{ended:?}");
     assert_eq!(db.router().counted_writes(WriteStep::Waited), 1);
     Ok(())
+}
+
+/// Those who give up leave their places to the others, wherever they stand.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_in_line_leaves_no_gap() -> Result {
+    let (cluster, db, _) = start().await?;
+    let barrier = Barrier::close(&cluster).await?;
+    let state = || pools(db.router()).get(1).map(|state: &PoolState| (state.active, state.waiting));
+    let mut tasks = begin(&db, Turn::Read, CONNECTIONS);
+    until("all connections to be in use", async || Ok(state() == Some((CONNECTIONS, Some(0))))).await?;
+    let line = begin(&db, Turn::Read, LINE);
+    until("the others to stand in line", async || Ok(state() == Some((CONNECTIONS, Some(LINE))))).await?;
+    let mut given_up = Vec::new();
+    for (number, task) in line.into_iter().enumerate() {
+        if number % 2 == 0 { given_up.push(task) } else { tasks.push(task) }
+    }
+    for task in &given_up {
+        task.abort();
+    }
+    until("half of them to leave", async || Ok(state() == Some((CONNECTIONS, Some(LINE / 2))))).await?;
+    barrier.open().await?;
+    for task in tasks {
+        let ended = task.await?;
+        assert!(matches!(ended, Ended::Read { standby: true, .. }), "{ended:?}");
+    }
+    for task in given_up {
+        assert!(task.await.is_err_and(|error| error.is_cancelled()));
+    }
+    recovered(&db, &cluster).await
 }

@@ -17,7 +17,15 @@ use crate::support::{PATIENCE, Result, boot, config};
 #[derive(QueryableByName)]
 pub(crate) struct Shelter {
     #[diesel(sql_type = diesel::sql_types::Bool)]
-    pub(crate) standby: bool,
+    standby: bool,
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    port: i32,
+}
+
+impl From<Shelter> for Ended {
+    fn from(row: Shelter) -> Self {
+        Self::Read { standby: row.standby, port: row.port }
+    }
 }
 
 /// A pool as storms use it.
@@ -33,7 +41,7 @@ impl Client for Diesel {
 
     async fn read(&self) -> Ended {
         let read: QueryResult<Shelter> = sql_query(READ).get_result(&mut self.0.handle()).await;
-        read.map_or_else(|error| ended(&error), |row| Ended::Read { standby: row.standby })
+        read.map_or_else(|error| ended(&error), Ended::from)
     }
 
     async fn write(&self) -> Ended {

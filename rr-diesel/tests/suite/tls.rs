@@ -9,6 +9,7 @@ use diesel_async::RunQueryDsl;
 use rr_core::Config;
 use rr_diesel::{DieselConnector, RoutedPool};
 use rr_tests::cluster::{Cluster, Node};
+use rr_tests::provided::{ENCRYPTED_STANDBY, Provided};
 use rr_tests::tls::{Authority, accepted, admit, demand_certificates, parameter};
 
 use crate::support::{PATIENCE, Result, boot, note, place, until};
@@ -92,6 +93,31 @@ async fn servers_that_ask_for_a_certificate_get_one() -> Result {
     assert!(encrypted(&cluster, "127.0.0.1", &with).await?);
     let error = encrypted(&cluster, "127.0.0.1", &format!("sslmode=verify-full{root}")).await.unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
+    Ok(())
+}
+
+/// As `deploy/postgres/` describes them: with passwords, encryption demanded, and commits that a standby shows.
+#[tokio::test]
+async fn servers_as_provided_are_reached_encrypted_and_in_no_other_way() -> Result {
+    let servers = Provided::start().await?;
+    servers.synchronous().await?;
+    let pool = RoutedPool::start(servers.config(&servers.verified())?).await?;
+    until("a standby to serve", async || {
+        let read: Option<Encrypted> =
+            sql_query(ENCRYPTED_STANDBY).get_result(&mut pool.handle()).await.optional()?;
+        Ok(read.is_some_and(|row| row.encrypted))
+    })
+    .await?;
+    let mut handle = pool.handle();
+    assert_eq!(sql_query("INSERT INTO note VALUES ('x')").execute(&mut handle).await?, 1);
+    let seen: Encrypted =
+        sql_query("SELECT count(*) = 1 AS encrypted FROM note").get_result(&mut handle).await?;
+    assert!(seen.encrypted, "its own write");
+
+    let clear = RoutedPool::start(servers.config("sslmode=disable")?).await?;
+    let refused = sql_query("DELETE FROM note").execute(&mut clear.handle()).await;
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("no encryption"), "{error}");
     Ok(())
 }
 

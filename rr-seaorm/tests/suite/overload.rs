@@ -14,7 +14,7 @@ use rr_tests::storm::{
 use sea_orm::{ConnAcquireErr, ConnectionTrait, DbErr};
 use tokio::task::JoinSet;
 
-use crate::support::{PATIENCE, Result, ask, boot, config, running, until};
+use crate::support::{PATIENCE, Result, boot, config, raw, running, until};
 
 /// A connection as storms use it.
 #[derive(Clone)]
@@ -28,12 +28,18 @@ impl Client for SeaOrm {
     }
 
     async fn read(&self) -> Ended {
-        ask(&self.0, READ).await.map_or_else(|error| ended(&error), |standby| Ended::Read { standby })
+        read(&self.0).await.unwrap_or_else(|error| ended(&error))
     }
 
     async fn write(&self) -> Ended {
         self.0.execute_unprepared(WRITE).await.map_or_else(|error| ended(&error), |_| Ended::Written)
     }
+}
+
+async fn read(db: &RoutedConnection) -> std::result::Result<Ended, DbErr> {
+    let row = db.query_one_raw(raw(READ)).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound(READ.to_owned()))?;
+    Ok(Ended::Read { standby: row.try_get_by_index(0)?, port: row.try_get_by_index(1)? })
 }
 
 fn ended(error: &DbErr) -> Ended {

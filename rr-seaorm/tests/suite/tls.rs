@@ -7,9 +7,10 @@ use rr_core::Config;
 use rr_core::config::ConfigBuilder;
 use rr_seaorm::RoutedConnection;
 use rr_tests::cluster::{Cluster, Node};
+use rr_tests::provided::{ENCRYPTED_STANDBY, Provided};
 use rr_tests::tls::{Authority, accepted, demand_certificates, parameter};
-use sea_orm::ConnectOptions;
 use sea_orm::sqlx::postgres::PgSslMode;
+use sea_orm::{ConnectOptions, ConnectionTrait};
 
 use crate::support::{Result, ask, boot, until};
 
@@ -80,6 +81,22 @@ async fn servers_that_ask_for_a_certificate_get_one() -> Result {
     assert!(encrypted(&cluster, "127.0.0.1", &with).await?);
     let error = encrypted(&cluster, "127.0.0.1", &without).await.unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
+    Ok(())
+}
+
+/// As `deploy/postgres/` describes them: with passwords, encryption demanded, and commits that a standby shows.
+#[tokio::test]
+async fn servers_as_provided_are_reached_encrypted_and_in_no_other_way() -> Result {
+    let servers = Provided::start().await?;
+    servers.synchronous().await?;
+    let db = RoutedConnection::start(servers.config(&servers.verified())?).await?;
+    until("a standby to serve", async || Ok(ask(&db, ENCRYPTED_STANDBY).await?)).await?;
+    assert_eq!(db.execute_unprepared("INSERT INTO note VALUES ('x')").await?.rows_affected(), 1);
+    assert_eq!(ask::<i64>(&db, "SELECT count(*) FROM note").await?, 1, "its own write");
+
+    let clear = RoutedConnection::start(servers.config("sslmode=disable")?).await?;
+    let error = clear.execute_unprepared("DELETE FROM note").await.unwrap_err().to_string();
+    assert!(error.contains("no encryption"), "{error}");
     Ok(())
 }
 

@@ -68,6 +68,8 @@ impl Account {
                 command.env_remove(name);
             }
         }
+        // Passwords and certificates of the caller's are not for our servers, and another account may not even look there.
+        command.env("HOME", "/nonexistent");
         // Messages in English, and macOS needs a locale that starts no thread.
         command.env("LC_ALL", "C").process_group(0);
         command

@@ -1,5 +1,7 @@
 //! Where this machine keeps the PostgreSQL server programs.
 
+use std::cmp::Reverse;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
@@ -26,11 +28,21 @@ impl Programs {
     /// When there are none; the error says what to install. A wrong `RR_PG_BIN` is an error as well, rather
     /// than a quiet test of another version.
     pub fn find() -> Result<Self> {
-        if let Some(folder) = env::var_os("RR_PG_BIN") {
+        let path = env::var_os("PATH").unwrap_or_default();
+        Self::search(env::var_os("RR_PG_BIN"), &path, Path::new("/"))
+    }
+
+    /// [`find`](Self::find) with this folder named, if any, on a machine with this `PATH` and this root.
+    fn search(named: Option<OsString>, path: &OsStr, root: &Path) -> Result<Self> {
+        if let Some(folder) = named {
             return Self::at(folder);
         }
-        let places = pg_config().into_iter().chain(path_folders()).chain(packaged_folders());
-        places
+        let on_path = env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
+        let on_path: Vec<PathBuf> = on_path.collect();
+        let told = on_path.iter().find_map(|folder| bindir(&folder.join("pg_config")));
+        told.into_iter()
+            .chain(on_path)
+            .chain(packaged_folders(root))
             .filter(|folder| holds_programs(folder))
             .find_map(|folder| Self::at(folder).ok())
             .ok_or(ClusterError::NoServerPrograms { advice: ADVICE })
@@ -74,26 +86,22 @@ fn holds_programs(folder: &Path) -> bool {
     ["initdb", "postgres"].iter().all(|program| folder.join(program).is_file())
 }
 
-fn pg_config() -> Option<PathBuf> {
-    first_line(Command::new("pg_config").arg("--bindir")).map(PathBuf::from)
+fn bindir(pg_config: &Path) -> Option<PathBuf> {
+    first_line(Command::new(pg_config).arg("--bindir")).map(PathBuf::from)
 }
 
-fn path_folders() -> Vec<PathBuf> {
-    env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
-}
-
-/// The folders of the common packagers, newest version first.
-fn packaged_folders() -> Vec<PathBuf> {
+/// The folders of the common packagers below this root, newest version first.
+fn packaged_folders(root: &Path) -> Vec<PathBuf> {
     const PARENTS: [(&str, &str); 5] = [
-        ("/usr/lib/postgresql", ""),
-        ("/usr", "pgsql-"),
-        ("/opt/homebrew/opt", "postgresql@"),
-        ("/usr/local/opt", "postgresql@"),
-        ("/home/linuxbrew/.linuxbrew/opt", "postgresql@"),
+        ("usr/lib/postgresql", ""),
+        ("usr", "pgsql-"),
+        ("opt/homebrew/opt", "postgresql@"),
+        ("usr/local/opt", "postgresql@"),
+        ("home/linuxbrew/.linuxbrew/opt", "postgresql@"),
     ];
     let mut found = Vec::new();
     for (parent, prefix) in PARENTS {
-        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(root.join(parent)).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let version = name.to_str().and_then(|name| name.strip_prefix(prefix));
             if let Some(version) = version.and_then(|version| version.parse::<u32>().ok()) {
@@ -101,7 +109,7 @@ fn packaged_folders() -> Vec<PathBuf> {
             }
         }
     }
-    found.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    found.sort_by_key(|(version, _)| Reverse(*version));
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
@@ -113,25 +121,4 @@ fn first_line(command: &mut Command) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn version(text: &str) -> Programs {
-        Programs { folder: PathBuf::new(), version: String::from(text) }
-    }
-
-    #[test]
-    fn major_version_is_read_from_every_packager_s_text() {
-        assert_eq!(version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)").major(), 15);
-        assert_eq!(version("postgres (PostgreSQL) 19devel").major(), 19);
-        assert_eq!(version("postgres").major(), 0);
-    }
-
-    #[test]
-    fn a_folder_without_programs_is_refused_with_advice() {
-        let empty = tempfile::tempdir().unwrap();
-        let error = Programs::at(empty.path()).unwrap_err().to_string();
-        assert!(error.contains("install them with"), "{error}");
-        assert!(error.contains(empty.path().to_str().unwrap()), "{error}");
-    }
-}
+mod tests;

@@ -2,11 +2,16 @@
 
 use super::barrier::Barrier;
 use super::census::Census;
-use super::{CONNECTIONS, Client, Counts, Failure, Storm, TASKS, Turn, alarms, pools, recovered};
+use super::{CONNECTIONS, Client, Counts, Failure, Storm, TASKS, Turn, alarms, order, pools, recovered};
 use crate::cluster::Cluster;
 
 /// Answered statements for each task, on average, before anybody looks who got how many.
 const SHARE: u64 = 8;
+/// The same where the order is looked at.
+const TURNS: u64 = 4;
+/// So often may one task overtake another that waits. One or two come of threads that wait for a processor; without a line in front
+/// of the pool it is dozens.
+const OVERTAKEN: usize = 4;
 
 /// Where everybody has the time to wait, every statement is answered, and nobody gets much less than the others: whoever
 /// waits is served in the order of arrival, so that no task can have several turns while another one waits for its next.
@@ -16,6 +21,9 @@ const SHARE: u64 = 8;
 pub async fn everybody_is_served<D: Client>(db: &D, cluster: &Cluster) -> Result<Counts, Failure> {
     let mut notices = db.router().notices();
     let census = Census::begin(cluster).await?;
+    for only in [Turn::Read, Turn::Write] {
+        first_come_first_served(db, only).await?;
+    }
     // Each task has the same mix, and is at another place of it.
     let next = |task: usize, turn: u64| match (task as u64 + turn) % 5 {
         0 => Turn::Write,
@@ -35,6 +43,21 @@ pub async fn everybody_is_served<D: Client>(db: &D, cluster: &Cluster) -> Result
     recovered(db, cluster).await?;
     assert_eq!(alarms(&mut notices), Vec::<String>::new());
     Ok(counts)
+}
+
+/// While one task waits, no other has turn after turn that it asks for later: a wait is bounded by one turn of each that was in
+/// front, and by what a machine without a free processor lets pass on the way to the line and to the server.
+///
+/// Of reads only, and of writes only: reads among writes may wait for a replica to have these before they stand in line, and
+/// those that come later wait less.
+async fn first_come_first_served<D: Client>(db: &D, only: Turn) -> Result<(), Failure> {
+    let storm = Storm::start(db, TASKS, move |_, _| only);
+    storm.until("statements to be answered", |counts| counts.ended() >= TURNS * TASKS as u64).await?;
+    let served = storm.end_with_order().await?.1;
+    let overtaken = order::overtaken(&served, TASKS);
+    let times = overtaken.by_one;
+    assert!(times <= OVERTAKEN, "{only:?}: while one task waited, another had {times} turns: {overtaken:?}");
+    Ok(())
 }
 
 /// Where the servers answer nobody for a while, each task is told in time that it gets no connection, and why; nobody takes

@@ -39,7 +39,7 @@ impl Client for Blocking {
     async fn read(&self) -> Ended {
         self.run(|pool| {
             let row: Shelter = sql_query(READ).get_result(&mut pool.handle())?;
-            Ok(Ended::Read { standby: row.standby })
+            Ok(row.into())
         })
         .await
     }

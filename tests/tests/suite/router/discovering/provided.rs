@@ -2,38 +2,9 @@
 
 use super::*;
 use rr_tests::cluster::{Mode, Node};
+use rr_tests::provided::{SETTINGS, access, make_roles, provide, refused, replica};
 
-const SCRIPT: &str = include_str!("../../../../../deploy/postgres/replica.sh");
-const SETTINGS: &str = include_str!("../../../../../deploy/postgres/primary.conf");
-const ACCESS: &str = include_str!("../../../../../deploy/postgres/pg_hba.conf");
-const ROLES: &str = include_str!("../../../../../deploy/postgres/roles.sql");
-
-/// Restarts a server with the files that are shipped. Two things are the harness's: it listens on loopback without TLS, and its
-/// own superuser gets in.
-async fn provide(primary: &Node) -> Result {
-    let access = ACCESS.replace("hostssl", "host   ").replace("10.0.0.0/16 ", "127.0.0.1/32");
-    assert_eq!(access.matches("127.0.0.1/32").count(), 5, "what the example has");
-    let script = format!(
-        "cat >>postgresql.conf <<'END'\n{SETTINGS}\nlisten_addresses = '127.0.0.1'\nEND\n\
-         cat >pg_hba.conf <<'END'\nhost all postgres 127.0.0.1/32 trust\n{access}END\n"
-    );
-    primary.stop(Mode::Fast).await?;
-    primary.run_script(&script, &[]).await?;
-    Ok(primary.start().await?)
-}
-
-/// Runs the script as the owner of a stopped server's folder, which the harness would name by itself.
-async fn replica(node: &Node, arguments: &[&str]) -> rr_tests::cluster::Result<String> {
-    node.run_script(&format!("shift\n{SCRIPT}"), arguments).await
-}
-
-/// What it said when it refused.
-async fn refused(node: &Node, arguments: &[&str]) -> Result<String> {
-    match replica(node, arguments).await {
-        Ok(said) => Err(format!("it was not refused: {said}").into()),
-        Err(error) => Ok(error.to_string()),
-    }
-}
+mod encrypted;
 
 async fn slots(primary: &Node) -> Result<String> {
     let slots =
@@ -46,15 +17,9 @@ async fn a_standby_by_the_script_is_found_and_serves() -> Result {
     let cluster = Cluster::builder().replicas(1).start().await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     standby.stop(Mode::Fast).await?;
-    provide(primary).await?;
-    let connect = format!("host=127.0.0.1 port={}", primary.port());
-    for _ in 0..2 {
-        let script = format!("psql -X -v ON_ERROR_STOP=1 -d \"$2\" <<'END'\n{ROLES}\nEND\n");
-        standby.run_script(&script, &[&format!("{connect} user=postgres dbname=postgres")]).await?;
-    }
-    primary
-        .admin_sql("ALTER ROLE shop PASSWORD 'of the shop'; ALTER ROLE replicator PASSWORD 'of the log'")
-        .await?;
+    // Without encryption, which has a test of its own.
+    provide(primary, SETTINGS, &access().replace("hostssl", "host   ")).await?;
+    make_roles(primary, standby).await?;
 
     let folder = cluster.folder().join(standby.name());
     let folder = folder.to_str().ok_or("a path in UTF-8")?;
@@ -112,9 +77,8 @@ async fn a_standby_by_the_script_is_found_and_serves() -> Result {
     assert_eq!(failures(&router).len(), 0, "the role may ask for standbys");
 
     // What the owner of the database makes, the application reads on the standby, and does not alter.
-    let (owner, connection) =
-        tokio_postgres::connect(&format!("{connect} user=postgres dbname=shop"), tokio_postgres::NoTls)
-            .await?;
+    let connect = format!("host=127.0.0.1 port={} user=postgres dbname=shop", primary.port());
+    let (owner, connection) = tokio_postgres::connect(&connect, tokio_postgres::NoTls).await?;
     tokio::spawn(connection);
     let owned = "SET ROLE shop_owner; CREATE TABLE note (text text); INSERT INTO note VALUES ('here')";
     owner.batch_execute(owned).await?;

@@ -1,4 +1,6 @@
 //! An application that has never heard of rr, on clusters.
 
+mod served;
 mod support;
+mod witness;
 mod worlds;

@@ -1,5 +1,6 @@
 //! An application that has never heard of rr, on clusters.
 
+mod hinted;
 mod served;
 mod support;
 mod witness;

@@ -30,7 +30,7 @@ macro_rules! runs_on {
 }
 
 /// A cluster with the shop's tables, and a handle whose reads standbys alone serve.
-async fn shop() -> Result<(Cluster, RoutedConnection)> {
+pub(crate) async fn shop() -> Result<(Cluster, RoutedConnection)> {
     let cluster = logging(2).start().await?;
     let strict = config(&cluster).read_preference(ReadPreference::Replica).causal_wait(PATIENCE);
     let db = RoutedConnection::start(strict.build()?).await?;
@@ -39,7 +39,7 @@ async fn shop() -> Result<(Cluster, RoutedConnection)> {
 }
 
 /// An artist with two albums, one of them of a genre: all of it in one transaction.
-async fn ann(db: &RoutedConnection) -> Result {
+pub(crate) async fn ann(db: &RoutedConnection) -> Result {
     artist::ActiveModel::builder()
         .set_name("Ann")
         .set_biography(biography::ActiveModel::builder().set_text("sings"))
@@ -51,7 +51,7 @@ async fn ann(db: &RoutedConnection) -> Result {
 }
 
 /// A label with a track, that belongs to another label.
-async fn owned(db: &RoutedConnection) -> Result<label::Model> {
+pub(crate) async fn owned(db: &RoutedConnection) -> Result<label::Model> {
     let label = |name: &str, parent_id: Option<i32>| label::ActiveModel {
         name: Set(name.to_owned()),
         parent_id: Set(parent_id),
@@ -143,11 +143,13 @@ async fn statements_that_are_built_by_hand_run_where_they_belong() -> Result {
         { set }.and_where(Expr::col(name()).eq("folk")).returning_all().to_owned()
     };
     let delete = |which: &str| {
-        let from = Query::delete().from_table(genre::Entity).and_where(Expr::col(name()).eq(which)).to_owned();
+        let from =
+            Query::delete().from_table(genre::Entity).and_where(Expr::col(name()).eq(which)).to_owned();
         { from }.returning_all().to_owned()
     };
     let select = || Query::select().column(name()).from(genre::Entity).to_owned();
-    let with = |mut cte: CommonTableExpression| WithClause::new().cte(cte.table_name("some").to_owned()).to_owned();
+    let with =
+        |mut cte: CommonTableExpression| WithClause::new().cte(cte.table_name("some").to_owned()).to_owned();
     let some = || Query::select().column(name()).from("some").to_owned();
     let mut witness = Witness::new(&cluster);
     runs_on!(primary and not on standbys, says witness;
@@ -207,7 +209,8 @@ async fn what_hangs_on_a_record_is_written_on_the_primary() -> Result {
     let mut witness = Witness::new(&cluster);
     runs_on!(primary and not on standbys, says witness; ann(db).await?);
     let ann = artist::Entity::find_by_name("Ann").one(db).await?.ok_or("Ann")?;
-    let green = album::Entity::find().filter(album::Column::Title.eq("green")).one(db).await?.ok_or("green")?;
+    let green =
+        album::Entity::find().filter(album::Column::Title.eq("green")).one(db).await?.ok_or("green")?;
     witness.since();
     runs_on!(primary and not on standbys, says witness;
         green.cascade_delete(db).await?,

@@ -27,16 +27,25 @@ impl<'a> Witness<'a> {
     /// What was asked since the last time. A server writes a statement down before it answers.
     pub(crate) fn since(&mut self) -> Asked {
         let mut asked = Asked::default();
-        for (node, read) in self.cluster.nodes().iter().zip(&mut self.read) {
-            let log = node.log();
-            let new = log[*read..].lines().filter_map(statement).map(str::to_owned);
+        for (node, statements) in self.cluster.nodes().iter().zip(self.by_node()) {
             match node.name() == self.cluster.primary().name() {
-                true => asked.primary.extend(new),
-                false => asked.standbys.extend(new),
+                true => asked.primary.extend(statements),
+                false => asked.standbys.extend(statements),
             }
-            *read = log.len();
         }
         asked
+    }
+
+    /// The same for each server, in the cluster's order.
+    pub(crate) fn by_node(&mut self) -> Vec<Vec<String>> {
+        let nodes = self.cluster.nodes().iter().zip(&mut self.read);
+        let new = nodes.map(|(node, read)| {
+            let log = node.log();
+            let new = log[*read..].lines().filter_map(statement).map(str::to_owned).collect();
+            *read = log.len();
+            new
+        });
+        new.collect()
     }
 }
 

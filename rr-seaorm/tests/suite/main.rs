@@ -26,6 +26,7 @@ mod pools;
 mod promotions;
 mod related;
 mod savepoints;
+mod sessions;
 mod settings;
 mod streams;
 mod support;

@@ -30,6 +30,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use self::arguments::Arguments;
 use self::report::Report;
+use self::with_diesel::Rounds;
 
 /// Counts every allocation, so that "none" is a measurement.
 #[global_allocator]
@@ -52,11 +53,11 @@ const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FI
   seaorm     what routing costs under SeaORM, on real servers
   tail [SECONDS]  what one slow replica does to the slowest reads, with each balancing strategy
 
-  --quick    just long enough to see that it works (capture, causal, compare, failover, scaling, tail)
+  --quick    just long enough to see that it works (capture, causal, compare, failover, scaling, seaorm, tail)
   --report   writes the figures as JSON";
 
 /// Those that have a short form.
-const QUICK: [&str; 6] = ["capture", "causal", "compare", "failover", "scaling", "tail"];
+const QUICK: [&str; 7] = ["capture", "causal", "compare", "failover", "scaling", "seaorm", "tail"];
 
 fn main() -> ExitCode {
     let done = Arguments::parse(env::args().skip(1)).and_then(|arguments| {
@@ -86,7 +87,7 @@ fn measure(arguments: &Arguments) -> Result<Report, Error> {
         "failover" => runtime()?.block_on(failover::run(arguments.rounds(20, 1))),
         "route" => route::run(ALLOCATOR),
         "scaling" => runtime()?.block_on(scaling::run(arguments.seconds(4, 300), quick)),
-        "seaorm" => runtime()?.block_on(with_seaorm::run(ALLOCATOR)),
+        "seaorm" => runtime()?.block_on(with_seaorm::run(ALLOCATOR, Rounds::of(quick))),
         "tail" => runtime()?.block_on(tail::run(arguments.seconds(6, 300))),
         _ => Err(USAGE.into()),
     }

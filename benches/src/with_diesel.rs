@@ -31,6 +31,13 @@ pub(crate) struct Rounds {
 
 const ROUNDS: Rounds = Rounds { warm_up: 1_000, measured: 20_000 };
 
+impl Rounds {
+    /// As many as a figure needs, or just enough to see that it works.
+    pub(crate) const fn of(quick: bool) -> Self {
+        if quick { Self { warm_up: 10, measured: 100 } } else { ROUNDS }
+    }
+}
+
 diesel::table! {
     author (id) {
         id -> Integer,

@@ -106,7 +106,10 @@ async fn a_lock_of_a_transaction_keeps_others_out_until_its_end() -> Result {
         let transaction = db.begin().await?;
         transaction.query_one_raw(raw("SELECT pg_advisory_xact_lock(7)")).await?;
         assert!(!free().await?, "{end}");
-        assert!(!ask::<bool>(&db, "SELECT pg_try_advisory_xact_lock(7)").await?, "another connection of the pool");
+        assert!(
+            !ask::<bool>(&db, "SELECT pg_try_advisory_xact_lock(7)").await?,
+            "another connection of the pool"
+        );
         match end {
             "commit" => transaction.commit().await?,
             "rollback" => transaction.rollback().await?,

@@ -2,9 +2,11 @@
 //! a routed one.
 
 use rr_core::Connector as _;
+use rr_seaorm::{RoutedConnection, RoutingError, routing_error};
 use rr_tests::cluster::{Cluster, Node};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DbErr, StreamTrait, TransactionSession, TransactionTrait, sqlx,
+    AccessMode, ConnectOptions, ConnectionTrait, Database, StreamTrait, TransactionSession, TransactionTrait,
+    sqlx,
 };
 use sqlx::postgres::PgListener;
 use tokio::time::timeout;
@@ -177,14 +179,40 @@ async fn a_listener_on_the_lent_pool_hears_what_the_handle_sends() -> Result {
     Ok(())
 }
 
-/// Nobody listens on a standby: PostgreSQL refuses, and what is refused is run on the primary.
+/// A standby sends no notifications and says so. Its locks it hands out, and they would keep out nobody who locks on the primary.
 #[tokio::test]
-async fn read_only_transactions_refuse_what_belongs_to_the_primary() -> Result {
+async fn a_read_only_transaction_on_a_standby_refuses_what_belongs_to_the_primary() -> Result {
     let cluster = boot(1).await?;
     let db = crate::support::connect(&cluster).await?;
-    let transaction = db.begin_with_config(None, Some(sea_orm::AccessMode::ReadOnly)).await?;
-    let refused: DbErr = transaction.execute_unprepared("NOTIFY deals, 'no'").await.unwrap_err();
+    let begin = async |db: &RoutedConnection| db.begin_with_config(None, Some(AccessMode::ReadOnly)).await;
+    let transaction = begin(&db).await?;
+    assert!(crate::support::on_standby(&transaction).await?);
+    let refused = transaction.execute_unprepared("NOTIFY deals, 'no'").await.unwrap_err();
     assert!(refused.to_string().contains("NOTIFY"), "{refused}");
     transaction.rollback().await?;
+
+    let locking = ["SELECT pg_advisory_xact_lock(7)", "SELECT Pg_Try_Advisory_Lock(7) IS NOT NULL"];
+    for lock in locking {
+        let transaction = begin(&db).await?;
+        for refused in [
+            transaction.query_one_raw(raw(lock)).await.unwrap_err(),
+            transaction.execute_unprepared(lock).await.unwrap_err(),
+            transaction.stream_raw(raw(lock)).await.map(drop).unwrap_err(),
+        ] {
+            assert!(matches!(routing_error(&refused), Some(RoutingError::LockOnReplica { .. })), "{refused}");
+        }
+        // Nothing was sent, and it goes on. What only speaks of locks is no lock.
+        let spoken = "SELECT 'pg_advisory_lock(1)', on_standby() /* pg_advisory_lock(1) */";
+        transaction.query_one_raw(raw(spoken)).await?;
+        assert_eq!(locks(cluster.replica(1)?).await?, "none");
+        transaction.commit().await?;
+
+        // On the primary a lock is one, whether the transaction writes or not.
+        let transaction = begin(&db.use_primary()).await?;
+        transaction.query_one_raw(raw(lock)).await?;
+        assert_eq!(locks(cluster.primary()).await?, "7");
+        transaction.query_one_raw(raw("SELECT pg_advisory_unlock_all()")).await?;
+        transaction.commit().await?;
+    }
     Ok(())
 }

@@ -11,6 +11,7 @@ use record_shop_routed::reading::Named;
 use record_shop_routed::schema::Name;
 use rr_core::config::NodeConfig;
 use rr_seaorm::{RouteHints, RoutedConnection};
+use rr_tests::wait::until;
 
 use crate::served::{ann, shop};
 use crate::support::{PATIENCE, Result, config};
@@ -78,6 +79,11 @@ async fn every_kind_of_read_goes_to_the_group_that_the_handle_asks_for() -> Resu
     let text = || Statement::from_string(DbBackend::Postgres, "SELECT name FROM artist");
     let select = Query::select().column(artist::Column::Name).from(artist::Entity).to_owned();
     let mut witness = Witness::new(&cluster);
+    let serves = async || {
+        find().count(db).await?;
+        Ok(!witness.by_node()[2].is_empty())
+    };
+    until("the group to serve", serves).await?;
     macro_rules! asks_the_group {
         ($($operation:expr),+ $(,)?) => {$(
             drop(Box::new($operation));

@@ -15,6 +15,7 @@ use record_shop_routed::migration::Migrator;
 use rr_core::config::ReadPreference;
 use rr_seaorm::RoutedConnection;
 use rr_tests::cluster::Cluster;
+use rr_tests::wait::until;
 use sea_orm_migration::MigratorTrait;
 
 use crate::support::{PATIENCE, Result, config, logging};
@@ -250,9 +251,14 @@ async fn migrations_of_others_are_seen_while_replay_is_paused() -> Result {
     let others = record_shop::database::Database::connect(cluster.primary().url()).await?;
     Migrator::up(&others, Some(1)).await?;
     cluster.wait_caught_up(PATIENCE).await?;
+    let mut witness = Witness::new(&cluster);
+    let serves = async || {
+        artist::Entity::find().count(db).await?;
+        Ok(!witness.since().standbys.is_empty())
+    };
+    until("the standby to serve", serves).await?;
     cluster.replica(1)?.pause_replay().await?;
     Migrator::up(&others, None).await?;
-    let mut witness = Witness::new(&cluster);
     assert_eq!(Migrator::get_pending_migrations(db).await?.len(), 0);
     Migrator::status(db).await?;
     assert_eq!(Migrator::get_applied_migrations(db).await?.len(), 4);

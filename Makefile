@@ -42,6 +42,7 @@ lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked -p rr-bench --all-targets --features blocking,sqlx-pool-router -- -D warnings
 	cargo clippy --locked -p rr-diesel -p rr-seaorm --all-targets --features rr-diesel/axum,rr-seaorm/axum -- -D warnings
 	@scripts/check-backends.sh
+	@scripts/check-facade.sh
 lint-fuzz: setup-lints
 	@scripts/check-fuzz.sh
 lint-doc: setup-lints setup-libpq

@@ -20,7 +20,7 @@ use rr_tests::cluster::Cluster;
 use stats_alloc::StatsAlloc;
 
 use crate::report::{Chart, Report};
-use crate::with_diesel::{Rounds, SETUP, author, compare_rounds, plain_pool};
+use crate::with_diesel::{Rounds, SETUP, author, compare, plain_pool};
 use crate::{Error, servers, with_seaorm};
 
 /// How much longer the way to a server takes. The way back is not delayed: timers of a millisecond round up, and each would
@@ -66,16 +66,10 @@ async fn diesel(
         };
     }
     let write =
-        compare_rounds("Diesel, a write", allocator, rounds, side!(plain, write), side!(routed, write))
+        compare("Diesel, a write", allocator, rounds, side!(plain, write), side!(routed, write)).await?;
+    let read_back =
+        compare("Diesel, read back", allocator, rounds, side!(plain, write read), side!(routed, write read))
             .await?;
-    let read_back = compare_rounds(
-        "Diesel, read back",
-        allocator,
-        rounds,
-        side!(plain, write read),
-        side!(routed, write read),
-    )
-    .await?;
     Ok(Ratios { write, read_back })
 }
 
@@ -87,7 +81,7 @@ async fn seaorm(
     use with_seaorm::{find, plain, write};
     let routed = RoutedConnection::start(config(cluster)?).await?;
     let plain = plain(cluster.primary().url(), false).await?;
-    let alone = compare_rounds(
+    let alone = compare(
         "SeaORM, a write",
         allocator,
         rounds,
@@ -95,7 +89,7 @@ async fn seaorm(
         async || Ok(write(&routed, 7).await?),
     )
     .await?;
-    let read_back = compare_rounds(
+    let read_back = compare(
         "SeaORM, read back",
         allocator,
         rounds,

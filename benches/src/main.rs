@@ -50,14 +50,14 @@ const USAGE: &str = "usage: rr-bench <benchmark> [NUMBER] [--quick] [--report FI
   failover [ROUNDS]  how long nobody can write when the primary changes, and what is lost
   route      nanoseconds for a routing decision
   scaling [SECONDS]  how reads grow with replicas whose capacity is limited
-  seaorm     what routing costs under SeaORM, on real servers
+  seaorm [ROUNDS]  what routing costs under SeaORM, on real servers
   tail [SECONDS]  what one slow replica does to the slowest reads, with each balancing strategy
 
-  --quick    just long enough to see that it works (capture, causal, compare, diesel, failover, scaling, tail)
+  --quick    just long enough to see that it works (capture, causal, compare, diesel, failover, scaling, seaorm, tail)
   --report   writes the figures as JSON";
 
 /// Those that have a short form.
-const QUICK: [&str; 7] = ["capture", "causal", "compare", "diesel", "failover", "scaling", "tail"];
+const QUICK: [&str; 8] = ["capture", "causal", "compare", "diesel", "failover", "scaling", "seaorm", "tail"];
 
 fn main() -> ExitCode {
     let done = Arguments::parse(env::args().skip(1)).and_then(|arguments| {
@@ -87,7 +87,7 @@ fn measure(arguments: &Arguments) -> Result<Report, Error> {
         "failover" => runtime()?.block_on(failover::run(arguments.rounds(20, 1))),
         "route" => route::run(ALLOCATOR),
         "scaling" => runtime()?.block_on(scaling::run(arguments.seconds(4, 300), quick)),
-        "seaorm" => runtime()?.block_on(with_seaorm::run(ALLOCATOR)),
+        "seaorm" => runtime()?.block_on(with_seaorm::run(ALLOCATOR, arguments.rounds(20_000, 100))),
         "tail" => runtime()?.block_on(tail::run(arguments.seconds(6, 300))),
         _ => Err(USAGE.into()),
     }

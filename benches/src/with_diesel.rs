@@ -31,7 +31,12 @@ pub(crate) struct Rounds {
     pub(crate) measured: u32,
 }
 
-const ROUNDS: Rounds = Rounds { warm_up: 1_000, measured: 20_000 };
+impl Rounds {
+    /// So many that are measured.
+    pub(crate) const fn of(measured: u32) -> Self {
+        Self { warm_up: measured.div_ceil(20), measured }
+    }
+}
 
 diesel::table! {
     author (id) {
@@ -73,15 +78,6 @@ impl Side {
 
 /// Measures one statement on both sides in turn, and prints and returns the ratio of their medians.
 pub(crate) async fn compare(
-    name: &str,
-    allocator: &'static StatsAlloc<System>,
-    plain: impl AsyncFn() -> Result<(), Error>,
-    routed: impl AsyncFn() -> Result<(), Error>,
-) -> Result<f64, Error> {
-    compare_rounds(name, allocator, ROUNDS, plain, routed).await
-}
-
-pub(crate) async fn compare_rounds(
     name: &str,
     allocator: &'static StatsAlloc<System>,
     Rounds { warm_up, measured }: Rounds,
@@ -161,7 +157,7 @@ pub(crate) async fn run(
     let routed = RoutedPool::start(config.build()?).await?;
     let reads = plain_pool(&named(&standby, PLAIN)).await?;
     let writes = plain_pool(&named(&primary, PLAIN)).await?;
-    let rounds = Rounds { warm_up: measured.div_ceil(20), measured };
+    let rounds = Rounds::of(measured);
 
     macro_rules! with {
         ($pool:expr, $conn:ident => $body:expr) => {
@@ -204,11 +200,11 @@ pub(crate) async fn run(
             }).await?)
         };
     }
-    let one = compare_rounds("SELECT 1", allocator, rounds, one!(reads), one!(routed)).await?;
-    let join = compare_rounds("join, 20 rows", allocator, rounds, join!(reads), join!(routed)).await?;
-    let write = compare_rounds("write", allocator, rounds, write!(writes), write!(routed)).await?;
+    let one = compare("SELECT 1", allocator, rounds, one!(reads), one!(routed)).await?;
+    let join = compare("join, 20 rows", allocator, rounds, join!(reads), join!(routed)).await?;
+    let write = compare("write", allocator, rounds, write!(writes), write!(routed)).await?;
     let transaction =
-        compare_rounds("transaction", allocator, rounds, transaction!(writes), transaction!(routed)).await?;
+        compare("transaction", allocator, rounds, transaction!(writes), transaction!(routed)).await?;
     let read = one.max(join);
     let mut report = Report::default();
     if quick {

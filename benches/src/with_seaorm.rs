@@ -17,7 +17,7 @@ use sea_orm::{
 use stats_alloc::StatsAlloc;
 
 use crate::report::Report;
-use crate::with_diesel::{SETUP, compare, ratios};
+use crate::with_diesel::{Rounds, SETUP, compare, ratios};
 use crate::{Error, servers};
 
 mod author {
@@ -106,7 +106,8 @@ pub(crate) async fn plain(url: String, ping: bool) -> Result<DatabaseConnection,
     Database::connect(options).await
 }
 
-pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report, Error> {
+pub(crate) async fn run(allocator: &'static StatsAlloc<System>, measured: u32) -> Result<Report, Error> {
+    let rounds = Rounds::of(measured);
     let cluster = servers::boot().await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
@@ -116,34 +117,18 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report
         (plain(standby.direct_url(), false).await?, plain(primary.direct_url(), false).await?);
     let pinged = plain(standby.direct_url(), true).await?;
 
+    /// Both connections in turn.
+    macro_rules! compare {
+        ($name:literal, $plain:expr, $routed:expr) => {
+            compare($name, allocator, rounds, async || Ok($plain.await?), async || Ok($routed.await?)).await?
+        };
+    }
     // Not the same settings: what an application gains that has left SeaORM's default, a ping before each use.
-    let unpinged =
-        compare("and no ping", allocator, async || Ok(one(&pinged).await?), async || Ok(one(&routed).await?))
-            .await?;
-    let one =
-        compare("SELECT 1", allocator, async || Ok(one(&reads).await?), async || Ok(one(&routed).await?))
-            .await?;
-    let join = compare(
-        "join, 20 rows",
-        allocator,
-        async || Ok(join(&reads).await?),
-        async || Ok(join(&routed).await?),
-    )
-    .await?;
-    let write = compare(
-        "write",
-        allocator,
-        async || Ok(write(&writes, 7).await?),
-        async || Ok(write(&routed, 7).await?),
-    )
-    .await?;
-    let transaction = compare(
-        "transaction",
-        allocator,
-        async || Ok(transaction(&writes).await?),
-        async || Ok(transaction(&routed).await?),
-    )
-    .await?;
+    let unpinged = compare!("and no ping", one(&pinged), one(&routed));
+    let one = compare!("SELECT 1", one(&reads), one(&routed));
+    let join = compare!("join, 20 rows", join(&reads), join(&routed));
+    let write = compare!("write", write(&writes, 7), write(&routed, 7));
+    let transaction = compare!("transaction", transaction(&writes), transaction(&routed));
     let read = one.max(join);
     let mut report = Report::default();
     report.chart(ratios("SeaORM", one, join, write, transaction));

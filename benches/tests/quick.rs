@@ -22,13 +22,30 @@ fn benchmarks_on_servers_run_and_write_down_what_they_found() {
     ] {
         assert!(printed.contains(figure), "{figure} is missing in\n{printed}");
     }
+    let (_, seaorm) = printed.split_once("== seaorm\n").unwrap();
+    let last = seaorm.split("\n== ").next().and_then(|section| section.lines().last()).unwrap();
+    let figures: Vec<_> = last.split(' ').filter_map(|figure| figure.split_once('=')).collect();
+    assert_eq!(
+        figures.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["seaorm_read_ratio", "seaorm_tx_ratio", "seaorm_write_ratio"],
+        "{printed}"
+    );
+    assert!(figures.iter().all(|(_, ratio)| ratio.parse::<f64>().is_ok_and(f64::is_normal)), "{figures:?}");
     let with_sqlx_pool_router = cfg!(feature = "sqlx-pool-router");
     assert_eq!(printed.contains("sqlx_pool_router_replica_share=1.000"), with_sqlx_pool_router, "{printed}");
     let results = std::fs::read_to_string(folder.path().join("RESULTS.md")).unwrap();
     assert!(results.contains("| `make bench-scaling` |"), "the table is missing in\n{results}");
-    for chart in
-        ["scaling", "tail", "capture", "diesel", "compare-throughput", "compare-stale", "causal", "failover"]
-    {
+    for chart in [
+        "scaling",
+        "tail",
+        "capture",
+        "diesel",
+        "compare-throughput",
+        "compare-stale",
+        "causal",
+        "failover",
+        "seaorm",
+    ] {
         assert!(results.contains(&format!("(charts/{chart}.svg)")), "{chart} is missing in\n{results}");
         let drawn = std::fs::read_to_string(folder.path().join(format!("charts/{chart}.svg"))).unwrap();
         assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"), "{drawn}");

@@ -20,4 +20,16 @@ impl Database {
     {
         DatabaseConnection::connect(options).await
     }
+
+    /// Makes a connection that asks `proxy` instead of a server: a plain one, as there is nothing to route.
+    ///
+    /// # Errors
+    /// None at present.
+    #[cfg(feature = "proxy")]
+    pub async fn connect_proxy(
+        backend: plain_sea_orm::DbBackend,
+        proxy: std::sync::Arc<Box<dyn plain_sea_orm::ProxyDatabaseTrait>>,
+    ) -> Result<plain_sea_orm::DatabaseConnection, DbErr> {
+        plain_sea_orm::Database::connect_proxy(backend, proxy).await
+    }
 }

@@ -20,8 +20,9 @@
 //! - `sea_orm_migration::sea_orm` is SeaORM itself. A `Database::connect` by that path, and the command line of
 //!   `sea-orm-migration`, open plain connections to the primary, of whose writes this process's replicas know nothing.
 //! - Connections that do not come from [`Database::connect`] (`SqlxPostgresConnector::from_sqlx_postgres_pool`,
-//!   `MockDatabase::into_connection`, SeaORM's own `Database::connect_proxy`, `DatabaseConnection::default()`) are plain: one connection
+//!   `MockDatabase::into_connection`, `Database::connect_proxy`, `DatabaseConnection::default()`) are plain: one connection
 //!   cannot be routed. Code that is to take them as well as routed ones asks for `impl ConnectionTrait`.
+//! - The feature `proxy` together with `sqlx-mysql`, `sqlx-sqlite` or `with-bigdecimal`: SeaORM 2.0.4 itself does not compile then.
 //! - Databases other than PostgreSQL. [`Database::connect`] says so.
 //! - SeaORM's features for other runtimes (`runtime-async-std…`, `sync`, `rusqlite`) do not exist: rr needs tokio.
 //! - The fields and variants of `DatabaseConnection` and `DatabaseExecutor` (`db.inner`, `DatabaseConnectionType`): what is

@@ -197,6 +197,10 @@ impl RoutedConnection {
         if kind == Kind::Write {
             return (Way::Write, Wish::default());
         }
+        #[cfg(feature = "schema-sync")]
+        if crate::schema::begins_sync(sql) {
+            return (Way::Read, Wish::at(Some(Place::Primary)));
+        }
         let classified = kind.classified(self.connector(), sql);
         let mut wish = Wish::at(None).or(None, &classified, self.wish.place);
         wish.group.clone_from(&self.wish.group);

@@ -58,6 +58,15 @@ pub enum RoutingError {
     /// A handle that [only reads](crate::RoutedConnection::read_only) was asked to write. Nothing was sent.
     #[error("this handle only reads, and the statement writes or may write; use one that is not `read_only`")]
     ReadOnly,
+    /// A read-only transaction that a replica serves asked for an advisory lock, which would keep out nobody who asks the primary
+    /// for it. Nothing was sent.
+    #[error(
+        "an advisory lock on `{node}`, a replica, would not be one on the primary; begin the transaction with `use_primary()`"
+    )]
+    LockOnReplica {
+        /// The node.
+        node: String,
+    },
     /// A transaction was begun on a server that is the primary no more. Nothing was sent.
     #[error("`{node}` is the primary no more, and nothing was sent to it: run the transaction again")]
     Deposed {
@@ -142,6 +151,10 @@ pub(crate) fn too_slow(node: &str, limit: Duration) -> DbErr {
 
 pub(crate) fn reads_only() -> DbErr {
     DbErr::Exec(io(io::ErrorKind::PermissionDenied, RoutingError::ReadOnly))
+}
+
+pub(crate) fn lock_on_replica(node: &str) -> DbErr {
+    DbErr::Exec(io(io::ErrorKind::PermissionDenied, RoutingError::LockOnReplica { node: node.to_owned() }))
 }
 
 pub(crate) fn deposed(node: &str) -> DbErr {

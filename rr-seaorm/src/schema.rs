@@ -8,6 +8,12 @@ use sea_schema::sqlx_types::SqlxRow;
 
 use crate::{RoutedConnection, RoutedTransaction};
 
+/// What schema sync asks first, as if it were any read. It must be answered where the schema is changed: a replica may not yet
+/// have the schema that another process has made.
+pub(crate) fn begins_sync(sql: &str) -> bool {
+    sql.eq_ignore_ascii_case("SELECT CURRENT_SCHEMA()")
+}
+
 #[async_trait::async_trait]
 impl Connection for RoutedConnection {
     async fn query_all(&self, select: SelectStatement) -> Result<Vec<SqlxRow>, Error> {

@@ -1,4 +1,7 @@
 //! An application that has never heard of rr, on clusters.
 
+mod hinted;
+mod served;
 mod support;
+mod witness;
 mod worlds;

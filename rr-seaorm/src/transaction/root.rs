@@ -27,11 +27,14 @@ impl Root {
     /// Notes what a statement will have done when the transaction is committed.
     pub(super) fn note(&self, kind: Kind, sql: &str) -> Result<(), DbErr> {
         self.check()?;
-        // A replica refuses whatever writes.
+        let class = kind.classified(self.ledger.router.connector(), sql).class;
+        // A replica refuses whatever writes. Locks it hands out.
+        if self.role == Role::Replica && class != StatementClass::Read && names_a_lock(sql) {
+            return Err(error::lock_on_replica(&self.node));
+        }
         if self.role == Role::Replica && !self.reads_only {
             return Ok(());
         }
-        let class = kind.classified(self.ledger.router.connector(), sql).class;
         if self.reads_only {
             return if class == StatementClass::Write { Err(error::reads_only()) } else { Ok(()) };
         }
@@ -117,4 +120,10 @@ impl Root {
             _ => {}
         }
     }
+}
+
+/// Whether a statement that is no read speaks of advisory locks.
+fn names_a_lock(sql: &str) -> bool {
+    const NAME: &[u8] = b"advisory_";
+    sql.as_bytes().windows(NAME.len()).any(|word| word.eq_ignore_ascii_case(NAME))
 }

@@ -1,0 +1,171 @@
+//! Servers that go away under load and while nothing happens: no read may fail, and no stream before its first row.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use futures_util::future::try_join_all;
+use rr_seaorm::RoutedConnection;
+use rr_tests::cluster::{Cluster, Mode, Node};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryResult, QuerySelect, StreamTrait};
+
+use crate::readers::Readers;
+use crate::support::{Result, boot, config, raw, running, seen, server_port, standby_serves, started, until};
+
+/// How a server goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outage {
+    /// Its sessions are ended, and it goes on.
+    Sessions,
+    /// `kill -9` of its postmaster: idle sessions end, and busy ones when they have answered.
+    Killed,
+    /// All of its processes at once.
+    Crash,
+    /// An orderly shutdown.
+    Stop,
+}
+
+impl Outage {
+    const ALL: [Self; 4] = [Self::Sessions, Self::Killed, Self::Crash, Self::Stop];
+
+    async fn begin(self, node: &Node) -> Result {
+        match self {
+            Self::Sessions => drop(node.kill_client_connections().await?),
+            Self::Killed => node.kill9().await?,
+            Self::Crash => node.crash().await?,
+            Self::Stop => node.stop(Mode::Fast).await?,
+        }
+        Ok(())
+    }
+
+    async fn end(cluster: &Cluster) -> Result {
+        for replica in cluster.replicas().iter().filter(|replica| !replica.is_running()) {
+            replica.start().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A node whose statements failed is out for longer each time. Here it comes back soon, to be lost again.
+async fn forgiving(cluster: &Cluster) -> Result<RoutedConnection> {
+    started(config(cluster).with(|config| config.health.probation = Duration::from_millis(200))).await
+}
+
+/// A read that takes a while, so that servers go away under it: before its first row.
+const SLOW: &str = "SELECT on_standby(), on_port() FROM pg_sleep(0.1)";
+
+fn place(row: &QueryResult) -> Result<(bool, i32), DbErr> {
+    Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))
+}
+
+/// What kinds of read there are; each says whether a standby served it, and on which port.
+async fn read(db: &RoutedConnection, kind: usize, sql: &str) -> Result<(bool, i32), DbErr> {
+    let none = || DbErr::RecordNotFound(sql.to_owned());
+    match kind % 4 {
+        0 => place(&db.query_one_raw(raw(sql)).await?.ok_or_else(none)?),
+        1 => place(db.query_all_raw(raw(sql)).await?.first().ok_or_else(none)?),
+        2 => place(db.stream_raw(raw(sql)).await?.try_collect::<Vec<_>>().await?.first().ok_or_else(none)?),
+        _ => {
+            let place = seen::Entity::find().select_only().expr(Expr::cust("on_standby(), on_port()"));
+            place.into_tuple().one(db).await?.ok_or_else(none)
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_read_under_load_fails_whatever_happens_to_servers() -> Result {
+    let cluster = boot(2).await?;
+    let db = forgiving(&cluster).await?;
+    let mut readers = Readers::none();
+    for kind in 0..8 {
+        let db = db.clone();
+        readers.add(async move |seen| {
+            while seen.goes_on() {
+                seen.count(read(&db, kind, SLOW).await?.0);
+            }
+            Ok(())
+        });
+    }
+    for outage in Outage::ALL {
+        // First the one and then the other: after that the primary is all there is.
+        for replica in cluster.replicas() {
+            let busy = async || Ok(running(replica, "%pg_sleep(0.1)%").await? > 0);
+            until("a slow read to run", busy).await.map_err(|error| format!("{outage:?}: {error}"))?;
+            outage.begin(replica).await?;
+            readers.more(200).await?;
+        }
+        Outage::end(&cluster).await?;
+        readers.more_on_standbys(200).await?;
+    }
+    for outage in [Outage::Sessions, Outage::Killed] {
+        outage.begin(cluster.primary()).await?;
+        readers.more(300).await?;
+    }
+    let (standby, primary) = readers.finish().await?;
+    println!("outages: {standby} reads on standbys, {primary} on the primary, none failed");
+    Ok(())
+}
+
+/// Many reads at once, each on a connection of its own.
+async fn burst(db: &RoutedConnection) -> Result<Vec<(bool, i32)>, DbErr> {
+    try_join_all((0..8).map(|kind| read(db, kind % 3, SLOW))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_died_in_the_pool_fail_no_read() -> Result {
+    let cluster = boot(2).await?;
+    let db = forgiving(&cluster).await?;
+    for outage in Outage::ALL {
+        for replica in cluster.replicas() {
+            let port = server_port(replica)?;
+            let serves = async || Ok(burst(&db).await?.iter().any(|there| there.1 == port));
+            until("a replica to serve", serves).await.map_err(|error| format!("{outage:?}: {error}"))?;
+        }
+        burst(&db.use_primary()).await?;
+        // There are idle connections to all nodes now.
+        for replica in cluster.replicas() {
+            outage.begin(replica).await?;
+        }
+        Outage::Sessions.begin(cluster.primary()).await?;
+        for _ in 0..3 {
+            burst(&db).await.map_err(|error| format!("{outage:?}: {error}"))?;
+        }
+        Outage::end(&cluster).await?;
+    }
+    Ok(())
+}
+
+/// Both standbys go, one after the other: the primary has the last word.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_server_goes_before_its_first_row_is_run_elsewhere() -> Result {
+    let cluster = boot(2).await?;
+    let db = forgiving(&cluster).await?;
+    for outage in Outage::ALL {
+        let slow = format!("SELECT n FROM pg_sleep(1), generate_series(1, 3) n /* {outage:?} */");
+        let streams: Vec<_> = (0..6)
+            .map(|_| {
+                let (db, slow) = (db.clone(), slow.clone());
+                tokio::spawn(async move { db.stream_raw(raw(&slow)).await?.try_collect::<Vec<_>>().await })
+            })
+            .collect();
+        let busy = async || {
+            let mut running_there = 0;
+            for replica in cluster.replicas() {
+                running_there += running(replica, &format!("%{outage:?}%")).await?;
+            }
+            Ok(running_there > 0)
+        };
+        until("streams to wait for standbys", busy).await.map_err(|error| format!("{outage:?}: {error}"))?;
+        for replica in cluster.replicas() {
+            outage.begin(replica).await?;
+        }
+        for stream in streams {
+            let rows = stream.await?.map_err(|error| format!("{outage:?}: {error}"))?;
+            let numbers = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<i32>, _>>()?;
+            assert_eq!(numbers, [1, 2, 3], "{outage:?}");
+        }
+        Outage::end(&cluster).await?;
+        standby_serves(&db).await?;
+    }
+    Ok(())
+}

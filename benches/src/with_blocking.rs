@@ -14,7 +14,7 @@ use rr_diesel::blocking::RoutedPool;
 use stats_alloc::StatsAlloc;
 
 use crate::report::Report;
-use crate::with_diesel::{SETUP, author, book, compare, ratios};
+use crate::with_diesel::{Rounds, SETUP, author, book, compare, ratios};
 use crate::{Error, servers};
 
 fn plain_pool(url: &str) -> Result<Pool<ConnectionManager<PgConnection>>, Error> {
@@ -73,10 +73,12 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report
             })?)
         };
     }
-    let one = compare("SELECT 1", allocator, one!(reads), one!(routed)).await?;
-    let join = compare("join, 20 rows", allocator, join!(reads), join!(routed)).await?;
-    let write = compare("write", allocator, write!(writes), write!(routed)).await?;
-    let transaction = compare("transaction", allocator, transaction!(writes), transaction!(routed)).await?;
+    let rounds = Rounds::of(20_000);
+    let one = compare("SELECT 1", allocator, rounds, one!(reads), one!(routed)).await?;
+    let join = compare("join, 20 rows", allocator, rounds, join!(reads), join!(routed)).await?;
+    let write = compare("write", allocator, rounds, write!(writes), write!(routed)).await?;
+    let transaction =
+        compare("transaction", allocator, rounds, transaction!(writes), transaction!(routed)).await?;
     let read = one.max(join);
     let mut report = Report::default();
     report.chart(ratios("Blocking", one, join, write, transaction));

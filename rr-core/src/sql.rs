@@ -82,7 +82,7 @@ use std::fmt;
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 
-pub use calls::calls_unknown;
+pub use calls::{asks_for_lock, calls_unknown};
 pub use operation::operation;
 pub(crate) use operation::up_to_values;
 pub use why::{Why, why};

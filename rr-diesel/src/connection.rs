@@ -182,7 +182,7 @@ impl RoutedPgConnection {
         Ok(self.ledger.explain(&sql, &classified, wish, Dialect::Postgres, kept))
     }
 
-    /// Sends the next statement, whatever it is, to the primary.
+    /// Sends the next statement, whatever it is, to the primary; or the next transaction that only reads.
     pub fn use_primary(&mut self) -> &mut Self {
         self.once.store(1, Ordering::Relaxed);
         self
@@ -279,9 +279,9 @@ impl RoutedPgConnection {
         }
     }
 
-    /// Where this handle's statements are to go at present.
-    pub(crate) const fn standing_wish(&self) -> Wish {
-        Wish::at(self.standing)
+    /// Where a transaction that begins now is to go.
+    pub(crate) fn wish_to_begin(&self) -> Wish {
+        Wish::at(once(self.once.swap(0, Ordering::Relaxed)).or(self.standing))
     }
 
     pub(crate) const fn reads_only(&self) -> bool {

@@ -84,6 +84,13 @@ pub(crate) fn deposed(node: &str) -> Error {
     Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, Box::new(text))
 }
 
+/// A transaction that only reads asks a replica for a lock. Nothing was sent.
+pub(crate) fn lock_on_replica() -> Error {
+    let text = "an advisory lock on a replica would not be one on the primary, and was not asked for: begin the transaction \
+                where locks are (`read_write()`, or `use_primary()`)";
+    Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text.to_owned()))
+}
+
 /// Something that we say in an error of Diesel's.
 struct Told {
     message: String,

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rr_core::sql::{Classified, StatementClass};
+use diesel::QueryResult;
+use rr_core::sql::{Classified, StatementClass, asks_for_lock};
 use rr_core::topology::Role;
 
+use crate::error;
 use crate::run::Place;
 
 /// Why a handle keeps a connection. Nothing of it is true at first.
@@ -39,19 +41,26 @@ impl Hold {
     }
 
     /// Notes what a statement will have done to this connection, and says whether to ask where it ends.
-    pub(crate) fn prepare(&self, classified: &Classified, sql: &str) -> Place {
+    ///
+    /// # Errors
+    /// When it asks for a lock on a replica.
+    pub(crate) fn prepare(&self, classified: &Classified, sql: &str) -> QueryResult<Place> {
         let class = match classified.effect() {
             // Nobody refuses it here.
             StatementClass::Read if !self.on_replica && classified.may_write(sql) => StatementClass::Write,
             class => class,
         };
         if class == StatementClass::Read {
-            return Place::No;
+            return Ok(Place::No);
         }
         if self.on_replica {
-            // Nothing is written there, and whatever was set must not be left for others.
+            // What writes is refused there; locks are handed out.
+            if asks_for_lock(sql) {
+                return Err(error::lock_on_replica());
+            }
+            // Whatever was set must not be left for others.
             self.altered.store(true, Ordering::Relaxed);
-            return Place::No;
+            return Ok(Place::No);
         }
         let in_transaction = self.in_transaction.load(Ordering::Relaxed);
         if class == StatementClass::Session && !(in_transaction && ends_with_transaction(sql)) {
@@ -60,9 +69,9 @@ impl Hold {
         }
         if in_transaction {
             self.wrote.store(true, Ordering::Relaxed);
-            return Place::No;
+            return Ok(Place::No);
         }
-        Place::Yes
+        Ok(Place::Yes)
     }
 
     /// Whether the connection must not go back to its pool: its session is not as it was, or a transaction is still open

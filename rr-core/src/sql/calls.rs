@@ -21,6 +21,25 @@ pub fn calls_unknown(sql: &str) -> bool {
     text.iter().enumerate().any(|(at, byte)| *byte == b'(' && !is_harmless(&text[..at]))
 }
 
+/// Whether a statement that is no read asks for a lock by name, which a replica hands out as any server does, and which keeps
+/// out nobody who asks the primary for it.
+///
+/// It errs on one side, as [`calls_unknown`]: the name may stand in a string.
+///
+/// ```
+/// use rr_core::sql::asks_for_lock;
+///
+/// assert!(asks_for_lock("SELECT pg_try_advisory_xact_lock(7)"));
+/// assert!(!asks_for_lock("SET LOCAL work_mem = '64MB'"));
+/// ```
+#[must_use]
+pub fn asks_for_lock(sql: &str) -> bool {
+    [&b"advisory_"[..], b"get_lock"].iter().any(|name| {
+        let mut words = sql.as_bytes().windows(name.len());
+        words.any(|word| word.eq_ignore_ascii_case(name))
+    })
+}
+
 /// Whether a parenthesis behind this text calls nothing, or something harmless.
 fn is_harmless(before: &[u8]) -> bool {
     let before = before.trim_ascii_end();

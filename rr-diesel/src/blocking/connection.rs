@@ -141,7 +141,7 @@ impl<C: Routable> RoutedConnection<C> {
         self.opener.router()
     }
 
-    /// Sends the next statement, whatever it is, to the primary.
+    /// Sends the next statement, whatever it is, to the primary; or the next transaction that only reads.
     pub const fn use_primary(&mut self) -> &mut Self {
         self.once = Some(Place::Primary);
         self

@@ -66,7 +66,7 @@ where
     let Pin { checkout, ledger, hold, trouble } = pin;
     *trouble = None;
     let (ledger, role) = (&*ledger, checkout.role());
-    let wrote = (hold.prepare(&known.classified, &known.sql) == Place::Yes).then_some(ledger);
+    let wrote = (hold.prepare(&known.classified, &known.sql)? == Place::Yes).then_some(ledger);
     match RoutedCursor::attached(LoadConnection::<B>::load(checkout.conn(), source)) {
         Ok(rows) => Ok(rows.ending(End { route: None, wrote, outcome: Outcome::Answered })),
         Err(error) => {

@@ -246,7 +246,7 @@ pub(super) fn run_on<C: Routable, R>(
     work: impl FnOnce(&mut C) -> QueryResult<R>,
 ) -> QueryResult<R> {
     pin.check()?;
-    let place = pin.hold.prepare(classified, sql);
+    let place = pin.hold.prepare(classified, sql)?;
     let ledger = pin.ledger.clone();
     let suspect = (place == Place::Yes).then(|| ledger.suspect(pin.checkout.route.as_ref()));
     let done = work(pin.checkout.conn());

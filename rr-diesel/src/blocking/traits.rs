@@ -22,9 +22,9 @@ use super::transaction::RoutedTransactionManager;
 use crate::instrument::Shared;
 
 impl<C: Routable> RoutedConnection<C> {
-    /// Where this handle's statements are to go at present.
-    pub(super) const fn standing_wish(&self) -> Wish {
-        Wish::at(self.standing)
+    /// Where a transaction that begins now is to go.
+    pub(super) fn wish_to_begin(&mut self) -> Wish {
+        Wish::at(self.once.take().or(self.standing))
     }
 }
 

@@ -154,7 +154,8 @@ fn begin_on_primary<C: Routable>(conn: &mut RoutedConnection<C>, sql: Option<&st
 
 /// Begins a transaction that only reads where a read would go. The check comes before the snapshot.
 fn begin_on_replica<C: Routable>(conn: &mut RoutedConnection<C>, sql: &str) -> QueryResult<()> {
-    let mut search = Search::new(conn.router(), conn.standing_wish());
+    let wish = conn.wish_to_begin();
+    let mut search = Search::new(conn.router(), wish);
     loop {
         let mut checkout = conn.opener.reader(&mut search)?;
         match begin_at(&mut checkout, Some(sql)) {

@@ -97,7 +97,7 @@ impl RoutedPgConnection {
             return Err(error::reads_only());
         }
         pin.check()?;
-        let place = pin.hold.prepare(&lowered.classified, &lowered.sql);
+        let place = pin.hold.prepare(&lowered.classified, &lowered.sql)?;
         let statement = pin.checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect(Some(pin.checkout.route())));
         let noted = self.running.note(pin.checkout.connection());
@@ -145,7 +145,7 @@ impl RoutedPgConnection {
         };
         if let Some(pin) = pin {
             pin.check()?;
-            let place = pin.hold.prepare(&classified, sql);
+            let place = pin.hold.prepare(&classified, sql)?;
             let ran = self.try_batch(&pin.checkout, sql, place).await;
             return match place {
                 Place::Yes => ran.map_err(|error| self.told(pin.checkout.route().node(), error)),

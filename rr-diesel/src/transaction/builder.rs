@@ -84,7 +84,8 @@ impl TransactionBuilder<'_> {
 
 /// Begins a transaction that only reads where a read would go. The check comes before the snapshot.
 pub(super) async fn begin_on_replica(conn: &mut RoutedPgConnection, sql: &str) -> QueryResult<()> {
-    let mut search = Search::new(conn.router(), conn.standing_wish());
+    let wish = conn.wish_to_begin();
+    let mut search = Search::new(conn.router(), wish);
     loop {
         let mut checkout = conn.reader(&mut search).await?;
         match begin(&mut checkout, Some(sql)).await {

@@ -153,3 +153,26 @@ async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
     assert!(place(conn).await?.standby, "the handle works on");
     Ok(())
 }
+
+/// A replica would hand it out, and it would keep out nobody who asks the primary for it.
+#[tokio::test]
+async fn a_read_only_transaction_asks_no_replica_for_a_lock() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    let conn = &mut pool.get().await?;
+    for text in [false, true] {
+        let lock = async move |conn: &mut rr_diesel::RoutedPgConnection| {
+            let sql = "SELECT pg_advisory_xact_lock(7)";
+            match text {
+                true => conn.batch_execute(sql).await,
+                false => sql_query(sql).execute(conn).await.map(drop),
+            }
+        };
+        let refused = conn.build_transaction().read_only().run::<_, diesel::result::Error, _>(lock).await;
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains("an advisory lock on a replica"), "{said}");
+        assert!(place(conn).await?.standby, "the handle works on");
+        conn.use_primary().build_transaction().read_only().run::<_, diesel::result::Error, _>(lock).await?;
+    }
+    Ok(())
+}

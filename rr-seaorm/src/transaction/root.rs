@@ -7,7 +7,7 @@ use rr_core::adapter::{Next, Suspect};
 use rr_core::engine::Fault;
 use rr_core::retry::Trouble;
 use rr_core::route::Outcome;
-use rr_core::sql::{StatementClass, calls_unknown};
+use rr_core::sql::{StatementClass, asks_for_lock, calls_unknown};
 use rr_core::topology::Role;
 use sea_orm::DbErr;
 
@@ -29,7 +29,7 @@ impl Root {
         self.check()?;
         let class = kind.classified(self.ledger.router.connector(), sql).class;
         // A replica refuses whatever writes. Locks it hands out.
-        if self.role == Role::Replica && class != StatementClass::Read && names_a_lock(sql) {
+        if self.role == Role::Replica && class != StatementClass::Read && asks_for_lock(sql) {
             return Err(error::lock_on_replica(&self.node));
         }
         if self.role == Role::Replica && !self.reads_only {
@@ -120,10 +120,4 @@ impl Root {
             _ => {}
         }
     }
-}
-
-/// Whether a statement that is no read speaks of advisory locks.
-fn names_a_lock(sql: &str) -> bool {
-    const NAME: &[u8] = b"advisory_";
-    sql.as_bytes().windows(NAME.len()).any(|word| word.eq_ignore_ascii_case(NAME))
 }

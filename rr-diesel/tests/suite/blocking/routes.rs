@@ -163,6 +163,13 @@ async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
     });
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("read-only transaction"), "{text}");
+    let lock = |conn: &mut rr_diesel::blocking::RoutedConnection<PgConnection>| {
+        conn.batch_execute("SELECT pg_advisory_xact_lock(7)")
+    };
+    let refused = conn.build_transaction().read_only().run::<_, Error, _>(lock);
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("an advisory lock on a replica"), "{text}");
+    conn.use_primary().build_transaction().read_only().run::<_, Error, _>(lock)?;
     assert!(place(conn)?.standby, "the handle works on");
     Ok(())
 }

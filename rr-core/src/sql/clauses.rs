@@ -29,7 +29,10 @@ impl<G: Grammar> Scan<'_, G> {
         match (self.expect, before) {
             // A column is called anything behind a dot, and so is a label behind AS.
             (_, Seen::Dot) => Seen::Name,
-            (_, Seen::As) => Seen::Label,
+            // But MySQL keeps these words to itself, and the AS may be the end of a name: `FROM t 1as FOR UPDATE`.
+            (_, Seen::As) if !(G::MYSQL && matches!(word, Seen::For | Seen::Lock | Seen::Into)) => {
+                Seen::Label
+            }
             (Expect::MainVerb { depth }, _) if word == Seen::Query && depth == self.depth => {
                 self.expect = Expect::Rest;
                 word

@@ -18,6 +18,7 @@ pub mod giving_up;
 pub mod guarded;
 pub mod lease;
 pub mod load;
+pub mod outage;
 pub mod plain;
 pub mod prometheus;
 pub mod provided;

@@ -7,43 +7,16 @@ use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use futures_util::future::try_join_all;
 use rr_diesel::RoutedPool;
-use rr_tests::cluster::{Cluster, Mode, Node};
+use rr_tests::cluster::{Cluster, Node};
+use rr_tests::outage::Outage;
 
 use crate::readers::{Readers, Turns};
-use crate::support::{Place, Result, boot, place, pool, running, server_port, until};
+use crate::support::{Place, Result, boot, config, place, running, server_port, until};
 
-/// How a server goes away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outage {
-    /// Its sessions are ended, and it goes on.
-    Sessions,
-    /// `kill -9` of its postmaster: idle sessions end, and busy ones when they have answered.
-    Killed,
-    /// All of its processes at once.
-    Crash,
-    /// An orderly shutdown.
-    Stop,
-}
-
-impl Outage {
-    pub(crate) const ALL: [Self; 4] = [Self::Sessions, Self::Killed, Self::Crash, Self::Stop];
-
-    pub(crate) async fn begin(self, node: &Node) -> Result {
-        match self {
-            Self::Sessions => drop(node.kill_client_connections().await?),
-            Self::Killed => node.kill9().await?,
-            Self::Crash => node.crash().await?,
-            Self::Stop => node.stop(Mode::Fast).await?,
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn end(cluster: &Cluster) -> Result {
-        for replica in cluster.replicas().iter().filter(|replica| !replica.is_running()) {
-            replica.start().await?;
-        }
-        Ok(())
-    }
+/// A node whose statements failed is out for longer each time. Here it comes back soon, to be lost again.
+async fn forgiving(cluster: &Cluster) -> Result<RoutedPool> {
+    let config = config(cluster).with(|config| config.health.probation = Duration::from_millis(200));
+    Ok(RoutedPool::start(config.build()?).await?)
 }
 
 /// A read that takes a while, so that servers go away under it.
@@ -57,7 +30,7 @@ pub(crate) async fn busy(node: &Node) -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_read_under_load_fails_whatever_happens_to_servers() -> Result {
     let cluster = boot(2).await?;
-    let pool = pool(&cluster).await?;
+    let pool = forgiving(&cluster).await?;
     let mut readers = Readers::none();
     for number in 0..8 {
         let pool = pool.clone();
@@ -100,7 +73,7 @@ async fn burst(pool: &RoutedPool, hint: &str) -> QueryResult<Vec<Place>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_died_in_the_pool_fail_no_read() -> Result {
     let cluster = boot(2).await?;
-    let pool = pool(&cluster).await?;
+    let pool = forgiving(&cluster).await?;
     for outage in Outage::ALL {
         for replica in cluster.replicas() {
             let port = server_port(replica)?;

@@ -5,46 +5,13 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 use rr_seaorm::RoutedConnection;
-use rr_tests::cluster::{Cluster, Mode, Node};
+use rr_tests::cluster::Cluster;
+use rr_tests::outage::Outage;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryResult, QuerySelect, StreamTrait};
 
 use crate::readers::Readers;
 use crate::support::{Result, boot, config, raw, running, seen, server_port, standby_serves, started, until};
-
-/// How a server goes away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outage {
-    /// Its sessions are ended, and it goes on.
-    Sessions,
-    /// `kill -9` of its postmaster: idle sessions end, and busy ones when they have answered.
-    Killed,
-    /// All of its processes at once.
-    Crash,
-    /// An orderly shutdown.
-    Stop,
-}
-
-impl Outage {
-    const ALL: [Self; 4] = [Self::Sessions, Self::Killed, Self::Crash, Self::Stop];
-
-    async fn begin(self, node: &Node) -> Result {
-        match self {
-            Self::Sessions => drop(node.kill_client_connections().await?),
-            Self::Killed => node.kill9().await?,
-            Self::Crash => node.crash().await?,
-            Self::Stop => node.stop(Mode::Fast).await?,
-        }
-        Ok(())
-    }
-
-    async fn end(cluster: &Cluster) -> Result {
-        for replica in cluster.replicas().iter().filter(|replica| !replica.is_running()) {
-            replica.start().await?;
-        }
-        Ok(())
-    }
-}
 
 /// A node whose statements failed is out for longer each time. Here it comes back soon, to be lost again.
 async fn forgiving(cluster: &Cluster) -> Result<RoutedConnection> {

@@ -11,7 +11,7 @@ const SHARE: u64 = 8;
 const TURNS: u64 = 4;
 /// So often may one task overtake another that waits. One or two come of threads that wait for a processor; without a line in front
 /// of the pool it is dozens.
-const OVERTAKEN: usize = 4;
+const OVERTAKEN: usize = 8;
 
 /// Where everybody has the time to wait, every statement is answered, and nobody gets much less than the others: whoever
 /// waits is served in the order of arrival, so that no task can have several turns while another one waits for its next.

@@ -7,8 +7,9 @@ use diesel::sql_query;
 
 use super::readers::{Readers, Turns};
 use super::{RoutedConnection, RoutedPool, place, pool};
-use crate::outages::{Outage, SLOW, busy};
+use crate::outages::{SLOW, busy};
 use crate::support::{PLACE, Place, Result, boot, server_port, until};
+use rr_tests::outage::Outage;
 
 fn by_rows(conn: &mut RoutedConnection) -> QueryResult<Place> {
     let mut rows = sql_query(PLACE).load_iter::<Place, PgRowByRowLoadingMode>(conn)?;

@@ -82,7 +82,8 @@ use std::fmt;
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 
-pub use calls::{asks_for_lock, calls_unknown};
+pub(crate) use calls::asks_for_lock;
+pub use calls::calls_unknown;
 pub use operation::operation;
 pub(crate) use operation::up_to_values;
 pub use why::{Why, why};
@@ -181,13 +182,15 @@ pub struct Classified {
     pub level: Option<Consistency>,
     /// It is known to [call functions that may write](calls_unknown). Not looked for by [`scan`].
     pub calls_unknown: bool,
+    /// It is known to [ask for a lock](Self::asks_for_lock). Not looked for by [`scan`].
+    pub(crate) locks: bool,
 }
 
 impl Classified {
     /// A statement known without its text, for adapters that have the ORM's typed operation.
     #[must_use]
     pub const fn new(class: StatementClass, hint: Option<Hint>) -> Self {
-        Self { class, hint, level: None, calls_unknown: false }
+        Self { class, hint, level: None, calls_unknown: false, locks: false }
     }
 
     /// Whether this statement may be a write where nobody refuses to write, on the primary: because it is no read by its
@@ -195,6 +198,21 @@ impl Classified {
     #[must_use]
     pub fn may_write(&self, sql: &str) -> bool {
         self.class != StatementClass::Read || self.calls_unknown || calls_unknown(sql)
+    }
+
+    /// Whether this statement, whose text is `sql`, asks for an advisory lock. A replica hands it out as any server does, and it keeps
+    /// out nobody who asks the primary for it.
+    ///
+    /// ```
+    /// use rr_core::sql::{Dialect, scan};
+    ///
+    /// let asks = |sql| scan(sql, Dialect::Postgres).asks_for_lock(sql);
+    /// assert!(asks("SELECT pg_try_advisory_xact_lock(7)"));
+    /// assert!(!asks("SELECT 'pg_advisory_lock'"));
+    /// ```
+    #[must_use]
+    pub fn asks_for_lock(&self, sql: &str) -> bool {
+        self.class != StatementClass::Read && (self.locks || asks_for_lock(sql))
     }
 
     /// What the statement does to the session that it runs in: the hint `rr:session` knows more than the text shows.

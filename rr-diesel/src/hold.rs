@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::QueryResult;
-use rr_core::sql::{Classified, StatementClass, asks_for_lock};
+use rr_core::sql::{Classified, StatementClass};
 use rr_core::topology::Role;
 
 use crate::error;
@@ -55,7 +55,7 @@ impl Hold {
         }
         if self.on_replica {
             // What writes is refused there; locks are handed out.
-            if asks_for_lock(sql) {
+            if classified.asks_for_lock(sql) {
                 return Err(error::lock_on_replica());
             }
             // Whatever was set must not be left for others.

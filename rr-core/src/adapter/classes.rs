@@ -68,6 +68,7 @@ impl Classes {
         }
         let mut classified = self.scan(sql);
         classified.calls_unknown = classified.class == StatementClass::Read && calls_unknown(sql);
+        classified.locks = classified.asks_for_lock(sql);
         self.remember(id, classified, sql);
         classified
     }

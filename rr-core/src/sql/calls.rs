@@ -21,24 +21,23 @@ pub fn calls_unknown(sql: &str) -> bool {
     text.iter().enumerate().any(|(at, byte)| *byte == b'(' && !is_harmless(&text[..at]))
 }
 
-/// Whether a statement that is no read asks for a lock by name, which a replica hands out as any server does, and which keeps
-/// out nobody who asks the primary for it.
+/// Whether the text names a function that takes a lock by name, which a replica hands out as any server does, and which keeps out
+/// nobody who asks the primary for it.
 ///
-/// It errs on one side, as [`calls_unknown`]: the name may stand in a string.
-///
-/// ```
-/// use rr_core::sql::asks_for_lock;
-///
-/// assert!(asks_for_lock("SELECT pg_try_advisory_xact_lock(7)"));
-/// assert!(!asks_for_lock("SET LOCAL work_mem = '64MB'"));
-/// ```
-#[must_use]
-pub fn asks_for_lock(sql: &str) -> bool {
-    [&b"advisory_"[..], b"get_lock"].iter().any(|name| {
-        let mut words = sql.as_bytes().windows(name.len());
-        words.any(|word| word.eq_ignore_ascii_case(name))
+/// It errs on one side, as [`calls_unknown`].
+pub(crate) fn asks_for_lock(sql: &str) -> bool {
+    let text = sql.as_bytes();
+    let begins = |at: usize, name: &[u8]| {
+        text[at..].get(..name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name))
+    };
+    (0..text.len()).any(|at| {
+        let is_first = at.checked_sub(1).is_none_or(|before| !is_part_of_word(text[before]));
+        is_first && LOCKS.iter().any(|name| begins(at, name.as_bytes()))
     })
 }
+
+/// What the names of such functions begin with, in both dialects.
+const LOCKS: [&str; 3] = ["pg_advisory_", "pg_try_advisory_", "get_lock"];
 
 /// Whether a parenthesis behind this text calls nothing, or something harmless.
 fn is_harmless(before: &[u8]) -> bool {
@@ -164,6 +163,24 @@ mod tests {
             "",
         ] {
             assert!(!calls_unknown(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn locks_are_asked_for_by_their_names() {
+        for (sql, asks) in [
+            ("SELECT pg_advisory_lock(1)", true),
+            ("SELECT pg_catalog.PG_Try_Advisory_Xact_Lock_Shared (1, 2)", true),
+            ("SELECT \"pg_advisory_xact_lock\"(1)", true),
+            ("SELECT GET_LOCK('a', 1)", true),
+            ("pg_advisory_", true),
+            ("DELETE FROM target_lock", false),
+            ("DELETE FROM my_pg_advisory_lock", false),
+            ("SET LOCAL work_mem = '64MB'", false),
+            ("pg_advisory", false),
+            ("", false),
+        ] {
+            assert_eq!(asks_for_lock(sql), asks, "{sql}");
         }
     }
 

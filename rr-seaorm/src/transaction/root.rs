@@ -7,7 +7,7 @@ use rr_core::adapter::{Next, Suspect};
 use rr_core::engine::Fault;
 use rr_core::retry::Trouble;
 use rr_core::route::Outcome;
-use rr_core::sql::{StatementClass, asks_for_lock, calls_unknown};
+use rr_core::sql::{StatementClass, calls_unknown};
 use rr_core::topology::Role;
 use sea_orm::DbErr;
 
@@ -27,9 +27,10 @@ impl Root {
     /// Notes what a statement will have done when the transaction is committed.
     pub(super) fn note(&self, kind: Kind, sql: &str) -> Result<(), DbErr> {
         self.check()?;
-        let class = kind.classified(self.ledger.router.connector(), sql).class;
+        let classified = kind.classified(self.ledger.router.connector(), sql);
+        let class = classified.class;
         // A replica refuses whatever writes. Locks it hands out.
-        if self.role == Role::Replica && class != StatementClass::Read && asks_for_lock(sql) {
+        if self.role == Role::Replica && classified.asks_for_lock(sql) {
             return Err(error::lock_on_replica(&self.node));
         }
         if self.role == Role::Replica && !self.reads_only {

@@ -7,7 +7,7 @@ use diesel::result::Error;
 use diesel::sql_query;
 use rr_core::Connector as _;
 
-use super::{place, pool, standby_says};
+use super::{RoutedConnection, place, pool, standby_says};
 use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,14 +163,38 @@ async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
     });
     let text = refused.unwrap_err().to_string();
     assert!(text.contains("read-only transaction"), "{text}");
-    let lock = |conn: &mut rr_diesel::blocking::RoutedConnection<PgConnection>| {
-        conn.batch_execute("SELECT pg_advisory_xact_lock(7)")
-    };
-    let refused = conn.build_transaction().read_only().run::<_, Error, _>(lock);
-    let text = refused.unwrap_err().to_string();
-    assert!(text.contains("an advisory lock on a replica"), "{text}");
-    conn.use_primary().build_transaction().read_only().run::<_, Error, _>(lock)?;
     assert!(place(conn)?.standby, "the handle works on");
+    Ok(())
+}
+
+diesel::define_sql_function! { fn pg_try_advisory_xact_lock(key: diesel::sql_types::BigInt) -> diesel::sql_types::Bool; }
+
+/// A replica would hand it out, and it would keep out nobody who asks the primary for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_transaction_asks_no_replica_for_a_lock() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster)?;
+    let conn = &mut pool.handle();
+    let asks: [fn(&mut RoutedConnection) -> QueryResult<()>; 3] = [
+        |conn| conn.batch_execute("SELECT pg_advisory_xact_lock(7)"),
+        |conn| sql_query("SELECT pg_advisory_xact_lock(7)").execute(conn).map(drop),
+        |conn| diesel::select(pg_try_advisory_xact_lock(7)).get_result::<bool>(conn).map(drop),
+    ];
+    for ask in asks {
+        // What is known of a statement that was met before is not read again.
+        for _ in 0..3 {
+            let refused = conn.build_transaction().read_only().run::<_, Error, _>(ask);
+            let text = refused.unwrap_err().to_string();
+            assert!(text.contains("an advisory lock on a replica"), "{text}");
+            assert!(place(conn)?.standby, "the handle works on");
+        }
+        conn.use_primary().build_transaction().read_only().run::<_, Error, _>(ask)?;
+    }
+    // A write says what it always said.
+    let write =
+        |conn: &mut RoutedConnection| conn.batch_execute("DELETE FROM note WHERE text = 'target_lock'");
+    let text = conn.build_transaction().read_only().run::<_, Error, _>(write).unwrap_err().to_string();
+    assert!(text.contains("read-only transaction"), "{text}");
     Ok(())
 }
 

@@ -184,18 +184,29 @@ impl<'a> Ask<'a> {
         if self.requirement.primary {
             return NodeSet::EMPTY;
         }
-        let Some(name) = self.group else {
-            return self.fulfilling(topology, topology.general());
-        };
-        let Some((index, group)) = topology.group(name) else {
-            // A group that nobody belongs to: its readers are served like everybody else.
-            return self.fulfilling(topology, topology.general());
-        };
-        let members = self.fulfilling(topology, topology.members(index));
-        if members.is_empty() && group.fallback == GroupFallback::Any {
-            return self.fulfilling(topology, topology.general());
+        let first = self.fulfilling(topology, self.first_choice(topology));
+        if first.is_empty() && self.group.is_some() {
+            return self.fulfilling(topology, self.rotation(topology));
         }
-        members
+        first
+    }
+
+    /// The serving replicas that may serve this request if they fulfil it.
+    pub(crate) fn rotation(&self, topology: &Topology) -> NodeSet {
+        match self.group.and_then(|name| topology.group(name)) {
+            Some((_, group)) if group.fallback != GroupFallback::Any => self.first_choice(topology),
+            _ => self.first_choice(topology).or(topology.general()),
+        }
+    }
+
+    /// Of these, the ones that come first: the members of the group that is asked for.
+    #[inline]
+    pub(crate) fn first_choice(&self, topology: &Topology) -> NodeSet {
+        // A group that nobody belongs to: its readers are served like everybody else.
+        match self.group.and_then(|name| topology.group(name)) {
+            Some((index, _)) => topology.members(index),
+            None => topology.general(),
+        }
     }
 
     #[inline]

@@ -154,13 +154,12 @@ impl<C: Connector> Router<C> {
         selected: Selected,
     ) -> Option<Duration> {
         let patience = self.inner.shared.config.causal_wait;
+        let (topology, ask) = (&*snapshot.topology, self.ask(&snapshot.topology, request));
         let decision = match selected {
-            Selected::Fallback(index) => {
-                let ask = self.ask(&snapshot.topology, request);
-                Decision::Fallback(index, fallback_reason(&snapshot.topology, &ask))
-            }
+            Selected::Fallback(index) => Decision::Fallback(index, fallback_reason(topology, &ask)),
             Selected::Nowhere => Decision::Nowhere,
-            Selected::Among(_) | Selected::Primary(_) => return None,
+            Selected::Among(set) => Decision::Node(set.nth(0)?, replica_reason(topology, &ask, set)),
+            Selected::Primary(_) => return None,
         };
         let reads = request.access == Access::Read && !patience.is_zero();
         (reads && self.may_improve(snapshot, request, decision, patience)).then_some(patience)

@@ -109,7 +109,11 @@ impl<C: Connector> Router<C> {
         self.wait(request, patience).await;
         let snapshot = self.inner.shared.snapshot.load();
         let decision = match self.decide(&snapshot, request) {
-            Decision::Node(index, RouteReason::Replica) => Decision::Node(index, RouteReason::CaughtUp),
+            Decision::Node(index, RouteReason::Replica)
+                if !is_outside(&snapshot.topology, request, RouteReason::Replica) =>
+            {
+                Decision::Node(index, RouteReason::CaughtUp)
+            }
             other => other,
         };
         self.conclude(&snapshot, request, decision)
@@ -153,11 +157,12 @@ impl<C: Connector> Router<C> {
             let snapshot = shared.snapshot.load();
             let decision = self.decide(&snapshot, request);
             if !self.may_improve(&snapshot, request, decision, patience) {
-                let step = match decision {
-                    Decision::Node(..) => Step::CaughtUp,
-                    Decision::Fallback(..) | Decision::Nowhere => Step::GaveUp,
-                };
-                return ended(step);
+                return ended(match decision {
+                    Decision::Node(_, reason) if !is_outside(&snapshot.topology, request, reason) => {
+                        Step::CaughtUp
+                    }
+                    _ => Step::GaveUp,
+                });
             }
             if !news.is_ok_and(|alive| alive.is_ok()) {
                 ended(Step::GaveUp);
@@ -176,7 +181,7 @@ impl<C: Connector> Router<C> {
         decision: Decision,
         patience: Duration,
     ) -> bool {
-        if matches!(decision, Decision::Node(..)) || !self.is_causal(request, decision) {
+        if !is_causal(&snapshot.topology, request, decision) {
             return false;
         }
         if !patience.is_zero() && self.may_improve(snapshot, request, decision, patience) {
@@ -184,17 +189,6 @@ impl<C: Connector> Router<C> {
         }
         self.nudge(snapshot, request, patience);
         false
-    }
-
-    /// Whether it is for want of a position that no replica serves, as far as the decision tells.
-    const fn is_causal(&self, request: &Request<'_>, decision: Decision) -> bool {
-        match decision {
-            Decision::Node(..) => false,
-            Decision::Fallback(_, reason) => matches!(reason, RouteReason::ReplicasBehind),
-            Decision::Nowhere => {
-                matches!(request.access, Access::Read) && request.requirement.admits_replicas()
-            }
-        }
     }
 
     /// Whether only their positions keep replicas from serving, and they may get there within `patience`.
@@ -205,7 +199,7 @@ impl<C: Connector> Router<C> {
         decision: Decision,
         patience: Duration,
     ) -> bool {
-        self.is_causal(request, decision)
+        is_causal(&snapshot.topology, request, decision)
             && !worth_waiting(snapshot, &self.ask(&snapshot.topology, request), patience).is_empty()
     }
 
@@ -214,14 +208,15 @@ impl<C: Connector> Router<C> {
         let snapshot = self.inner.shared.snapshot.load();
         let topology = &*snapshot.topology;
         let ask = self.ask(topology, request);
-        let asked = worth_asking(topology, request, worth_waiting(&snapshot, &ask, patience));
+        let asked = worth_asking(topology, &ask, worth_waiting(&snapshot, &ask, patience));
         asked.map(|index| Waiting::on(&snapshot, index)).collect()
     }
 
     #[cold]
     fn nudge(&self, snapshot: &Snapshot<C::Pool>, request: &Request<'_>, patience: Duration) {
         let topology = &*snapshot.topology;
-        let behind = behind(topology, &self.ask(topology, request));
+        let ask = self.ask(topology, request);
+        let behind = behind(topology, &ask);
         if behind.is_empty() {
             return;
         }
@@ -230,7 +225,7 @@ impl<C: Connector> Router<C> {
             self.inner.shared.tally.count(Step::Spared);
         }
         let now = self.now();
-        for index in worth_asking(topology, request, behind) {
+        for index in worth_asking(topology, &ask, behind) {
             let sampled = topology.nodes()[index].sampled_at;
             if sampled.is_none_or(|sampled| now.since(sampled) >= NUDGE) {
                 snapshot.members[index].common.poke.notify_one();
@@ -239,28 +234,49 @@ impl<C: Connector> Router<C> {
     }
 }
 
+/// Whether it is for want of a position that no replica serves, or none of the group that was asked for, as far as the decision
+/// tells.
+#[inline]
+fn is_causal(topology: &Topology, request: &Request<'_>, decision: Decision) -> bool {
+    match decision {
+        Decision::Node(_, reason) => is_outside(topology, request, reason),
+        Decision::Fallback(_, reason) => reason == RouteReason::ReplicasBehind,
+        Decision::Nowhere => request.access == Access::Read && request.requirement.admits_replicas(),
+    }
+}
+
+/// Whether a replica serves that does not belong to the group that was asked for.
+#[inline]
+fn is_outside(topology: &Topology, request: &Request<'_>, reason: RouteReason) -> bool {
+    // Members serve as `Group`, and where there is no such group everybody is as good.
+    reason == RouteReason::Replica && request.group.is_some_and(|name| topology.group(name).is_some())
+}
+
 /// The replicas in the rotation that only their position keeps from serving.
 pub(super) fn behind(topology: &Topology, ask: &Ask<'_>) -> NodeSet {
     let lacks_position = |&index: &usize| {
         let node = &topology.nodes()[index];
-        let why = ask.verdict(topology, index).err();
-        topology.standing(index).is_ok()
-            && !ask.tried.contains(&node.id)
-            && why.is_some_and(|why| why.is_about_position())
+        !ask.tried.contains(&node.id)
+            && ask.verdict(topology, index).is_err_and(|why| why.is_about_position())
     };
-    (0..topology.nodes().len()).filter(lacks_position).collect()
+    ask.rotation(topology).iter().filter(lacks_position).collect()
 }
 
-/// Of the replicas that are behind, those that were not waited for as long in vain since they moved last.
+/// Of the replicas that are behind, those that were not waited for as long in vain since they moved last. Where others serve
+/// what a group was asked for, it is the group's members that are waited for.
 fn worth_waiting<P>(snapshot: &Snapshot<P>, ask: &Ask<'_>, patience: Duration) -> NodeSet {
     let topology = &*snapshot.topology;
+    let among = match ask.replicas(topology).is_empty() {
+        true => ask.rotation(topology),
+        false => ask.first_choice(topology),
+    };
     let worth = |&index: &usize| {
         is_unplaced(topology, ask, index) || {
             let place = Stall::place(topology.nodes()[index].applied.as_ref());
             !snapshot.members[index].common.stall.is_known(place, patience)
         }
     };
-    behind(topology, ask).iter().filter(worth).collect()
+    behind(topology, ask).and(among).iter().filter(worth).collect()
 }
 
 /// Whether the node waits for a sample of somebody else, and need not move itself.
@@ -268,20 +284,17 @@ fn is_unplaced(topology: &Topology, ask: &Ask<'_>, index: usize) -> bool {
     matches!(ask.verdict(topology, index), Err(Rejection::WriteUnplaced | Rejection::ReadUnplaced))
 }
 
-/// Who can tell that one of these replicas may serve: those that are closest to it, the primary where a write or a read
-/// has yet to be placed, and whoever served that read.
-fn worth_asking(
-    topology: &Topology,
-    request: &Request<'_>,
-    behind: NodeSet,
-) -> impl Iterator<Item = usize> + use<> {
-    let needed = &request.requirement;
+/// Who can tell that one of these replicas may serve: those that are closest to it, in the group that is asked for and outside,
+/// the primary where a write or a read has yet to be placed, and whoever served that read.
+fn worth_asking(topology: &Topology, ask: &Ask<'_>, behind: NodeSet) -> impl Iterator<Item = usize> + use<> {
+    let needed = ask.requirement;
     let unplaced = needed.after.is_some() || needed.seen.is_some();
     let primary = topology.primary_index().ok().filter(|_| unplaced);
     let server = needed.seen.and_then(|seen| seen.node);
     let server = server.and_then(|id| topology.nodes().iter().position(|node| node.id == id));
-    let asked: NodeSet = promising(topology, behind).into_iter().chain(primary).chain(server).collect();
-    asked.into_iter()
+    let first = ask.first_choice(topology);
+    let near = promising(topology, behind.and(first)).or(promising(topology, behind.without(first)));
+    near.into_iter().chain(primary).chain(server).collect::<NodeSet>().into_iter()
 }
 
 /// Of replicas that are behind, up to two that are worth waiting for: any of those whose data is about as fresh as the

@@ -14,6 +14,7 @@ use crate::router::{PATIENCE, Result, all_serving, prepare, run, start, until};
 mod answered;
 mod dashboard;
 mod failover;
+mod groups;
 mod jobs;
 mod otherwise;
 mod scopes;
@@ -62,14 +63,23 @@ impl Handle {
 
     /// Where a read goes now.
     async fn route(&self) -> Result<Route<Pool>> {
-        let search = Search::new(self.router(), Wish::default());
+        self.route_by(Wish::default()).await
+    }
+
+    /// Where a read with this wish goes now.
+    async fn route_by(&self, wish: Wish) -> Result<Route<Pool>> {
+        let search = Search::new(self.router(), wish);
         let wait = self.router().config().causal_wait;
         Ok(self.router().route_within(&search.request(&self.ledger), wait).await?)
     }
 
     /// What a read says, and where it went and why.
     async fn ask(&self, sql: &str) -> Result<(String, String, RouteReason)> {
-        let mut route = self.route().await?;
+        self.ask_by(Wish::default(), sql).await
+    }
+
+    async fn ask_by(&self, wish: Wish, sql: &str) -> Result<(String, String, RouteReason)> {
+        let mut route = self.route_by(wish).await?;
         let (name, reason) = (route.name().to_string(), route.reason());
         let pool = route.pool().clone();
         let connection = pool.get().await?;

@@ -227,6 +227,10 @@ async fn whoever_waits_for_a_connection_has_the_limit_of_the_role_or_of_the_node
             }
         });
         let pool = RoutedPool::start(settings.build()?).await?;
+        // Whoever holds it has the limit as well: opening it takes its time.
+        for role in [false, true] {
+            until("a connection to be open", async || Ok(ask(&pool, role).await.is_ok())).await?;
+        }
         let mut holding = JoinSet::new();
         for role in [false, true] {
             holding.spawn(sleep(pool.clone(), role));

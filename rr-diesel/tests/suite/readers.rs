@@ -115,7 +115,7 @@ impl Readers {
     {
         let mut pace = (!every.is_zero()).then(|| interval(every));
         // Whoever is late catches up: it is a rate that is wanted.
-        pace.iter_mut().for_each(|pace| pace.set_missed_tick_behavior(MissedTickBehavior::Burst));
+        pace.iter_mut().for_each(|pace| pace.set_missed_tick_behavior(MissedTickBehavior::Delay));
         self.tasks.push(tokio::spawn(reader(Turns { served: self.served.clone(), pace })));
     }
 

@@ -4,8 +4,9 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use rr_core::Connector as _;
+use rr_diesel::RoutedPool;
 
-use crate::support::{Result, boot, note, place, pool, standby_says};
+use crate::support::{Result, boot, note, patient, place, pool, standby_says};
 
 #[tokio::test]
 async fn a_misrouted_write_reaches_the_primary_once_and_is_learned() -> Result {
@@ -160,7 +161,7 @@ diesel::define_sql_function! { fn pg_try_advisory_xact_lock(key: diesel::sql_typ
 #[tokio::test]
 async fn a_read_only_transaction_asks_no_replica_for_a_lock() -> Result {
     let cluster = boot(1).await?;
-    let pool = pool(&cluster).await?;
+    let pool = RoutedPool::start(patient(&cluster).build()?).await?;
     let conn = &mut pool.get().await?;
     for how in 0..3 {
         let ask = async move |conn: &mut rr_diesel::RoutedPgConnection| {

@@ -55,7 +55,7 @@ async fn the_replica_is_the_primary() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_asynchronous_standby() -> Result {
     let cluster = logging(2).start().await?;
-    let shares = Box::pin(told_twice(&cluster, config(&cluster), false)).await?;
+    let shares = Box::pin(told_twice(&cluster, config(&cluster).causal_wait(PATIENCE), false)).await?;
     assert!(shares.standbys > shares.primary, "also those right after a write: {shares:?}");
     Ok(())
 }
@@ -71,7 +71,7 @@ async fn replay_is_paused_for_the_whole_time() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn standbys_apply_before_a_commit_returns() -> Result {
     let cluster = logging(2).synchronous(["replica-1", "replica-2"]).start().await?;
-    let shares = Box::pin(told_twice(&cluster, config(&cluster), false)).await?;
+    let shares = Box::pin(told_twice(&cluster, config(&cluster).causal_wait(PATIENCE), false)).await?;
     assert!(shares.standbys > shares.primary, "{shares:?}");
     Ok(())
 }

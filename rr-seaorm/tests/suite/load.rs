@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::ConnectionTrait;
 
 use crate::readers::Readers;
-use crate::support::{Result, boot, connect};
+use crate::support::{PATIENCE, Result, boot, config, connect, started};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_carry_a_load_of_reads() -> Result {
@@ -22,7 +22,8 @@ async fn replicas_carry_a_load_of_reads() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_now_and_then_leaves_the_load_on_replicas() -> Result {
     let cluster = boot(1).await?;
-    let db = connect(&cluster).await?;
+    // Thousands of reads a second would make much of each moment in which the standby stands still.
+    let db = started(config(&cluster).causal_wait(PATIENCE)).await?;
     let readers = Readers::start(&db, 4);
     for round in 1..=5 {
         db.execute_unprepared("INSERT INTO note (text) VALUES ('x')").await?;

@@ -108,7 +108,9 @@ async fn a_stream_whose_server_goes_before_its_first_row_is_run_elsewhere() -> R
     let cluster = boot(2).await?;
     let db = forgiving(&cluster).await?;
     for outage in Outage::ALL {
-        let slow = format!("SELECT n FROM pg_sleep(1), generate_series(1, 3) n /* {outage:?} */");
+        let slow = format!(
+            "SELECT n FROM pg_sleep(CASE WHEN on_standby() THEN 600 ELSE 0 END), generate_series(1, 3) n /* {outage:?} */"
+        );
         let streams: Vec<_> = (0..6)
             .map(|_| {
                 let (db, slow) = (db.clone(), slow.clone());

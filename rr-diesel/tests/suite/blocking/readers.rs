@@ -37,14 +37,14 @@ impl Turns {
 }
 
 impl Readers {
-    /// One of whom has a turn once in `every`; who is late catches up.
+    /// One of whom has a turn once in `every`; what is late is not made up for.
     pub(super) fn in_turn(every: Duration) -> Self {
         let readers = Self::default();
         let (turn, turns) = sync_channel(4096);
         let served = readers.served.clone();
         tokio::spawn(async move {
             let mut pace = interval(every);
-            pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while served.goes_on() {
                 pace.tick().await;
                 // Should they be so late that it is full, the load is all they can take.

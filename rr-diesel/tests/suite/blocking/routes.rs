@@ -7,8 +7,8 @@ use diesel::result::Error;
 use diesel::sql_query;
 use rr_core::Connector as _;
 
-use super::{RoutedConnection, place, pool, standby_says};
-use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, until};
+use super::{RoutedConnection, RoutedPool, place, pool, standby_says};
+use crate::support::{PATIENCE, PLACE, Place, Result, boot, note, patient, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_are_spread_over_the_replicas() -> Result {
@@ -151,7 +151,7 @@ async fn test_transactions_leave_nothing() -> Result {
 #[tokio::test(flavor = "multi_thread")]
 async fn read_only_transactions_use_replicas_unless_serializable() -> Result {
     let cluster = boot(1).await?;
-    let pool = pool(&cluster)?;
+    let pool = RoutedPool::start(patient(&cluster).build()?)?;
     let conn = &mut pool.handle();
     assert!(conn.build_transaction().read_only().run::<_, Error, _>(place)?.standby);
     let repeatable = conn.build_transaction().read_only().repeatable_read().deferrable().run(place);
@@ -173,7 +173,7 @@ diesel::define_sql_function! { fn pg_try_advisory_xact_lock(key: diesel::sql_typ
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_transaction_asks_no_replica_for_a_lock() -> Result {
     let cluster = boot(1).await?;
-    let pool = pool(&cluster)?;
+    let pool = RoutedPool::start(patient(&cluster).build()?)?;
     let conn = &mut pool.handle();
     let asks: [fn(&mut RoutedConnection) -> QueryResult<()>; 3] = [
         |conn| conn.batch_execute("SELECT pg_advisory_xact_lock(7)"),

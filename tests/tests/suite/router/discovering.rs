@@ -18,6 +18,8 @@ mod replication;
 fn primary_alone(cluster: &Cluster) -> Config {
     let mut config = config(cluster);
     config.replicas.clear();
+    // Readers open all their connections to a new node at once.
+    config.pool.replica.checkout_timeout = PATIENCE;
     config.discovery.interval = Duration::from_millis(100);
     config.discovery.min_ttl = Duration::from_millis(100);
     config.discovery.grace = Duration::ZERO;

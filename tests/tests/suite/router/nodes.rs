@@ -14,6 +14,8 @@ async fn replicas_come_and_go_under_load_without_one_failed_query() -> Result {
     prepare(&cluster).await?;
     let mut config = config(&cluster);
     config.replicas.truncate(1);
+    // Eight connections at once are opened to a new node.
+    config.pool.replica.checkout_timeout = PATIENCE;
     let router = start(config).await?;
     let (done, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let readers = (0..8).map(|_| {

@@ -4,7 +4,8 @@ use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_primary_is_replaced_while_reads_go_on() -> Result {
-    let (cluster, router) = promoted(2, FailoverMode::Automatic, |_| {}).await?;
+    let patient = |config: &mut Config| config.pool.replica.checkout_timeout = PATIENCE;
+    let (cluster, router) = promoted(2, FailoverMode::Automatic, patient).await?;
     write(&router, "before").await?;
     let (reads, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let reader = tokio::spawn({

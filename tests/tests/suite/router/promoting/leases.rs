@@ -4,7 +4,7 @@ use super::*;
 use rr_core::failover::{Block, BoxFuture, Decision, HookError, Order, Promoter};
 use rr_tests::lease::FileLease;
 
-const LASTS: Duration = Duration::from_millis(600);
+const LASTS: Duration = Duration::from_secs(3);
 
 async fn controller(config: &Config, lease: FileLease) -> Result<Router<Plain>> {
     let router = Router::builder(Plain).config(config.clone()).lease(Arc::new(lease)).start().await?;

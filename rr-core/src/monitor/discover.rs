@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use super::{Command, Shared};
 use crate::config::{Config, DiscoveryKind, NodeConfig};
@@ -274,12 +274,15 @@ impl<C: Connector> Seeker<C> {
         let pause = pause.mul_f64(0.9 + 0.2 * fastrand::f64());
         let mut end = std::pin::pin!(tokio::time::sleep(pause));
         let mut published = self.shared.published.subscribe();
+        // It goes on when something is published, which happens more often than this where there are many nodes.
+        let mut settling = tokio::time::interval(SETTLING);
+        settling.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.epoch() == epoch {
             let leaving = self.members.iter().any(|member| member.leaving_since.is_some());
             tokio::select! {
                 () = &mut end => return,
                 changed = published.changed() => if changed.is_err() { return end.await },
-                () = tokio::time::sleep(SETTLING), if leaving => {
+                _ = settling.tick(), if leaving => {
                     let mut news = std::mem::take(&mut self.told);
                     self.reconcile(false, &mut news).await;
                     self.told = news;

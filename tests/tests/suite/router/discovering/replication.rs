@@ -1,6 +1,7 @@
 //! The primary's standbys.
 
 use super::*;
+use tokio::task::JoinSet;
 
 /// Finds standbys by the primary's own list; each is where the harness has put it.
 async fn by_replication(cluster: &Cluster, standbys: &[&rr_tests::cluster::Node]) -> Result<Config> {
@@ -82,6 +83,15 @@ async fn a_new_primary_is_asked_for_its_standbys_at_once() -> Result {
     config.discovery.interval = Duration::from_secs(3_600);
     let router = start(config).await?;
     until(&router, "both standbys to serve", |r| serves(r, "replica-1") && serves(r, "replica-2")).await?;
+    // There is always something new of some node, as where there are many.
+    let asking = router.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            asking.probe_now();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
     cluster.primary().kill9().await?;
     cluster.replica(1)?.promote().await?;
     until_gone(&router, "replica-2").await

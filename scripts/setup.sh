@@ -193,12 +193,12 @@ first_of() {
 
 # These look where the browser's test looks: examples/axum-diesel/tests/browser/web_driver.rs.
 find_browser() {
-  first_of "${RR_CHROMIUM:-chromium}" chromium-browser google-chrome \
+  first_of "${RR_TEST_CHROMIUM:-chromium}" chromium-browser google-chrome \
     /Applications/Chromium.app/Contents/MacOS/Chromium "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 }
 
 find_driver() {
-  first_of "${RR_CHROMEDRIVER:-chromedriver}" /usr/lib/chromium-browser/chromedriver \
+  first_of "${RR_TEST_CHROMEDRIVER:-chromedriver}" /usr/lib/chromium-browser/chromedriver \
     /usr/lib64/chromium-browser/chromedriver
 }
 
@@ -214,15 +214,15 @@ need_browser() {
   elif have brew; then
     HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install --cask chromium chromedriver || :
   fi
-  has_browser || die "Chromium and its driver were not found and could not be installed: install both, of one version (Debian: chromium and chromium-driver, Ubuntu: the snap chromium, Fedora: chromium and chromedriver, Arch: chromium, Homebrew: the casks chromium and chromedriver), or let RR_CHROMIUM and RR_CHROMEDRIVER name the two programs"
+  has_browser || die "Chromium and its driver were not found and could not be installed: install both, of one version (Debian: chromium and chromium-driver, Ubuntu: the snap chromium, Fedora: chromium and chromedriver, Arch: chromium, Homebrew: the casks chromium and chromedriver), or let RR_TEST_CHROMIUM and RR_TEST_CHROMEDRIVER name the two programs"
 }
 
 # These look where the tests look: tests/tests/suite/exporting/programs.rs.
 unpacked=${CARGO_TARGET_DIR:-target}/tools/prometheus
 
 has_prometheus() {
-  first_of "${RR_PROMETHEUS:-prometheus}" "$unpacked/usr/bin/prometheus" >/dev/null &&
-    first_of "${RR_PROMTOOL:-promtool}" "$unpacked/usr/bin/promtool" >/dev/null
+  first_of "${RR_TEST_PROMETHEUS:-prometheus}" "$unpacked/usr/bin/prometheus" >/dev/null &&
+    first_of "${RR_TEST_PROMTOOL:-promtool}" "$unpacked/usr/bin/promtool" >/dev/null
 }
 
 # Debian's package makes a user, starts a service on port 9090, and starts it again at each boot. The tests need its two
@@ -245,7 +245,7 @@ need_prometheus() {
   elif have brew; then
     HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install prometheus || :
   fi
-  has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_PROMETHEUS and RR_PROMTOOL name the two programs"
+  has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_TEST_PROMETHEUS and RR_TEST_PROMTOOL name the two programs"
 }
 
 # These look where the benchmark looks: benches/src/proxies.rs.

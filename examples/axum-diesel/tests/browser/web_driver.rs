@@ -21,7 +21,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 const ABSENT: &str = "Chromium and its driver are needed to look at the page: install them (Debian and Ubuntu: `apt-get install \
                       chromium chromium-driver`, Fedora: chromium and chromedriver, Homebrew: `brew install --cask chromium \
-                      chromedriver`), or let RR_CHROMIUM and RR_CHROMEDRIVER name the two programs";
+                      chromedriver`), or let RR_TEST_CHROMIUM and RR_TEST_CHROMEDRIVER name the two programs";
 
 /// Where systems that keep them off the PATH have them.
 const BROWSERS: [&str; 5] = [
@@ -45,8 +45,8 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) async fn start() -> Result<Self> {
-        let driver = program("RR_CHROMEDRIVER", &DRIVERS).ok_or(ABSENT)?;
-        let browser = program("RR_CHROMIUM", &BROWSERS).ok_or(ABSENT)?;
+        let driver = program("RR_TEST_CHROMEDRIVER", &DRIVERS).ok_or(ABSENT)?;
+        let browser = program("RR_TEST_CHROMIUM", &BROWSERS).ok_or(ABSENT)?;
         let profile = tempfile::Builder::new().prefix("rr-browser-").tempdir()?;
         let mut command = Command::new(driver);
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());

@@ -77,8 +77,17 @@ need_lints() {
   done
 }
 
-# has_servers FOLDER: whether PostgreSQL's server programs are in it.
-has_servers() { [ -x "$1/initdb" ] && [ -x "$1/postgres" ]; }
+# The harness asks servers what older ones do not know; so says `OLDEST` in tests/src/cluster/programs.rs.
+oldest_postgres=14
+
+# has_servers FOLDER: whether PostgreSQL's server programs are in it, of a version that will do. One that cannot be read will.
+has_servers() {
+  [ -x "$1/initdb" ] && [ -x "$1/postgres" ] || return 1
+  major=$("$1/postgres" --version 2>/dev/null | sed -n '1s/^[^0-9]*\([0-9][0-9]*\).*/\1/p')
+  [ "${major:-$oldest_postgres}" -ge "$oldest_postgres" ] && return
+  say "passing over PostgreSQL $major in $1: $oldest_postgres or newer is needed" >&2
+  return 1
+}
 
 # Prints the folder of PostgreSQL's server programs, looking where the tests look (`rr_tests::cluster::Programs`):
 # Debian and Homebrew keep them off the PATH.
@@ -117,6 +126,10 @@ postgres_by_apt() {
   version=$(apt-cache --no-all-versions show postgresql 2>/dev/null |
     sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p')
   [ -n "$version" ] || return 1
+  if [ "$version" -lt "$oldest_postgres" ]; then
+    say "this system's PostgreSQL is $version"
+    return 1
+  fi
 
   conf=/etc/postgresql-common/createcluster.conf
   override=/etc/postgresql-common/createcluster.d/rr-no-main-cluster.conf
@@ -137,18 +150,18 @@ postgres_by_brew() {
 
 need_postgres() {
   if [ -n "${RR_PG_BIN:-}" ]; then
-    has_servers "$RR_PG_BIN" || die "RR_PG_BIN=$RR_PG_BIN has no initdb and postgres in it: name the folder of PostgreSQL's server programs, or unset it"
+    has_servers "$RR_PG_BIN" || die "RR_PG_BIN=$RR_PG_BIN has no initdb and postgres of PostgreSQL $oldest_postgres or newer in it: name the folder of such server programs, or unset it"
     return
   elif find_postgres >/dev/null; then
     return
   fi
   say "installing PostgreSQL's server programs"
-  if have apt-get; then
-    postgres_by_apt || :
-  elif have brew; then
+  if have brew && ! { have apt-get && as_root true; }; then
     postgres_by_brew || :
+  elif have apt-get; then
+    postgres_by_apt || :
   fi
-  found=$(find_postgres) || die "PostgreSQL's server programs (initdb, postgres) were not found and could not be installed: install PostgreSQL 13 or newer (Debian and Ubuntu: postgresql, Fedora: postgresql-server, Arch: postgresql, Homebrew: postgresql@17), or let RR_PG_BIN name their folder"
+  found=$(find_postgres) || die "PostgreSQL's server programs (initdb, postgres) were not found and could not be installed: install PostgreSQL $oldest_postgres or newer (Debian and Ubuntu: postgresql, Fedora: postgresql-server, Arch: postgresql, Homebrew: postgresql@17), or let RR_PG_BIN name their folder"
   say "PostgreSQL's server programs are in $found"
 }
 

@@ -6,7 +6,7 @@
 #   scripts/setup.sh postgres    PostgreSQL's server programs (no server is started, no cluster is created)
 #   scripts/setup.sh locales     what a German locale is made from, for servers that do not speak English (none is made)
 #   scripts/setup.sh libpq       PostgreSQL's client library, to link the synchronous connections with
-#   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page
+#   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page (no snap is installed)
 #   scripts/setup.sh prometheus  Prometheus and promtool (no service is installed)
 #   scripts/setup.sh proxies     PgBouncer and pgpool-II, to compare with (no service is installed; only where there is apt)
 #
@@ -217,20 +217,48 @@ find_driver() {
 
 has_browser() { find_browser >/dev/null && find_driver >/dev/null; }
 
+# apt_has PACKAGE...: whether apt could install these, and not a snap in their place, as Ubuntu does with browsers.
+apt_has() {
+  for package in "$@"; do
+    case $(LC_ALL=C apt-cache policy "$package" 2>/dev/null | sed -n 's/^ *Candidate: //p') in
+      '' | '(none)' | *snap*) return 1 ;;
+    esac
+    ! apt-cache --no-all-versions show "$package" 2>/dev/null | grep -Eq '^(Pre-)?Depends:.*snapd' || return 1
+  done
+}
+
+# The tests that need it are skipped without, and say so. In CI that has to be nobody's fault.
 need_browser() {
   if has_browser; then
     return
   fi
-  say "installing Chromium and its driver"
+  could=yes
+  why="they could not be installed"
   if have apt-get; then
-    apt_install chromium chromium-driver || :
+    apt_get update || say "apt-get update failed: going on with the package lists there are"
+    if apt_has chromium chromium-driver; then
+      say "installing Chromium and its driver"
+      apt_get install -y --no-install-recommends chromium chromium-driver || :
+    else
+      could= why="apt-get has none, or a snap in their place"
+    fi
   elif have brew; then
+    say "installing Chromium and its driver"
     HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install --cask chromium chromedriver || :
+  else
+    could= why="there is neither apt-get nor brew to install them with"
   fi
-  has_browser || die "Chromium and its driver were not found and could not be installed: install both, of one version (Debian: chromium and chromium-driver, Ubuntu: the snap chromium, Fedora: chromium and chromedriver, Arch: chromium, Homebrew: the casks chromium and chromedriver), or let RR_TEST_CHROMIUM and RR_TEST_CHROMEDRIVER name the two programs"
+  if has_browser; then
+    return
+  fi
+  remedy="install both, of one version (Debian: chromium and chromium-driver, Ubuntu: Google Chrome from https://www.google.com/chrome and its driver from https://googlechromelabs.github.io/chrome-for-testing, Fedora: chromium and chromedriver, Arch: chromium, Homebrew: the casks chromium and chromedriver), or let RR_TEST_CHROMIUM and RR_TEST_CHROMEDRIVER name the two programs"
+  if [ -n "${CI:-}" ] && [ -n "$could" ]; then
+    die "Chromium and its driver were not found: $why; $remedy"
+  fi
+  say "the tests of the live page are skipped, since Chromium and its driver were not found ($why): to run them, $remedy"
 }
 
-# These look where the tests look: tests/tests/suite/exporting/programs.rs.
+# These look where the tests look: tests/src/prometheus/programs.rs.
 unpacked=${CARGO_TARGET_DIR:-target}/tools/prometheus
 
 has_prometheus() {

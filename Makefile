@@ -18,7 +18,7 @@ help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: setup ## boot a primary and two replicas and run the example; Ctrl-C removes everything
+demo: setup ## boot a primary and two replicas and run the example; Ctrl-C ends and removes them
 	cargo run -p $(DEMO)
 
 .PHONY: test

@@ -2,8 +2,8 @@
 # `cargo deny check`, without letting a missing tool or a missing network stand in the way of other lints:
 # what cannot be checked here is skipped and the reason printed; what can be checked decides the exit code.
 #
-# cargo-deny is installed when that is quick (cargo-binstall, Homebrew), or when RR_INSTALL_TOOLS=1 or CI is set:
-# from source, into target/tools, about three minutes on two cores. RR_INSTALL_TOOLS=0 never installs.
+# cargo-deny is installed when that is quick (cargo-binstall, Homebrew), or when RR_TEST_INSTALL_TOOLS=1 or CI is set:
+# from source, into target/tools, about three minutes on two cores. RR_TEST_INSTALL_TOOLS=0 never installs.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=/dev/null
@@ -20,12 +20,12 @@ install_from_source() {
 }
 
 install_cargo_deny() {
-  [ "${RR_INSTALL_TOOLS:-}" != 0 ] || return 1
+  [ "${RR_TEST_INSTALL_TOOLS:-}" != 0 ] || return 1
   if have cargo-binstall && cargo binstall --no-confirm --root "$tools" cargo-deny@~0.20; then
     return
   elif have brew && brew install cargo-deny; then
     return
-  elif [ "${RR_INSTALL_TOOLS:-}" = 1 ] || [ -n "${CI:-}" ]; then
+  elif [ "${RR_TEST_INSTALL_TOOLS:-}" = 1 ] || [ -n "${CI:-}" ]; then
     install_from_source
   else
     return 1
@@ -33,8 +33,8 @@ install_cargo_deny() {
 }
 
 if ! have cargo-deny && ! install_cargo_deny; then
-  [ "${RR_INSTALL_TOOLS:-}" != 1 ] || die "cargo-deny could not be installed"
-  say "SKIPPED cargo deny: it is not installed and building it takes minutes; RR_INSTALL_TOOLS=1 make lint does it"
+  [ "${RR_TEST_INSTALL_TOOLS:-}" != 1 ] || die "cargo-deny could not be installed"
+  say "SKIPPED cargo deny: it is not installed and building it takes minutes; RR_TEST_INSTALL_TOOLS=1 make lint does it"
   exit 0
 fi
 

@@ -13,11 +13,11 @@ targets='statements appending positions urls configs tokens'
 # Runs a command with a PostgreSQL server to settle what our scanner and the parser disagree about.
 with_server() {
   cargo run --locked -q -p rr-tests --bin rr-cluster -- --replicas 0 -- \
-    sh -c 'RR_FUZZ_SERVER=$RR_PRIMARY_URL exec "$@"' sh "$@"
+    sh -c 'RR_TEST_FUZZ_SERVER=$RR_PRIMARY_URL exec "$@"' sh "$@"
 }
 
-if [ "${RR_FUZZ:-}" = proptest ]; then
-  reason="RR_FUZZ=proptest"
+if [ "${RR_TEST_FUZZ:-}" = proptest ]; then
+  reason="RR_TEST_FUZZ=proptest"
 elif ! cargo fuzz --version >/dev/null 2>&1 && ! { [ -n "${CI:-}" ] && cargo install --locked cargo-fuzz; }; then
   reason="cargo-fuzz is not installed"
 else
@@ -26,7 +26,7 @@ fi
 
 if [ -n "$reason" ]; then
   say "proptest ($reason): $cases cases of each property"
-  export RR_FUZZ_CASES="$cases"
+  export RR_TEST_FUZZ_CASES="$cases"
   with_server cargo test --locked --release -p rr-properties
   exit
 fi

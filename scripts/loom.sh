@@ -4,6 +4,6 @@ set -eu
 cd "$(dirname "$0")/.."
 for loads in plain exchange; do # rr-core/src/sync/atomics.rs says why
   echo "==> models, loads: $loads"
-  RR_LOOM_LOADS=$loads RUSTFLAGS="${RUSTFLAGS:-} --cfg rr_loom" CARGO_TARGET_DIR=target/loom \
+  RR_TEST_LOOM_LOADS=$loads RUSTFLAGS="${RUSTFLAGS:-} --cfg rr_loom" CARGO_TARGET_DIR=target/loom \
     cargo test --locked -p rr-core --lib --no-default-features -- models::
 done

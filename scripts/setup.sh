@@ -6,7 +6,7 @@
 #   scripts/setup.sh postgres    PostgreSQL's server programs (no server is started, no cluster is created)
 #   scripts/setup.sh locales     what a German locale is made from, for servers that do not speak English (none is made)
 #   scripts/setup.sh libpq       PostgreSQL's client library, to link the synchronous connections with
-#   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page
+#   scripts/setup.sh browser     Chromium and its driver, to look at the examples' page (no snap is installed)
 #   scripts/setup.sh prometheus  Prometheus and promtool (no service is installed)
 #   scripts/setup.sh proxies     PgBouncer and pgpool-II, to compare with (no service is installed; only where there is apt)
 #
@@ -77,8 +77,17 @@ need_lints() {
   done
 }
 
-# has_servers FOLDER: whether PostgreSQL's server programs are in it.
-has_servers() { [ -x "$1/initdb" ] && [ -x "$1/postgres" ]; }
+# The harness asks servers what older ones do not know; so says `OLDEST` in tests/src/cluster/programs.rs.
+oldest_postgres=14
+
+# has_servers FOLDER: whether PostgreSQL's server programs are in it, of a version that will do. One that cannot be read will.
+has_servers() {
+  [ -x "$1/initdb" ] && [ -x "$1/postgres" ] || return 1
+  major=$("$1/postgres" --version 2>/dev/null | sed -n '1s/^[^0-9]*\([0-9][0-9]*\).*/\1/p')
+  [ "${major:-$oldest_postgres}" -ge "$oldest_postgres" ] && return
+  say "passing over PostgreSQL $major in $1: $oldest_postgres or newer is needed" >&2
+  return 1
+}
 
 # Prints the folder of PostgreSQL's server programs, looking where the tests look (`rr_tests::cluster::Programs`):
 # Debian and Homebrew keep them off the PATH.
@@ -117,6 +126,10 @@ postgres_by_apt() {
   version=$(apt-cache --no-all-versions show postgresql 2>/dev/null |
     sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p')
   [ -n "$version" ] || return 1
+  if [ "$version" -lt "$oldest_postgres" ]; then
+    say "this system's PostgreSQL is $version"
+    return 1
+  fi
 
   conf=/etc/postgresql-common/createcluster.conf
   override=/etc/postgresql-common/createcluster.d/rr-no-main-cluster.conf
@@ -137,18 +150,18 @@ postgres_by_brew() {
 
 need_postgres() {
   if [ -n "${RR_PG_BIN:-}" ]; then
-    has_servers "$RR_PG_BIN" || die "RR_PG_BIN=$RR_PG_BIN has no initdb and postgres in it: name the folder of PostgreSQL's server programs, or unset it"
+    has_servers "$RR_PG_BIN" || die "RR_PG_BIN=$RR_PG_BIN has no initdb and postgres of PostgreSQL $oldest_postgres or newer in it: name the folder of such server programs, or unset it"
     return
   elif find_postgres >/dev/null; then
     return
   fi
   say "installing PostgreSQL's server programs"
-  if have apt-get; then
-    postgres_by_apt || :
-  elif have brew; then
+  if have brew && ! { have apt-get && as_root true; }; then
     postgres_by_brew || :
+  elif have apt-get; then
+    postgres_by_apt || :
   fi
-  found=$(find_postgres) || die "PostgreSQL's server programs (initdb, postgres) were not found and could not be installed: install PostgreSQL 13 or newer (Debian and Ubuntu: postgresql, Fedora: postgresql-server, Arch: postgresql, Homebrew: postgresql@17), or let RR_PG_BIN name their folder"
+  found=$(find_postgres) || die "PostgreSQL's server programs (initdb, postgres) were not found and could not be installed: install PostgreSQL $oldest_postgres or newer (Debian and Ubuntu: postgresql, Fedora: postgresql-server, Arch: postgresql, Homebrew: postgresql@17), or let RR_PG_BIN name their folder"
   say "PostgreSQL's server programs are in $found"
 }
 
@@ -193,36 +206,64 @@ first_of() {
 
 # These look where the browser's test looks: examples/axum-diesel/tests/browser/web_driver.rs.
 find_browser() {
-  first_of "${RR_CHROMIUM:-chromium}" chromium-browser google-chrome \
+  first_of "${RR_TEST_CHROMIUM:-chromium}" chromium-browser google-chrome \
     /Applications/Chromium.app/Contents/MacOS/Chromium "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 }
 
 find_driver() {
-  first_of "${RR_CHROMEDRIVER:-chromedriver}" /usr/lib/chromium-browser/chromedriver \
+  first_of "${RR_TEST_CHROMEDRIVER:-chromedriver}" /usr/lib/chromium-browser/chromedriver \
     /usr/lib64/chromium-browser/chromedriver
 }
 
 has_browser() { find_browser >/dev/null && find_driver >/dev/null; }
 
+# apt_has PACKAGE...: whether apt could install these, and not a snap in their place, as Ubuntu does with browsers.
+apt_has() {
+  for package in "$@"; do
+    case $(LC_ALL=C apt-cache policy "$package" 2>/dev/null | sed -n 's/^ *Candidate: //p') in
+      '' | '(none)' | *snap*) return 1 ;;
+    esac
+    ! apt-cache --no-all-versions show "$package" 2>/dev/null | grep -Eq '^(Pre-)?Depends:.*snapd' || return 1
+  done
+}
+
+# The tests that need it are skipped without, and say so. In CI that has to be nobody's fault.
 need_browser() {
   if has_browser; then
     return
   fi
-  say "installing Chromium and its driver"
+  could=yes
+  why="they could not be installed"
   if have apt-get; then
-    apt_install chromium chromium-driver || :
+    apt_get update || say "apt-get update failed: going on with the package lists there are"
+    if apt_has chromium chromium-driver; then
+      say "installing Chromium and its driver"
+      apt_get install -y --no-install-recommends chromium chromium-driver || :
+    else
+      could= why="apt-get has none, or a snap in their place"
+    fi
   elif have brew; then
+    say "installing Chromium and its driver"
     HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install --cask chromium chromedriver || :
+  else
+    could= why="there is neither apt-get nor brew to install them with"
   fi
-  has_browser || die "Chromium and its driver were not found and could not be installed: install both, of one version (Debian: chromium and chromium-driver, Ubuntu: the snap chromium, Fedora: chromium and chromedriver, Arch: chromium, Homebrew: the casks chromium and chromedriver), or let RR_CHROMIUM and RR_CHROMEDRIVER name the two programs"
+  if has_browser; then
+    return
+  fi
+  remedy="install both, of one version (Debian: chromium and chromium-driver, Ubuntu: Google Chrome from https://www.google.com/chrome and its driver from https://googlechromelabs.github.io/chrome-for-testing, Fedora: chromium and chromedriver, Arch: chromium, Homebrew: the casks chromium and chromedriver), or let RR_TEST_CHROMIUM and RR_TEST_CHROMEDRIVER name the two programs"
+  if [ -n "${CI:-}" ] && [ -n "$could" ]; then
+    die "Chromium and its driver were not found: $why; $remedy"
+  fi
+  say "the tests of the live page are skipped, since Chromium and its driver were not found ($why): to run them, $remedy"
 }
 
-# These look where the tests look: tests/tests/suite/exporting/programs.rs.
+# These look where the tests look: tests/src/prometheus/programs.rs.
 unpacked=${CARGO_TARGET_DIR:-target}/tools/prometheus
 
 has_prometheus() {
-  first_of "${RR_PROMETHEUS:-prometheus}" "$unpacked/usr/bin/prometheus" >/dev/null &&
-    first_of "${RR_PROMTOOL:-promtool}" "$unpacked/usr/bin/promtool" >/dev/null
+  first_of "${RR_TEST_PROMETHEUS:-prometheus}" "$unpacked/usr/bin/prometheus" >/dev/null &&
+    first_of "${RR_TEST_PROMTOOL:-promtool}" "$unpacked/usr/bin/promtool" >/dev/null
 }
 
 # Debian's package makes a user, starts a service on port 9090, and starts it again at each boot. The tests need its two
@@ -245,7 +286,7 @@ need_prometheus() {
   elif have brew; then
     HOMEBREW_NO_INSTALL_UPGRADE=1 HOMEBREW_NO_INSTALL_CLEANUP=1 brew install prometheus || :
   fi
-  has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_PROMETHEUS and RR_PROMTOOL name the two programs"
+  has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_TEST_PROMETHEUS and RR_TEST_PROMTOOL name the two programs"
 }
 
 # These look where the benchmark looks: benches/src/proxies.rs.

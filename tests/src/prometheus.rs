@@ -24,7 +24,7 @@ pub enum PrometheusError {
     #[error(
         "Prometheus and promtool are needed to look at the metrics: run `scripts/setup.sh prometheus`, or install them \
          (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: `brew install prometheus`), \
-         or let RR_PROMETHEUS and RR_PROMTOOL name the two programs"
+         or let RR_TEST_PROMETHEUS and RR_TEST_PROMTOOL name the two programs"
     )]
     Absent,
     /// It cannot be started, or spoken to.
@@ -75,7 +75,7 @@ impl Prometheus {
              scrape_configs:\n  - job_name: app\n    static_configs: [{{ targets: [\"{target}\"] }}]\n"
         );
         tokio::fs::write(&settings, text).await?;
-        let mut command = Command::new(programs::program("RR_PROMETHEUS", "prometheus")?);
+        let mut command = Command::new(programs::program("RR_TEST_PROMETHEUS", "prometheus")?);
         command.arg(format!("--config.file={}", settings.display()));
         command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         command.args(["--web.listen-address=127.0.0.1:0", "--log.level=info"]);

@@ -23,9 +23,6 @@ const KEYS: &str = "RR_SESSION_KEYS";
 /// For instances to end by themselves.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Variables that are for the launcher alone; an application refuses settings that it does not know.
-const OURS: [&str; 3] = ["RR_CLUSTER_DIR", "RR_PG_BIN", "DATABASE_URL"];
-
 /// An instance that runs. It ends when this is dropped.
 struct Instance {
     number: u16,
@@ -132,9 +129,8 @@ fn spawn(
     environment: &[(&'static str, String)],
 ) -> Result<(Child, Lines<BufReader<ChildStdout>>), BoxError> {
     let mut command = Command::new(std::env::current_exe()?);
-    for name in OURS {
-        command.env_remove(name);
-    }
+    // The servers are named by URLs of ours.
+    command.env_remove("DATABASE_URL");
     let given = environment.iter().filter(|(name, _)| *name != KEYS || std::env::var_os(KEYS).is_none());
     command.envs(given.map(|(name, value)| (*name, value))).env(LISTEN, listen);
     command.env(NUMBER, number.to_string());

@@ -26,7 +26,8 @@ use crate::discovery::PlaceMap;
 const DATABASE_URL: &str = "DATABASE_URL";
 const PRIMARY_URL: &str = "RR_PRIMARY_URL";
 
-/// Not ours, although they begin like ours: where the tests find PostgreSQL, and what users call their own.
+/// Not settings, although they begin like ours: where PostgreSQL's programs are, what this repository's scripts and tests go
+/// by, and what users call their own.
 fn is_reserved(name: &str) -> bool {
     name == "RR_PG_BIN" || name.starts_with("RR_TEST_")
 }

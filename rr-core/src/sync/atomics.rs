@@ -2,7 +2,7 @@
 //!
 //! Which orders of two threads differ loom finds out by the last access to each atomic. A thread that loads one and exchanges
 //! it afterwards, as every loop does, hides by its own load that of another thread, and the order in which that other one comes
-//! in between is never run. With `RR_LOOM_LOADS=exchange` loads and stores are exchanges to loom: no order is left out, and each load sees the
+//! in between is never run. With `RR_TEST_LOOM_LOADS=exchange` loads and stores are exchanges to loom: no order is left out, and each load sees the
 //! newest value. Without it loads also see the older values that they may see. `make loom` runs both.
 
 use std::ops::Deref;
@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 pub(crate) use loom::sync::atomic::Ordering;
 
 static EXCHANGE: LazyLock<bool> =
-    LazyLock::new(|| std::env::var_os("RR_LOOM_LOADS").is_some_and(|loads| loads == "exchange"));
+    LazyLock::new(|| std::env::var_os("RR_TEST_LOOM_LOADS").is_some_and(|loads| loads == "exchange"));
 
 macro_rules! atomics {
     ($($name:ident: $value:ty, $exchange:ident($same:expr);)*) => {$(

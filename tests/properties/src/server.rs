@@ -1,6 +1,6 @@
 //! A last opinion: what a real PostgreSQL server says. Parsers of SQL take texts that no server does.
 //!
-//! `RR_FUZZ_SERVER` is the URL of a server that is there for nothing else: texts are run on it. Without it nobody is asked.
+//! `RR_TEST_FUZZ_SERVER` is the URL of a server that is there for nothing else: texts are run on it. Without it nobody is asked.
 
 use rr_core::sql::Dialect;
 use tokio_postgres::error::SqlState;
@@ -15,7 +15,7 @@ const LIMITS: &str = "SET statement_timeout = '1s'; BEGIN READ ONLY";
 /// When the server that is to be asked cannot be.
 #[must_use]
 pub fn refuses(sql: &str, dialect: Dialect) -> bool {
-    let Ok(url) = std::env::var("RR_FUZZ_SERVER") else { return false };
+    let Ok(url) = std::env::var("RR_TEST_FUZZ_SERVER") else { return false };
     if dialect != Dialect::Postgres {
         return false;
     }
@@ -26,8 +26,8 @@ pub fn refuses(sql: &str, dialect: Dialect) -> bool {
     let asked = runtime.map(|runtime| runtime.block_on(ask(&url, sql)));
     match asked {
         Ok(Ok(refused)) => refused,
-        Ok(Err(error)) => panic!("RR_FUZZ_SERVER cannot be asked: {error}"),
-        Err(error) => panic!("RR_FUZZ_SERVER cannot be asked: {error}"),
+        Ok(Err(error)) => panic!("RR_TEST_FUZZ_SERVER cannot be asked: {error}"),
+        Err(error) => panic!("RR_TEST_FUZZ_SERVER cannot be asked: {error}"),
     }
 }
 

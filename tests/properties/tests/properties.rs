@@ -10,13 +10,15 @@ use rr_properties::mutate::mutated;
 use rr_properties::seeds::{self, CONFIGS, POSITIONS, Statement, URLS};
 use rr_properties::{statements, texts};
 
-/// How many cases each property is tried on, always the same ones, unless `RR_FUZZ_CASES` says how many new ones.
+/// How many cases each property is tried on, always the same ones, unless `RR_TEST_FUZZ_CASES` says how many new ones.
 const CASES: u32 = 4_000;
 
 fn cases() -> ProptestConfig {
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    match std::env::var("RR_FUZZ_CASES") {
-        Ok(asked) => ProptestConfig { cases: asked.parse().expect("RR_FUZZ_CASES is a number"), ..config },
+    match std::env::var("RR_TEST_FUZZ_CASES") {
+        Ok(asked) => {
+            ProptestConfig { cases: asked.parse().expect("RR_TEST_FUZZ_CASES is a number"), ..config }
+        }
         Err(_) => ProptestConfig { cases: CASES, rng_seed: RngSeed::Fixed(1), ..config },
     }
 }

@@ -9,7 +9,7 @@ use super::error::{ClusterError, Result};
 use super::programs::Programs;
 
 /// The identity of the servers, of their files and of whoever must see into their processes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Account {
     /// We are an ordinary user, and so are the servers.
     Ours,
@@ -23,8 +23,26 @@ pub(crate) enum Account {
 impl Account {
     /// The first account which can run `programs` and write into `base`.
     pub(crate) fn choose(programs: &Programs, base: &Path) -> Result<Self> {
-        if !rustix::process::geteuid().is_root() {
-            return Ok(Self::Ours);
+        let program = programs.program("postgres");
+        let can_run = |account: &Self| {
+            let mut probe = account.shell("test -w . && exec \"$1\" --version", [&program]);
+            probe.current_dir(base).stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+        };
+        let is_root = rustix::process::geteuid().is_root();
+        Self::first(is_root, ids, can_run).ok_or_else(|| ClusterError::NoAccount {
+            program: program.display().to_string(),
+            folder: base.display().to_string(),
+        })
+    }
+
+    /// The first one that can run the servers, on a machine where names have these ids.
+    fn first(
+        is_root: bool,
+        ids: impl Fn(&str) -> Option<(u32, u32)>,
+        can_run: impl Fn(&Self) -> bool,
+    ) -> Option<Self> {
+        if !is_root {
+            return Some(Self::Ours);
         }
         let other = ["postgres", "nobody"].into_iter().filter_map(|name| {
             let (user, group) = ids(name)?;
@@ -32,15 +50,7 @@ impl Account {
         });
         // initdb wants an identity with a name; `daemon` has one on every system.
         let namespace = ids("daemon").map(|(user, group)| Self::Namespace { user, group });
-        let program = programs.program("postgres");
-        let can_run = |account: &Self| {
-            let mut probe = account.shell("test -w . && exec \"$1\" --version", [&program]);
-            probe.current_dir(base).stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
-        };
-        other.chain(namespace).find(can_run).ok_or_else(|| ClusterError::NoAccount {
-            program: program.display().to_string(),
-            folder: base.display().to_string(),
-        })
+        other.chain(namespace).find(can_run)
     }
 
     /// A command that runs `program` as this account, free of the caller's PostgreSQL settings.
@@ -113,4 +123,39 @@ fn ids(name: &str) -> Option<(u32, u32)> {
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
     };
     Some((id("-u")?, id("-g")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POSTGRES: Account = Account::Other { user: 26, group: 27 };
+    const NOBODY: Account = Account::Other { user: 65_534, group: 65_533 };
+    const DAEMON: Account = Account::Namespace { user: 1, group: 2 };
+
+    /// What root takes on a machine with these accounts, where these can run the servers.
+    fn by_root(named: &[&str], able: &[Account]) -> Option<Account> {
+        let ids = |name: &str| match name {
+            _ if !named.contains(&name) => None,
+            "postgres" => Some((26, 27)),
+            "nobody" => Some((65_534, 65_533)),
+            _ => Some((1, 2)),
+        };
+        Account::first(true, ids, |account| able.contains(account))
+    }
+
+    #[test]
+    fn root_takes_the_first_account_that_can_run_the_servers() {
+        let all = ["nobody", "daemon", "postgres"];
+        assert_eq!(by_root(&all, &[DAEMON, NOBODY, POSTGRES]), Some(POSTGRES));
+        assert_eq!(by_root(&all, &[DAEMON, NOBODY]), Some(NOBODY));
+        assert_eq!(by_root(&all, &[DAEMON]), Some(DAEMON), "the programs lie where only root gets");
+        assert_eq!(by_root(&["nobody", "daemon"], &[DAEMON, NOBODY, POSTGRES]), Some(NOBODY));
+        assert_eq!(by_root(&["nobody"], &[]), None);
+    }
+
+    #[test]
+    fn everybody_else_is_not_asked() {
+        assert_eq!(Account::first(false, |_| None, |_| false), Some(Account::Ours));
+    }
 }

@@ -94,7 +94,7 @@ impl Builder {
     /// Boots the servers and waits until each accepts connections and all standbys stream.
     ///
     /// They live in the memory file system where it has room, else in the folder for temporary files; set
-    /// `RR_CLUSTER_DIR` to have them elsewhere.
+    /// `RR_TEST_CLUSTER_DIR` to have them elsewhere.
     ///
     /// # Errors
     /// When there are no server programs, a name is unknown, or a server does not come up.
@@ -187,12 +187,12 @@ impl Builder {
     }
 }
 
-/// What `RR_CLUSTER_DIR` names, else a memory file system if there is one with enough room, else the folder
+/// What `RR_TEST_CLUSTER_DIR` names, else a memory file system if there is one with enough room, else the folder
 /// for temporary files.
 fn base(nodes: usize, durable: bool) -> Result<PathBuf> {
     let memory = PathBuf::from("/dev/shm");
     let needed = ROOM + ROOM_PER_NODE * u64::try_from(nodes).unwrap_or(u64::MAX / ROOM);
-    let base = match std::env::var_os("RR_CLUSTER_DIR") {
+    let base = match std::env::var_os("RR_TEST_CLUSTER_DIR") {
         Some(folder) => PathBuf::from(folder),
         None if !durable && has_room(&memory, needed) => memory,
         None => std::env::temp_dir(),

@@ -25,6 +25,18 @@ pub enum ClusterError {
         /// What to install.
         advice: &'static str,
     },
+    /// The server programs are too old.
+    #[error("{folder} holds {version}, and {oldest} or newer is needed; {advice}")]
+    OldServerPrograms {
+        /// The folder.
+        folder: String,
+        /// What they say that they are.
+        version: String,
+        /// The major version from which on they will do.
+        oldest: u32,
+        /// What to install.
+        advice: &'static str,
+    },
     /// No account is allowed to run the server programs.
     #[error(
         "PostgreSQL refuses to run as root, and no other account can run {program}: \

@@ -13,6 +13,9 @@ const ADVICE: &str = "install them with `brew install postgresql@17`, or let RR_
 #[cfg(not(target_os = "macos"))]
 const ADVICE: &str = "install them with `sudo apt-get install postgresql` (or your system's like), or let RR_PG_BIN name their folder";
 
+/// Older ones lack what the harness asks them, such as `pg_get_wal_replay_pause_state`.
+const OLDEST: u32 = 14;
+
 /// A folder with `initdb` and `postgres`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Programs {
@@ -25,8 +28,8 @@ impl Programs {
     /// the newest of Debian's, Red Hat's or Homebrew's folders.
     ///
     /// # Errors
-    /// When there are none; the error says what to install. A wrong `RR_PG_BIN` is an error as well, rather
-    /// than a quiet test of another version.
+    /// When there are none but of versions before 14; the error says what to install. A wrong `RR_PG_BIN` is an error as
+    /// well, rather than a quiet test of another version.
     pub fn find() -> Result<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
         Self::search(env::var_os("RR_PG_BIN"), &path, Path::new("/"))
@@ -40,18 +43,23 @@ impl Programs {
         let on_path = env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
         let on_path: Vec<PathBuf> = on_path.collect();
         let told = on_path.iter().find_map(|folder| bindir(&folder.join("pg_config")));
-        told.into_iter()
-            .chain(on_path)
-            .chain(packaged_folders(root))
-            .filter(|folder| holds_programs(folder))
-            .find_map(|folder| Self::at(folder).ok())
-            .ok_or(ClusterError::NoServerPrograms { advice: ADVICE })
+        let folders = told.into_iter().chain(on_path).chain(packaged_folders(root));
+        let mut too_old = None;
+        for folder in folders.filter(|folder| holds_programs(folder)) {
+            match Self::at(folder) {
+                Ok(found) => return Ok(found),
+                Err(old @ ClusterError::OldServerPrograms { .. }) => too_old = too_old.or(Some(old)),
+                Err(_) => {}
+            }
+        }
+        // Of those that do not count it has to be said why.
+        Err(too_old.unwrap_or(ClusterError::NoServerPrograms { advice: ADVICE }))
     }
 
     /// The programs in `folder`.
     ///
     /// # Errors
-    /// When they are not there or cannot tell their version.
+    /// When they are not there, cannot tell their version, or are older than 14.
     pub fn at(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         let wrong = || ClusterError::WrongFolder { folder: folder.display().to_string(), advice: ADVICE };
@@ -61,7 +69,13 @@ impl Programs {
             return Err(wrong());
         }
         let version = first_line(Command::new(folder.join("postgres")).arg("--version")).ok_or_else(wrong)?;
-        Ok(Self { folder, version })
+        let found = Self { folder, version };
+        if (1..OLDEST).contains(&found.major()) {
+            let Self { folder, version } = found;
+            let folder = folder.display().to_string();
+            return Err(ClusterError::OldServerPrograms { folder, version, oldest: OLDEST, advice: ADVICE });
+        }
+        Ok(found)
     }
 
     /// What `postgres --version` says, such as `postgres (PostgreSQL) 15.18`.

@@ -1,7 +1,8 @@
 //! A data folder that is initialised once for each server version and then only copied.
 //!
 //! `initdb` takes half a second, a copy on a memory file system a few hundredths. The templates of one user
-//! stay in a folder that only this user can open, beside the clusters' own folders.
+//! stay in a folder that only this user can open, beside the clusters' own folders: the one thing that is left behind. Those that
+//! were not used for a week, such as for other settings than today's, go when another one is made.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -71,10 +72,19 @@ pub(crate) fn template(
     let lock = File::open(&cache).map_err(describe())?;
     lock.lock().map_err(describe())?;
     if !cached.is_dir() {
+        remove_unused(account, &cache)?;
         initialise(programs, account, folder, &fresh)?;
         fs::rename(&fresh, &cached).map_err(ClusterError::io(cached.display().to_string()))?;
     }
+    // It is used today.
+    run(account.shell("touch \"$1\"", [&cached]).current_dir(&cache), "")?;
     Ok(cached)
+}
+
+/// Removes the templates that nobody has used for a week. Who copies one has just used it.
+fn remove_unused(account: &Account, cache: &Path) -> Result<()> {
+    let script = "find \"$1\" -mindepth 1 -maxdepth 1 -type d -mtime +6 -exec rm -rf {} +";
+    run(account.shell(script, [cache]).current_dir(cache), "").map(drop)
 }
 
 /// Copies the template to `data`, adding `settings`.
@@ -136,4 +146,40 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Result<String> {
         return Ok(said);
     }
     Err(ClusterError::Program { program, status: output.status, output: said })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Those of other settings are other folders beside it.
+    #[test]
+    fn templates_that_nobody_has_used_for_a_week_go_when_another_one_is_made() -> Result<()> {
+        let base = tempfile::tempdir().unwrap();
+        fs::set_permissions(base.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let base = fs::canonicalize(base.path()).unwrap();
+        let programs = Programs::find()?;
+        let account = Account::choose(&programs, &base)?;
+        let cache = cache_folder(&account, &base)?.unwrap();
+        let shell = |script: &str| run(account.shell(script, [""; 0]).current_dir(&cache), "");
+        let found = || {
+            let mut found = shell("ls")?.lines().map(str::to_owned).collect::<Vec<_>>();
+            found.sort();
+            Ok::<_, ClusterError>(found)
+        };
+        shell("mkdir -p unused/base recent ../cluster && touch -t 202001010000 unused")?;
+        let made = template(&programs, &account, &base, &base.join("cluster"), false)?;
+        let name = made.file_name().unwrap().to_str().unwrap();
+        assert_eq!(made.parent(), Some(&*cache));
+        assert_eq!(found()?, [name, "recent"]);
+
+        // However long ago it was made: it is used.
+        shell("mkdir unused && touch -t 202001010000 *")?;
+        assert_eq!(template(&programs, &account, &base, &base.join("cluster"), false)?, made);
+        remove_unused(&account, &cache)?;
+        assert_eq!(found()?, [name]);
+        Ok(())
+    }
 }

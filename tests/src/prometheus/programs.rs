@@ -25,7 +25,7 @@ pub(super) fn program(variable: &str, name: &str) -> Result<PathBuf, PrometheusE
 /// # Errors
 /// What it has to say when it is not content.
 pub async fn promtool(folder: &Path, arguments: &[&str], input: &str) -> Result<String, PrometheusError> {
-    let mut command = Command::new(program("RR_PROMTOOL", "promtool")?);
+    let mut command = Command::new(program("RR_TEST_PROMTOOL", "promtool")?);
     command.args(arguments).current_dir(folder).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = command.spawn()?;

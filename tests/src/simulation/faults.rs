@@ -170,11 +170,16 @@ impl Simulation {
         cut.monitor |= links.monitor;
         cut.clients |= links.clients;
         cut.peers |= links.peers;
+        let happened = &mut self.stats.happened;
+        happened.cuts_from_monitor += u64::from(links.monitor);
+        happened.cuts_from_clients += u64::from(links.clients);
+        happened.cuts_from_peers += u64::from(links.peers);
         self.later(50, 2_000, Mend::Links(server));
     }
 
     /// Nobody reaches the server, except perhaps the application.
     fn isolate(&mut self, server: usize) {
+        self.stats.happened.isolations += 1;
         let clients = self.rng.bool();
         self.cut(server, Links { monitor: true, clients, peers: true });
         if self.rng.bool() {

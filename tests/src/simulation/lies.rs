@@ -5,6 +5,7 @@ use std::time::Duration;
 use rr_core::config::{Config, FailoverMode};
 use rr_core::failover::ReplicaView;
 use rr_core::position::Position;
+use rr_core::topology::{Epoch, Rules, Topology};
 
 /// What is done wrongly in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Lie {
     Forgetful,
     /// A read that is tried again elsewhere counts on as in flight.
     Leaky,
+    /// The epoch stays what it was when there first was a primary, whoever is the primary.
+    Uncounted,
     /// The world promotes by itself, whatever the mode.
     Unasked,
     /// The world believes that the lease is held, always.
@@ -55,6 +58,14 @@ impl Lie {
             _ => {}
         }
     }
+}
+
+/// The topology as if no primary had been accepted since that of `before`.
+pub(super) fn uncounted(topology: &Topology, before: &Topology, config: &Config) -> Topology {
+    let epoch = if before.epoch() == Epoch::default() { topology.epoch() } else { before.epoch() };
+    let rules = Rules::new(topology.groups().into(), config.spill, config.health.panic_threshold.get());
+    let primary = topology.primary().map(|node| node.id).map_err(Clone::clone);
+    Topology::assemble(epoch, topology.nodes().to_vec(), primary, rules)
 }
 
 /// The replicas as if all of them had what the primary was last known to have.

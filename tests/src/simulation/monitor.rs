@@ -65,6 +65,7 @@ impl Simulation {
         let asked_at = self.now;
         let lost = !self.peace && one_in(&mut self.rng, self.plan.lossy);
         if lost {
+            self.stats.happened.lost_answers += 1;
             let silence = self.now + self.plan.config.monitor.timeout;
             self.agenda.add(silence, Action::Hear(Told::Silent(node)));
             return;
@@ -87,7 +88,10 @@ impl Simulation {
         let at = self.delay();
         match seen {
             Some(seen) if at <= timeout => self.agenda.add(at, Action::Hear(Told::Answered { answer, seen })),
-            Some(_) => self.agenda.add(timeout.max(self.now), Action::Hear(Told::Silent(node))),
+            Some(_) => {
+                self.stats.happened.late_answers += 1;
+                self.agenda.add(timeout.max(self.now), Action::Hear(Told::Silent(node)));
+            }
             None => self.agenda.add(at.min(timeout), Action::Hear(Told::Silent(node))),
         }
     }
@@ -126,7 +130,8 @@ impl Simulation {
             Told::Answered { answer, seen } => {
                 note!(self, "{} answers {:?}, asked {:?}", answer.node, seen, answer.asked_at);
                 self.stats.happened.answers += 1;
-                self.oracle.answered(&answer, &seen);
+                let newest = self.oracle.answered(&answer, &seen);
+                self.stats.happened.overtaken_answers += u64::from(!newest);
                 self.tell(Event::Answered { node: answer.node, asked_at: answer.asked_at, seen });
             }
             Told::Silent(node) => {

@@ -166,13 +166,13 @@ impl Oracle {
         self.known.get(&node).is_some_and(|known| known.server == 0)
     }
 
-    /// An answer is about to be delivered.
-    pub(super) fn answered(&mut self, answer: &Answer, seen: &Observation) {
+    /// An answer is about to be delivered. Whether it was not overtaken by that to a later probe.
+    pub(super) fn answered(&mut self, answer: &Answer, seen: &Observation) -> bool {
         self.identified |= self.is_configured_primary(answer.node);
-        let Some(known) = self.known.get_mut(&answer.node).filter(|known| !known.left) else { return };
+        let Some(known) = self.known.get_mut(&answer.node).filter(|known| !known.left) else { return true };
         known.silences = 0;
         if known.newest.as_ref().is_some_and(|newest| answer.asked_at < newest.asked_at) {
-            return;
+            return false;
         }
         let (timeline, lsn) = match seen.log {
             Log::Postgres { timeline, lsn, .. } => (timeline.map(|t| t.get()), lsn.map(|lsn| lsn.as_u64())),
@@ -192,6 +192,7 @@ impl Oracle {
             branch: answer.branch,
             incarnation: answer.incarnation,
         });
+        true
     }
 
     /// Nobody does anything any more: no node has anything in flight, not even those that left.

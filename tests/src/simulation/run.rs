@@ -15,6 +15,7 @@ use super::agenda::Agenda;
 use super::clients::{Client, Reading, Writing};
 use super::cluster::Cluster;
 use super::faults::Mend;
+use super::lies::uncounted;
 use super::monitor::Told;
 use super::oracle::Oracle;
 use super::plan::{Plan, between, ms};
@@ -331,7 +332,10 @@ impl Simulation {
         for effect in effects {
             match effect {
                 Effect::Publish(topology) => {
-                    self.topology = topology;
+                    self.topology = match self.lies(Lie::Uncounted) {
+                        true => uncounted(&topology, &self.topology, &self.plan.config).into(),
+                        false => topology,
+                    };
                     self.stats.published += 1;
                     self.oracle.published(self.now, &self.topology, &self.truth, &self.members);
                 }

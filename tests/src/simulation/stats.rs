@@ -59,6 +59,20 @@ counters! {
         answers,
         /// Probes that were not.
         silences,
+        /// Answers that came after the answer to a later probe.
+        overtaken_answers,
+        /// Probes that were lost, or their answers.
+        lost_answers,
+        /// Answers that came too late to count.
+        late_answers,
+        /// Servers cut off from the monitor.
+        cuts_from_monitor,
+        /// Servers cut off from the application's connections.
+        cuts_from_clients,
+        /// Servers cut off from the other servers.
+        cuts_from_peers,
+        /// Servers that only the application reached, if anybody.
+        isolations,
         /// Writes that were acknowledged.
         writes,
         /// Writes that could not be made.

@@ -40,6 +40,13 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("second candidates", happened.next_candidates),
         ("acknowledged writes that another choice would have lost", happened.writes_at_stake),
         ("lost leases", happened.leases_lost),
+        ("servers that the monitor cannot reach", happened.cuts_from_monitor),
+        ("servers that the application cannot reach", happened.cuts_from_clients),
+        ("servers that the others cannot reach", happened.cuts_from_peers),
+        ("isolated servers", happened.isolations),
+        ("answers that were overtaken", happened.overtaken_answers),
+        ("answers that were lost", happened.lost_answers),
+        ("answers that were late", happened.late_answers),
         ("reads of replicas that had to have something", happened.covered_reads),
         ("reads of replicas after a read of unknown position", happened.followed_reads),
         ("writes that end with a page", happened.page_ends),
@@ -98,6 +105,14 @@ fn a_router_that_forgets_what_is_in_flight_is_caught() {
     let violations: Vec<String> = (1..=10).flat_map(|seed| run(seed, leaky).violations).collect();
     let left = |violation: &String| violation.contains(" in flight on ");
     assert!(!violations.is_empty() && violations.iter().all(left), "{violations:#?}");
+}
+
+#[test]
+fn a_world_that_has_two_primaries_in_one_epoch_is_caught() {
+    let uncounted = Options { lie: Some(Lie::Uncounted), ..Options::default() };
+    let violations: Vec<String> = (1..=30).flat_map(|seed| run(seed, uncounted).violations).collect();
+    let two = |violation: &String| violation.contains(": epoch 1 had ") && violation.contains(" and now #");
+    assert!(violations.iter().any(two), "{violations:#?}");
 }
 
 #[test]

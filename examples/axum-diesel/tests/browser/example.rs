@@ -19,10 +19,8 @@ impl Example {
     pub(crate) async fn start(instances: u16) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rr-axum-diesel"));
         command.args(["--cluster", "--port", "0", "--instances", &instances.to_string()]);
-        // Neither what another application is configured by, nor where this test's own programs are.
-        let others = ["RR_PRIMARY_URL", "RR_REPLICA_URLS", "DATABASE_URL"];
-        let programs = ["RR_CHROMIUM", "RR_CHROMEDRIVER", "RR_PROMETHEUS", "RR_PROMTOOL"];
-        for name in others.into_iter().chain(programs) {
+        // What another application is configured by.
+        for name in ["RR_PRIMARY_URL", "RR_REPLICA_URLS", "DATABASE_URL"] {
             command.env_remove(name);
         }
         let mut process = Guarded::start(

@@ -19,9 +19,10 @@ use crate::{PATIENCE, Result};
 /// The key under which WebDriver hands out elements.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-const ABSENT: &str = "Chromium and its driver are needed to look at the page: install them (Debian and Ubuntu: `apt-get install \
-                      chromium chromium-driver`, Fedora: chromium and chromedriver, Homebrew: `brew install --cask chromium \
-                      chromedriver`), or let RR_CHROMIUM and RR_CHROMEDRIVER name the two programs";
+const ABSENT: &str = "Chromium and its driver are needed to look at the page: install them (Debian: `apt-get install chromium \
+                      chromium-driver`, Ubuntu: Google Chrome and its driver, since snaps see no files of ours, Fedora: \
+                      chromium and chromedriver, Homebrew: `brew install --cask chromium chromedriver`), or let \
+                      RR_TEST_CHROMIUM and RR_TEST_CHROMEDRIVER name the two programs";
 
 /// Where systems that keep them off the PATH have them.
 const BROWSERS: [&str; 5] = [
@@ -34,6 +35,23 @@ const BROWSERS: [&str; 5] = [
 const DRIVERS: [&str; 3] =
     ["chromedriver", "/usr/lib/chromium-browser/chromedriver", "/usr/lib64/chromium-browser/chromedriver"];
 
+/// Whether there is no browser to be had; that nothing is looked at then is printed. `scripts/setup.sh` installs one where it can.
+pub(crate) fn is_absent() -> bool {
+    let absent = driver().is_none() || browser().is_none();
+    if absent {
+        println!("skipped: {ABSENT}");
+    }
+    absent
+}
+
+fn driver() -> Option<PathBuf> {
+    program("RR_TEST_CHROMEDRIVER", &DRIVERS)
+}
+
+fn browser() -> Option<PathBuf> {
+    program("RR_TEST_CHROMIUM", &BROWSERS)
+}
+
 /// A headless browser with a fresh profile.
 pub(crate) struct Browser {
     client: Client,
@@ -45,8 +63,8 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) async fn start() -> Result<Self> {
-        let driver = program("RR_CHROMEDRIVER", &DRIVERS).ok_or(ABSENT)?;
-        let browser = program("RR_CHROMIUM", &BROWSERS).ok_or(ABSENT)?;
+        let driver = driver().ok_or(ABSENT)?;
+        let browser = browser().ok_or(ABSENT)?;
         let profile = tempfile::Builder::new().prefix("rr-browser-").tempdir()?;
         let mut command = Command::new(driver);
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());

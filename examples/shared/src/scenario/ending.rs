@@ -16,7 +16,7 @@ pub async fn with_the_launcher(program: &str) -> Result {
         let servers = tempfile::tempdir()?;
         let folder = servers.path().to_str().ok_or("a path")?;
         let arguments = ["--cluster", "--port", "0", "--instances", "2"];
-        let example = Example::start_with(program, &arguments, &[("RR_CLUSTER_DIR", folder)]).await?;
+        let example = Example::start_with(program, &arguments, &[("RR_TEST_CLUSTER_DIR", folder)]).await?;
         // The template that servers are copied from stays.
         let left = || {
             let names = std::fs::read_dir(servers.path())?.map(|entry| Ok(entry?.file_name()));

@@ -1,6 +1,7 @@
 //! The environment over a file.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use super::toml;
@@ -184,6 +185,29 @@ fn unknown_variables_are_refused() {
         assert_refused(&Config::default(), &[(name, "1")], &[&line]);
     }
     assert_eq!(env(&[("RR_PG_BIN", "/x"), ("RR_TEST_ANYTHING", "y")]), Config::default());
+}
+
+/// Whoever exports what this repository's own scripts, harness and tests go by can still start an application.
+#[test]
+fn the_variables_of_this_repository_are_spared() -> Result<(), std::io::Error> {
+    // What they hand to applications, or look whether an application has.
+    let settings = ["RR_PRIMARY_URL", "RR_REPLICA_URLS"];
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut read = std::fs::read_to_string(top.join("Makefile"))?;
+    for script in std::fs::read_dir(top.join("scripts"))? {
+        read.push_str(&std::fs::read_to_string(script?.path())?);
+    }
+    for source in ["tests/src/cluster/builder.rs", "tests/src/cluster/programs.rs", "tests/src/prometheus.rs"]
+    {
+        read.push_str(&std::fs::read_to_string(top.join(source))?);
+    }
+    let words = read.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+    let words: BTreeSet<_> = words.filter(|w| w.starts_with("RR_") && !settings.contains(w)).collect();
+    assert!(words.contains("RR_PG_BIN") && words.len() > 5, "{words:?}");
+    for word in words {
+        assert_eq!(env(&[(word, "/x")]), Config::default(), "{word}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -93,6 +93,24 @@ fn among_packagers_the_newest_version_wins() {
     assert_eq!(machine.found(&[]), ("usr/local/opt/postgresql@17/bin".to_owned(), 17));
 }
 
+/// Only programs that are too old are passed over: a version that cannot be read may be a new one.
+#[test]
+fn versions_that_are_too_old_are_passed_over_and_named_when_there_is_nothing_else() {
+    let old = Machine::new().with("own", "13.23").with("usr/lib/postgresql/9/bin", "9.6.24");
+    let error = old.search(&["own"]).unwrap_err().to_string();
+    let told = |what: &str| error.contains(what);
+    assert!(told(&said("13.23")) && told("14 or newer is needed") && told("RR_PG_BIN"), "{error}");
+    assert!(!error.contains('\n'), "one sentence: {error}");
+
+    let named = Programs::search(Some(old.folder("own").into()), OsStr::new(""), old.root.path());
+    assert!(named.unwrap_err().to_string().contains(&said("13.23")));
+
+    let machine = old.with("usr/lib/postgresql/14/bin", "14.0");
+    assert_eq!(machine.found(&["own"]), ("usr/lib/postgresql/14/bin".to_owned(), 14));
+    let machine = machine.with("other", "unknown");
+    assert_eq!(machine.found(&["own", "other"]), ("other".to_owned(), 0));
+}
+
 /// What was removed but for its documentation, was made for another machine, or is no version at all.
 #[test]
 fn what_does_not_run_is_passed_over() {

@@ -192,7 +192,7 @@ async fn kill_9_in_the_middle_of_the_boot_leaves_nothing() -> Result<()> {
     let later = (0..12).map(|step| Some(20 * step));
     for age in while_making_it.chain([None]).chain(later) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rr-cluster"));
-        command.env("RR_CLUSTER_DIR", base.path());
+        command.env("RR_TEST_CLUSTER_DIR", base.path());
         let mut process = match age {
             Some(millis) => {
                 let process = command.stdout(Stdio::null()).spawn().unwrap();

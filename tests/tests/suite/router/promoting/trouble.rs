@@ -120,7 +120,9 @@ async fn a_candidate_that_was_told_and_stays_away_is_replaced_by_nobody_until_so
 async fn a_replica_that_cannot_be_pointed_elsewhere_is_reported_and_the_rest_works() -> Result {
     let cluster = Cluster::builder().replicas(2).start().await?;
     prepare(&cluster).await?;
-    asked::grant(&cluster).await?;
+    if !asked::grant(&cluster).await? {
+        return Ok(());
+    }
     let mut config = promoting(&cluster, FailoverMode::Automatic);
     config.failover.user = Some("rr_failover".to_owned());
     let router = start(config).await?;

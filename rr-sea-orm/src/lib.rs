@@ -20,8 +20,14 @@
 //! - `sea_orm_migration::sea_orm` is SeaORM itself. A `Database::connect` by that path, and the command line of
 //!   `sea-orm-migration`, open plain connections to the primary, of whose writes this process's replicas know nothing.
 //! - Connections that do not come from [`Database::connect`] (`SqlxPostgresConnector::from_sqlx_postgres_pool`,
-//!   `MockDatabase::into_connection`, `Database::connect_proxy`, `DatabaseConnection::default()`) are plain: one connection
-//!   cannot be routed. Code that is to take them as well as routed ones asks for `impl ConnectionTrait`.
+//!   `MockDatabase::into_connection`, `Database::connect_proxy`) are plain: one connection cannot be routed. Where the application
+//!   names their type (`let db: DatabaseConnection = …`, or gives them to a function that asks for a `&DatabaseConnection`) it does
+//!   not compile: leave the type away, and have code that is to take them as well as routed ones ask for `impl ConnectionTrait`.
+//! - A `DatabaseConnection` that is made out of nothing, or out of what is in one, does not compile: `DatabaseConnection::default()`,
+//!   `#[derive(Default)]` around one, and `From` of a driver's pool or a `DatabaseConnectionType` (`pool.into()`). Instead there are
+//!   `Option<DatabaseConnection>`, `ConnectOptions::connect_lazy`, and `from_sqlx_postgres_pool(pool)`, which is plain.
+//! - `into_transaction_log()` is there for what `MockDatabase::into_connection` has made. On a [`DatabaseConnection`], which is never a mock,
+//!   it does not compile.
 //! - The feature `proxy` together with `sqlx-mysql`, `sqlx-sqlite` or `with-bigdecimal`: SeaORM 2.0.4 itself does not compile then.
 //! - Databases other than PostgreSQL. [`Database::connect`] says so.
 //! - SeaORM's features for other runtimes (`runtime-async-std…`, `sync`, `rusqlite`) do not exist: rr needs tokio.

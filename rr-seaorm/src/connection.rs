@@ -28,7 +28,7 @@ pub(crate) use checkout::{Checkout, while_there, within};
 pub(crate) use read::{Attempts, Verdict};
 pub(crate) use taken::Taken;
 pub(crate) use traits::BACKEND;
-pub(crate) use write::request;
+pub(crate) use write::{request, write_failed};
 
 /// A connection for SeaORM whose statements each run on the node that they belong to.
 ///

@@ -14,7 +14,7 @@ use sea_orm::metric::Info;
 use sea_orm::sqlx::Connection as _;
 use sea_orm::{DbErr, QueryResult, Statement};
 
-use crate::connection::{Attempts, Checkout, Kind, RoutedConnection, Taken, Verdict, within};
+use crate::connection::{Attempts, Checkout, Kind, RoutedConnection, Taken, Verdict, within, write_failed};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 use crate::job::{READ_ONLY, prepared};
@@ -188,6 +188,23 @@ impl RoutedStream {
         Self { rows, ahead: None, route, writes: None, report: None, limit: None, waiting }
     }
 
+    /// Ends it with an error, which is told as that of any other statement of its kind.
+    #[cold]
+    fn fail(&mut self, error: DbErr) -> DbErr {
+        if let Some(report) = &mut self.report {
+            report.failed = true;
+        }
+        let Some(route) = &self.route else { return error };
+        route.failed(&error::word(&error));
+        let outcome = error::outcome(&error, route.role());
+        let told = match &self.writes {
+            Some(ledger) => write_failed(&ledger.router, route.name(), error),
+            None => error,
+        };
+        self.end(outcome);
+        told
+    }
+
     fn end(&mut self, outcome: Outcome) {
         self.rows = None;
         if let Some(ledger) = self.writes.take() {
@@ -216,19 +233,14 @@ impl Stream for RoutedStream {
         let name = || this.route.as_ref().map_or("?", |route| &**route.name());
         let late = |limit| Some(Err(error::too_slow(name(), limit)));
         let item = ready!(this.waiting.with(row, this.limit, late, context));
-        match &item {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => {
-                if let Some(report) = &mut this.report {
-                    report.failed = true;
-                }
-                this.route.iter().for_each(|route| route.failed(&error::word(error)));
-                let role = this.route.as_ref().map_or(Role::Replica, Route::role);
-                this.end(error::outcome(error, role));
+        Poll::Ready(match item {
+            Some(Ok(row)) => Some(Ok(row)),
+            Some(Err(error)) => Some(Err(this.fail(error))),
+            None => {
+                this.end(Outcome::Answered);
+                None
             }
-            None => this.end(Outcome::Answered),
-        }
-        Poll::Ready(item)
+        })
     }
 }
 

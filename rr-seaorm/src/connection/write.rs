@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rr_core::Router;
 use rr_core::adapter::Turn;
 use rr_core::engine::Fault;
 use rr_core::outcome::Unanswered;
@@ -11,7 +12,7 @@ use sea_orm::DbErr;
 
 use super::RoutedConnection;
 use super::checkout::{Checkout, within};
-use crate::connector::NodePool;
+use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 use crate::job::Job;
 use crate::metric::Timing;
@@ -37,9 +38,9 @@ impl RoutedConnection {
         checkout.route.runs(job.sql());
         let timing = Timing::start(self.callback(), self.router());
         let limit = checkout.route.pool().statement_timeout();
-        let node = checkout.node();
+        let node = Arc::clone(checkout.route.name());
         checkout.conn.sends(limit);
-        let result = within(limit, checkout.route.name(), job.run(&mut checkout.conn)).await;
+        let result = within(limit, &node, job.run(&mut checkout.conn)).await;
         checkout.conn.answered();
         // Noted before the caller knows, and after the server has answered: every sample of the primary that is taken from
         // now on includes it.
@@ -53,16 +54,7 @@ impl RoutedConnection {
                 if error::is_lost(error) { checkout.discard(outcome) } else { checkout.finish(outcome) }
             }
         }
-        result.map_err(
-            |error| if error::is_unanswered(&error) { self.not_answered(node, error) } else { error },
-        )
-    }
-
-    #[cold]
-    fn not_answered(&self, node: NodeId, error: DbErr) -> DbErr {
-        let topology = self.router().topology();
-        let name = topology.node(node).map_or_else(|| "?".into(), |node| Arc::clone(&node.name));
-        error::not_answered(self.router().unanswered(&name, Unanswered::Statement, None), error)
+        result.map_err(|error| write_failed(self.router(), &node, error))
     }
 
     /// Whether the node refused because it is the primary no more, so that the statement may go to the one that is.
@@ -126,6 +118,15 @@ impl RoutedConnection {
             }
         }
     }
+}
+
+/// The error of a write, which says so where nobody knows what became of it.
+#[cold]
+pub(crate) fn write_failed(router: &Router<SeaOrmConnector>, node: &Arc<str>, error: DbErr) -> DbErr {
+    if !error::is_unanswered(&error) {
+        return error;
+    }
+    error::not_answered(router.unanswered(node, Unanswered::Statement, None), error)
 }
 
 pub(crate) const fn request(access: Access) -> Request<'static> {

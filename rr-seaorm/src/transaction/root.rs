@@ -81,7 +81,12 @@ impl Root {
 
     /// Runs a statement within the node's limit, and tells what it says about the node.
     pub(super) async fn watch<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        let result = self.told(self.within(work).await);
+        self.heard(self.within(work).await)
+    }
+
+    /// Tells what the answer to a statement says about the node.
+    pub(super) fn heard<T>(&self, answer: Result<T, DbErr>) -> Result<T, DbErr> {
+        let result = self.told(answer);
         match &result {
             Ok(_) if self.ledger.session().is_some() => self.served(),
             Ok(_) => {}

@@ -9,7 +9,9 @@ use rr_seaorm::{RoutedConnection, RoutingError, routing_error};
 use rr_tests::cluster::{Cluster, Node, Part};
 use sea_orm::{AccessMode, ConnectionTrait, StreamTrait, TransactionTrait};
 
-use crate::support::{Result, ask, boot, config, in_flight, raw, standby_pid, started, until};
+use crate::support::{
+    PATIENCE, Result, ask, boot, config, in_flight, raw, standby_pid, standby_serves, started, until,
+};
 
 async fn is_there(node: &Node, pid: i32) -> Result<bool> {
     let sql = format!("SELECT count(*)::text FROM pg_stat_activity WHERE pid = {pid}");
@@ -107,6 +109,26 @@ async fn a_deadline_of_a_handle_holds_in_its_read_only_transactions() -> Result 
     drop(reading);
     assert_eq!(in_flight(&db), [Some(0); 2]);
     Ok(())
+}
+
+/// The rows of such a transaction as well; what it leaves behind keeps nobody out of the pool.
+#[tokio::test]
+async fn a_stream_in_a_read_only_transaction_has_the_deadline() -> Result {
+    let cluster = boot(1).await?;
+    let settings = config(&cluster).with(|config| config.pool.replica.max = 1);
+    let db = started(settings).await?;
+    let hasty = db.with_deadline(Duration::from_millis(200));
+    let reading = hasty.begin_with_config(None, Some(AccessMode::ReadOnly)).await?;
+    assert_eq!(reading.node().1, Role::Replica);
+    let mut rows = reading.stream_raw(raw("SELECT pg_sleep(600)")).await?;
+    let row = tokio::time::timeout(PATIENCE, rows.next()).await?;
+    let error = row.ok_or("an error before the end")?.unwrap_err();
+    assert!(matches!(routing_error(&error), Some(RoutingError::TooSlow { .. })), "{error}");
+    assert!(rows.next().await.is_none(), "it has ended for good");
+    assert_eq!(in_flight(&db), [Some(0); 2], "the node has failed the transaction");
+    drop(rows);
+    drop(reading);
+    standby_serves(&db).await
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Promotions: writes that wait, kept connections, writes that were not answered, transactions that are run again.
 
+use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use rr_core::Session;
 use rr_core::outcome::{Doubt, Resolution, Unanswered};
@@ -8,9 +9,9 @@ use rr_core::tally::WriteStep;
 use rr_seaorm::retry::{self, Policy};
 use rr_seaorm::{RoutedConnection, RoutingError, outcome_unknown, routing_error};
 use rr_tests::cluster::{Cluster, Mode, Node};
-use sea_orm::{ConnectionTrait, DbErr, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr, Statement, StreamTrait, TransactionTrait};
 
-use crate::support::{PATIENCE, Result, boot, config, running, until};
+use crate::support::{PATIENCE, Result, boot, config, raw, running, until};
 
 /// The COMMIT of whoever writes `slow` never ends.
 const SLOW: &str = "\
@@ -227,6 +228,27 @@ async fn a_statement_that_was_not_answered_is_known_as_such() -> Result {
     Ok(())
 }
 
+/// As above, where rows are awaited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streamed_write_that_was_not_answered_is_known_as_such() -> Result {
+    let cluster = boot(0).await?;
+    let db = started(&cluster).await?;
+    let (own, node) = (db.clone(), cluster.primary());
+    let writing = tokio::spawn(async move {
+        let sql = "INSERT INTO note (text) SELECT 'x' FROM pg_sleep(600) RETURNING id";
+        own.stream_raw(raw(sql)).await?.try_next().await
+    });
+    until("the write to be under way", async || Ok(running(node, "INSERT%").await? > 0)).await?;
+    node.link().reset().await?;
+    let error = writing.await?.err().ok_or("it was answered")?;
+    let unknown = outcome_unknown(&error).ok_or_else(|| format!("{error:?}"))?;
+    assert_eq!((&*unknown.node, unknown.during), ("primary", Unanswered::Statement));
+    assert_eq!(db.router().resolve(unknown).await, Resolution::Unknown(Doubt::NoNumber));
+    assert_eq!(db.router().counted_writes(WriteStep::OutcomeUnknown), 1);
+    node.kill_client_connections().await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_is_run_again_when_nothing_of_it_can_have_happened() -> Result {
     let cluster = boot(0).await?;
@@ -252,6 +274,21 @@ async fn a_transaction_is_run_again_when_nothing_of_it_can_have_happened() -> Re
     });
     assert_eq!(tries.await?, 3);
 
+    let tries = retry::transaction(&db, policy, async |transaction, attempt| {
+        insert(transaction, "streamed").await?;
+        if attempt.number == 1 {
+            node.kill_client_connections().await.map_err(lost)?;
+        }
+        let sql = match attempt.number {
+            1 => "SELECT 1",
+            2 => "DO 'BEGIN RAISE EXCEPTION ''conflict'' USING ERRCODE = ''40001''; END'",
+            _ => return Ok::<_, DbErr>(attempt.number),
+        };
+        transaction.stream_raw(raw(sql)).await?.try_next().await?;
+        Err(DbErr::Custom(format!("an answer to {sql}")))
+    });
+    assert_eq!(tries.await?, 3);
+
     let own = retry::transaction(&db, policy, async |transaction, attempt| {
         assert!(attempt.is_first());
         insert(transaction, "own").await?;
@@ -268,7 +305,8 @@ async fn a_transaction_is_run_again_when_nothing_of_it_can_have_happened() -> Re
     });
     kill_silently(node).await?;
     assert_eq!(retried.await??, 1);
-    for (text, expected) in [("again", "1"), ("own", "0"), ("slow", "0"), ("at last", "1")] {
+    for (text, expected) in [("again", "1"), ("streamed", "1"), ("own", "0"), ("slow", "0"), ("at last", "1")]
+    {
         assert_eq!(count(node, text).await?, expected, "{text}");
     }
     Ok(())

@@ -9,7 +9,9 @@ use sea_orm::{
     TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
 };
 
-use crate::support::{Result, boot, config, connect, in_flight, note, notes, on_standby, raw, until};
+use crate::support::{
+    Result, ask, boot, config, connect, in_flight, note, notes, on_standby, raw, seen, until,
+};
 
 async fn insert(db: &impl ConnectionTrait, text: &str) -> Result<note::Model, DbErr> {
     note::ActiveModel { text: Set(text.to_owned()), ..Default::default() }.insert(db).await
@@ -119,8 +121,7 @@ async fn transactions_that_only_read_use_replicas_unless_serializable() -> Resul
         let transaction = db.begin_with_config(isolation_level, access_mode).await?;
         assert_eq!(transaction.node().1, role, "{isolation_level:?} {access_mode:?}");
         assert_eq!(on_standby(&transaction).await?, role == Role::Replica);
-        let level: String =
-            crate::support::ask(&transaction, "SELECT current_setting('transaction_isolation')").await?;
+        let level: String = ask(&transaction, "SELECT current_setting('transaction_isolation')").await?;
         let expected = isolation_level.unwrap_or(IsolationLevel::ReadCommitted).to_string().to_lowercase();
         assert_eq!(level, expected);
         if access_mode == only_reads {
@@ -136,6 +137,43 @@ async fn transactions_that_only_read_use_replicas_unless_serializable() -> Resul
     insert(&db, "new").await?;
     let reading = db.begin_with_config(None, only_reads).await?;
     assert_eq!(notes(&reading).await?, 1, "it sees what was written before it began");
+    Ok(())
+}
+
+/// All of it on one backend of the standby, as that says itself.
+#[tokio::test]
+async fn savepoints_work_in_a_transaction_that_a_standby_serves() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let backend = async |on: &RoutedTransaction| {
+        ask::<Option<i32>>(on, "SELECT CASE WHEN on_standby() THEN on_pid() END").await
+    };
+    let reading = db.begin_with_config(None, Some(AccessMode::ReadOnly)).await?;
+    let standby = backend(&reading).await?;
+    assert!(standby.is_some(), "it is served by the standby");
+    let nested = reading.begin().await?;
+    assert_eq!(nested.node(), reading.node());
+    assert_eq!(backend(&nested).await?, standby);
+    nested.execute_unprepared("SELECT 1 / 0").await.expect_err("a division by zero");
+    backend(&nested).await.expect_err("the savepoint has failed");
+    nested.rollback().await?;
+    assert_eq!(backend(&reading).await?, standby, "what came before the savepoint goes on");
+    let within = reading.transaction_async::<_, _, DbErr>(async |nested| {
+        let deeper = nested.begin().await?;
+        let seen = seen::Entity::find().stream(&deeper).await?.try_collect::<Vec<_>>().await?;
+        deeper.commit().await?;
+        assert_eq!(seen.len(), 2, "a standby's");
+        backend(nested).await
+    });
+    assert_eq!(within.await?, standby);
+    let refused = reading.begin().await?;
+    let error = insert(&refused, "no").await.unwrap_err();
+    assert!(error.to_string().contains("read-only transaction"), "{error}");
+    drop(refused);
+    assert_eq!(backend(&reading).await?, standby);
+    reading.commit().await?;
+    assert_eq!(in_flight(&db), [Some(0); 2]);
+    assert!(on_standby(&db).await?);
     Ok(())
 }
 
@@ -216,16 +254,13 @@ async fn what_belongs_to_a_session_lasts_as_long_as_the_transaction() -> Result 
     let transaction = db.begin().await?;
     transaction.execute_unprepared("SET LOCAL application_name = 'inside'").await?;
     transaction.execute_unprepared("CREATE TEMP TABLE mine ON COMMIT DROP AS SELECT 1 AS n").await?;
-    assert!(crate::support::ask::<bool>(&transaction, "SELECT pg_try_advisory_xact_lock(7)").await?);
-    assert_eq!(
-        crate::support::ask::<String>(&transaction, "SELECT current_setting('application_name')").await?,
-        "inside"
-    );
-    assert_eq!(crate::support::ask::<i32>(&transaction, "SELECT n FROM mine").await?, 1);
+    assert!(ask::<bool>(&transaction, "SELECT pg_try_advisory_xact_lock(7)").await?);
+    assert_eq!(ask::<String>(&transaction, "SELECT current_setting('application_name')").await?, "inside");
+    assert_eq!(ask::<i32>(&transaction, "SELECT n FROM mine").await?, 1);
     let rows = transaction.stream_raw(raw("SELECT n FROM mine")).await?.try_collect::<Vec<_>>().await?;
     assert_eq!(rows.len(), 1);
     transaction.commit().await?;
     let name = "SELECT current_setting('application_name')";
-    assert_ne!(crate::support::ask::<String>(&db.use_primary(), name).await?, "inside");
+    assert_ne!(ask::<String>(&db.use_primary(), name).await?, "inside");
     Ok(())
 }

@@ -44,7 +44,14 @@ fn urls(nodes: &[Node]) -> String {
 
 /// Reads of the program that the server has run, itself saying so.
 fn reads(node: &Node) -> usize {
-    node.log().lines().filter(|line| line.starts_with("record-shop ") && line.contains(": SELECT \"")).count()
+    reads_as("record-shop", node)
+}
+
+/// The same for connections of this name.
+fn reads_as(name: &str, node: &Node) -> usize {
+    let log = node.log();
+    let lines = log.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    lines.filter(|line| line.contains(": SELECT \"")).count()
 }
 
 fn standby_reads(cluster: &Cluster) -> usize {
@@ -64,9 +71,12 @@ async fn without_the_variable_nothing_changes() -> Result {
 async fn the_replica_is_the_primary() -> Result {
     let cluster = logging(0).start().await?;
     let expected = expected(&cluster).await?;
-    let url = cluster.primary().url();
+    // The name tells the connections of the replica from those of the primary.
+    let url = format!("{}?application_name=as-replica", cluster.primary().url());
     let variables = [("RR_REPLICA_URLS", url.as_str()), ("RR_ALLOW_PRIMARY_AS_REPLICA", "yes")];
     assert_eq!(told(&cluster, &variables).await?, expected);
+    let (replica, primary) = (reads_as("as-replica", cluster.primary()), reads(cluster.primary()));
+    assert!(replica > 100, "{replica} reads on the replica, {primary} on the primary");
     Ok(())
 }
 
@@ -97,6 +107,8 @@ async fn synchronous_standbys() -> Result {
     let cluster = logging(2).synchronous(["replica-1", "replica-2"]).start().await?;
     let expected = expected(&cluster).await?;
     assert_eq!(told(&cluster, &[("RR_REPLICA_URLS", &urls(cluster.replicas()))]).await?, expected);
+    let (standbys, primary) = (standby_reads(&cluster), reads(cluster.primary()));
+    assert!(standbys > 100, "{standbys} reads on standbys, {primary} on the primary");
     Ok(())
 }
 

@@ -57,6 +57,8 @@ pub struct Scene<'r> {
     pub leader: String,
     /// What was done.
     pub done: Vec<Fault>,
+    /// When the old primary was dead, if it died: what was asked for later it can have answered no more, nor lost.
+    pub dead: Option<u64>,
 }
 
 impl Scene<'_> {
@@ -187,7 +189,7 @@ impl Scene<'_> {
         let new = match self.change {
             Change::Stays => return Ok(()),
             Change::Outside => {
-                old.crash().await?;
+                self.kill(&old).await?;
                 pause(Duration::from_millis(rng.u64(0..500))).await;
                 let new = any(rng)?;
                 new.promote().await?;
@@ -198,7 +200,7 @@ impl Scene<'_> {
                 if let Some(report) = before.iter().find(|report| report.succeeded()) {
                     return Err(format!("the primary was well: {report}").into());
                 }
-                old.crash().await?;
+                self.kill(&old).await?;
                 self.elected().await?
             }
             Change::Switchover => self.switched(&old, &mut lasting, rng.bool()).await?,
@@ -220,6 +222,13 @@ impl Scene<'_> {
         self.leader = new.name().to_owned();
         pause(Duration::from_millis(rng.u64(0..1000))).await;
         old.rebuild(&new).await?;
+        Ok(())
+    }
+
+    /// For good: nobody reaches it any more, and it is made anew when it comes back.
+    async fn kill(&mut self, old: &Node) -> Result<(), Error> {
+        old.crash().await?;
+        self.dead = Some(now());
         Ok(())
     }
 

@@ -32,6 +32,9 @@ pub struct Facts {
     pub seed: u64,
     /// Acknowledged writes may be lost: an asynchronous primary has died, and a standby has taken over.
     pub lossy: bool,
+    /// Only those that were asked for before this instant, when the old primary was dead; all of them, unless it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lossy_until: Option<u64>,
     /// What was done to the servers, and when.
     pub faults: Vec<Fault>,
     /// The lists in the end, on the last primary.

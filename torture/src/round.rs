@@ -129,6 +129,7 @@ async fn played(plan: &Plan) -> Result<History, Error> {
         disturbed: matches!(plan.script, Script::Drawn | Script::Changing(_)) && disturbed(plan.seed),
         leader: cluster.primary().name().to_owned(),
         done: Vec::new(),
+        dead: None,
     };
     match plan.script {
         Script::Drawn | Script::Changing(_) => scene.play(&mut rng, begun, until).await?,
@@ -148,11 +149,11 @@ async fn played(plan: &Plan) -> Result<History, Error> {
             tokio::time::sleep(plan.time / 2).await;
         }
     }
-    let (faults, leader) = (scene.done, cluster.node(&scene.leader)?);
+    let (faults, lossy_until, leader) = (scene.done, scene.dead, cluster.node(&scene.leader)?);
     let mut ops = load.end().await?;
     ops.extend(peer.end().await?);
     let lossy = matches!(change, Change::Automatic | Change::Outside) && plan.lie != Lie::CallsItSafe;
-    let facts = Facts { seed: plan.seed, lossy, faults, finals: finals(leader).await? };
+    let facts = Facts { seed: plan.seed, lossy, lossy_until, faults, finals: finals(leader).await? };
     Ok(History { facts, ops })
 }
 

@@ -128,6 +128,7 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         tell(&format!("reads of standbys by {:?} in process {}: {reads}", router.orm, router.process));
     }
     tell(&format!("bounded reads of standbys: {}; strong reads: {}", counts.bounded, counts.strong));
+    tell(&format!("reads that saw what a failover has lost: {}", counts.lost));
     tell(&format!(
         "hand-overs: {}; to another process: {}; to another ORM: {}",
         counts.resumed, counts.crossed_process, counts.crossed_orm

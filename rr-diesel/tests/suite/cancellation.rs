@@ -1,6 +1,8 @@
 //! Futures that are dropped at each of their awaits: no connection stays busy, nothing counts as in flight, and nothing
 //! runs on.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::result::Error;
@@ -10,6 +12,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl, SaveChangesDsl, SimpleAsyncConn
 use futures_util::{StreamExt, TryStreamExt};
 use rr_core::config::ConfigBuilder;
 use rr_core::{Request, Requirement};
+use rr_diesel::retry::{self, Policy};
 use rr_diesel::{RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::Cluster;
 use rr_tests::wait::polled;
@@ -25,6 +28,9 @@ const LOST: &str = "\
     CREATE FUNCTION lost() RETURNS int STABLE LANGUAGE plpgsql AS \
     'BEGIN IF pg_is_in_recovery() THEN PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(60); END IF; \
      RETURN 1; END'";
+
+/// As the server refuses a transaction that is in conflict with another one.
+const CONFLICT: &str = "DO 'BEGIN RAISE EXCEPTION ''conflict'' USING ERRCODE = ''40001''; END'";
 
 type Manager = <RoutedPgConnection as AsyncConnection>::TransactionManager;
 
@@ -203,11 +209,11 @@ async fn writes() -> Result {
             Stars { id, stars: 5 }.save_changes::<(i32, String, i32)>(conn).await.map(drop)
         })
         .await?;
-    let number = std::sync::atomic::AtomicU32::new(0);
+    let number = AtomicU32::new(0);
     narrow
         .sweep("a write that looks like a read", async |pool| {
             // No replica has refused this text yet.
-            let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let number = number.fetch_add(1, Ordering::Relaxed);
             sql_query(format!("SELECT touch() AS n{number}")).execute(&mut pool.handle()).await.map(drop)
         })
         .await
@@ -218,6 +224,30 @@ async fn writes() -> Result {
 struct Stars {
     id: i32,
     stars: i32,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_are_run_again() -> Result {
+    let narrow = Narrow::boot().await?;
+    let (runs, again) = (AtomicU32::new(0), AtomicU32::new(0));
+    narrow
+        .sweep("a transaction that is run again", async |pool| {
+            let mut conn = pool.handle();
+            retry::transaction(&mut conn, Policy::new(), async |conn, attempt| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                insert(conn).await?;
+                if attempt.is_first() {
+                    sql_query(CONFLICT).execute(conn).await?;
+                }
+                again.fetch_add(u32::from(!attempt.is_first()), Ordering::Relaxed);
+                place(conn).await.map(drop)
+            })
+            .await
+        })
+        .await?;
+    let (runs, again) = (runs.into_inner(), again.into_inner());
+    assert!(again >= 2 && runs > 2 * again, "{again} of {runs} runs were second ones");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures_util::TryStreamExt;
 use rr_core::config::ConfigBuilder;
 use rr_core::{Request, Requirement};
-use rr_seaorm::RoutedConnection;
+use rr_seaorm::retry::{self, Attempt, Policy};
+use rr_seaorm::{RoutedConnection, RoutedTransaction};
 use rr_tests::cluster::Cluster;
 use rr_tests::wait::polled;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, StreamTrait, TransactionTrait};
@@ -24,6 +25,9 @@ const FUNCTIONS: &str = "\
     CREATE FUNCTION lost() RETURNS int STABLE LANGUAGE plpgsql AS \
     'BEGIN IF pg_is_in_recovery() THEN PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(60); END IF; \
      RETURN 1; END'";
+
+/// As the server refuses a transaction that is in conflict with another one.
+const CONFLICT: &str = "DO 'BEGIN RAISE EXCEPTION ''conflict'' USING ERRCODE = ''40001''; END'";
 
 /// What the application has running on a server, the monitor's questions left aside.
 const BUSY: &str = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename = 'app' \
@@ -186,6 +190,30 @@ async fn writes() -> Result {
             ask::<i32>(db, &format!("SELECT touch() AS n{number}")).await.map(drop)
         })
         .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_are_run_again() -> Result {
+    let narrow = Narrow::boot().await?;
+    let (runs, again) = (AtomicU32::new(0), AtomicU32::new(0));
+    narrow
+        .sweep("a transaction that is run again", async |db| {
+            let body = async |transaction: &RoutedTransaction, attempt: Attempt| {
+                runs.fetch_add(1, Ordering::Relaxed);
+                insert(transaction).await?;
+                if attempt.is_first() {
+                    transaction.execute_unprepared(CONFLICT).await?;
+                }
+                again.fetch_add(u32::from(!attempt.is_first()), Ordering::Relaxed);
+                read(transaction).await
+            };
+            let done = retry::transaction(db, Policy::new(), body).await;
+            done.map_err(|error| DbErr::Custom(error.to_string()))
+        })
+        .await?;
+    let (runs, again) = (runs.into_inner(), again.into_inner());
+    assert!(again >= 2 && runs > 2 * again, "{again} of {runs} runs were second ones");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

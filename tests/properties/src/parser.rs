@@ -194,3 +194,101 @@ impl Visitor for Finder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use Dialect::{MySql, Postgres};
+
+    use super::*;
+
+    /// What it says of a text that it must understand.
+    fn of(sql: &str, dialect: Dialect) -> Option<String> {
+        let statements = parse(sql, dialect);
+        more_than_a_read(&statements.unwrap_or_else(|| panic!("not understood: {sql}")), dialect)
+    }
+
+    #[test]
+    fn the_second_opinion_calls_writes_by_their_names() {
+        for (sql, name) in [
+            ("INSERT INTO t VALUES (1)", "INSERT"),
+            ("WITH a AS (INSERT INTO t VALUES (1) RETURNING b) SELECT * FROM a", "INSERT"),
+            ("SELECT * FROM (WITH a AS (UPDATE t SET b = 1 RETURNING b) SELECT * FROM a) q", "UPDATE"),
+            ("WITH a AS (SELECT 1) DELETE FROM t", "DELETE"),
+            ("SELECT * FROM t FOR UPDATE", "lock"),
+            ("SELECT * FROM t WHERE a IN (SELECT b FROM u FOR SHARE)", "lock"),
+            ("SELECT * INTO u FROM t", "INTO"),
+            ("SELECT nextval('s')", "call of nextval"),
+            ("SELECT a FROM t ORDER BY pg_catalog.NEXTVAL('s')", "call of nextval"),
+            ("SELECT * FROM nextval('s')", "call of nextval"),
+            ("SELECT set_config('a.b', 'c', false)", "call of set_config"),
+            ("SELECT pg_advisory_lock(1)", "call of pg_advisory_lock"),
+            ("EXPLAIN ANALYZE DELETE FROM t", "DELETE"),
+            ("EXPLAIN (BUFFERS, ANALYZE) UPDATE t SET a = 1", "UPDATE"),
+            ("SELECT 1; TRUNCATE t", "TRUNCATE"),
+            ("CREATE TABLE t (a int)", "CREATE"),
+            ("SET a = 1", "SET"),
+            ("BEGIN", "BEGIN"),
+        ] {
+            assert_eq!(of(sql, Postgres).as_deref(), Some(name), "{sql}");
+        }
+        for (sql, name) in [
+            ("REPLACE INTO t VALUES (1)", "REPLACE"),
+            ("INSERT INTO t SELECT * FROM u", "INSERT"),
+            ("WITH a AS (SELECT 1) UPDATE t SET b = 1", "UPDATE"),
+            ("SELECT * FROM t FOR UPDATE", "lock"),
+            ("SELECT get_lock('a', 1)", "call of get_lock"),
+            ("SELECT LAST_INSERT_ID()", "call of last_insert_id"),
+            ("SELECT @a", "user variable"),
+            ("SELECT a FROM t WHERE b = @c", "user variable"),
+            ("EXPLAIN ANALYZE DELETE FROM t", "DELETE"),
+        ] {
+            assert_eq!(of(sql, MySql).as_deref(), Some(name), "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_second_opinion_finds_nothing_in_reads() {
+        for sql in [
+            "SELECT 1",
+            "WITH a AS (SELECT * FROM t) SELECT * FROM a",
+            "SELECT * FROM t WHERE a IN (SELECT b FROM u) ORDER BY c LIMIT 1",
+            "SELECT 'INSERT INTO t', nextval, \"for update\" FROM t",
+            "SELECT 1 /* nextval('s') */ -- FOR UPDATE",
+            "SELECT nextval_of(1), last_value FROM s",
+            "EXPLAIN DELETE FROM t",
+            "EXPLAIN ANALYZE SELECT 1",
+            "VALUES (1), (2)",
+            "SHOW search_path",
+            "SELECT 1; SELECT 2",
+            "SELECT 1 UNION ALL (SELECT 2)",
+            "SELECT lower(a), count(*) FROM t GROUP BY 1",
+        ] {
+            assert_eq!(of(sql, Postgres), None, "{sql}");
+        }
+        for sql in [
+            "SELECT `insert` FROM t",
+            "SELECT @@version",
+            "SHOW TABLES",
+            "SHOW PROCESSLIST",
+            "EXPLAIN UPDATE t SET a = 1",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "SELECT nextval('s')",
+        ] {
+            assert_eq!(of(sql, MySql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_has_no_second_opinion() {
+        for sql in ["SELECT FROM WHERE", "WITH x AS (", "SELECT 'a", "SELECT $1$ a $1$"] {
+            assert_eq!(parse(sql, Postgres), None, "{sql}");
+            assert!(!is_whole(sql, Postgres), "{sql}");
+        }
+        for sql in ["SHOW", "EXPLAIN x", "ANALYZE", "SELECT 1; SHOW x"] {
+            assert!(!is_whole(sql, Postgres), "{sql}");
+        }
+        for sql in ["SELECT 1", "INSERT INTO t VALUES (1)", "EXPLAIN SELECT 1"] {
+            assert!(is_whole(sql, Postgres), "{sql}");
+        }
+    }
+}

@@ -4,11 +4,12 @@ use std::sync::LazyLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
-use rr_core::sql::Dialect;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngSeed, TestRunner};
+use rr_core::sql::{Dialect, StatementClass, classify};
 use rr_properties::mutate::mutated;
 use rr_properties::seeds::{self, CONFIGS, POSITIONS, Statement, URLS};
-use rr_properties::{statements, texts};
+use rr_properties::{parser, statements, texts};
 
 /// How many cases each property is tried on, always the same ones, unless `RR_TEST_FUZZ_CASES` says how many new ones.
 const CASES: u32 = 4_000;
@@ -58,6 +59,31 @@ fn the_tables_themselves() {
     assert!(STATEMENTS.len() > 1_100, "a table got lost");
     for statement in &*STATEMENTS {
         statements::no_write_is_a_read(&statement.sql, statement.dialect);
+    }
+}
+
+/// A property that asks for the parser's opinion holds of whatever the parser does not understand.
+#[test]
+fn mutations_are_judged() {
+    /// Percent. It is about every ninth text; when it is none, nothing is compared any more.
+    const LEAST: usize = 8;
+    for mysql in [false, true] {
+        let (pool, dialect) = seeds_of(mysql);
+        let config = ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() };
+        let mut runner = TestRunner::new(config);
+        let mut draw = || {
+            let numbers = numbers().new_tree(&mut runner).expect("a tree of numbers").current();
+            mutated(pool, &numbers)
+        };
+        let texts: Vec<String> = (0..CASES).map(|_| draw()).collect();
+        let share =
+            |of: &dyn Fn(&str) -> bool| 100 * texts.iter().filter(|text| of(text)).count() / texts.len();
+        let judged = share(&|text| statements::second_opinion(text, dialect).is_some());
+        assert!(judged >= LEAST, "{dialect:?}: of {judged} % the parser says what they are");
+        // What is appended to is whole, or whatever came out would be in order.
+        let starts =
+            share(&|text| classify(text, dialect) != StatementClass::Read && parser::is_whole(text, dialect));
+        assert!(starts >= LEAST, "{dialect:?}: {starts} % are whole statements that are no reads");
     }
 }
 

@@ -5,6 +5,7 @@ mod exporting;
 mod log;
 mod metrics;
 mod notifying;
+mod queries;
 mod router;
 mod sessions;
 mod simulation;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
 
-use crate::history::{Action, History, Level, Outcome, Router};
+use crate::history::{Action, History, Level, Op, Outcome, Router};
 
 /// What there was to judge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Counts {
     pub bounded: usize,
     /// Those that had to see everything.
     pub strong: usize,
+    /// Those that saw what a failover has lost.
+    pub lost: usize,
     /// Sessions that a token has handed over.
     pub resumed: usize,
     /// Those that it brought from the other process, and that were read for after that.
@@ -45,6 +47,7 @@ impl Counts {
                 Some(_) | None => {}
             }
             counts.reads += usize::from(op.read().is_some());
+            counts.lost += usize::from(history.facts.lossy && saw_what_is_gone(history, op));
         }
         for op in &history.ops {
             let Action::Resume { token } = op.action else { continue };
@@ -84,15 +87,24 @@ impl Counts {
 impl AddAssign<&Self> for Counts {
     fn add_assign(&mut self, other: &Self) {
         // By name, so that none is forgotten.
-        let Self { reads, standby_reads, bounded, strong, resumed, crossed_process, crossed_orm } = other;
+        let Self { reads, standby_reads, bounded, strong, lost, resumed, crossed_process, crossed_orm } =
+            other;
         self.reads += reads;
         for (router, count) in standby_reads {
             *self.standby_reads.entry(*router).or_default() += count;
         }
         self.bounded += bounded;
         self.strong += strong;
+        self.lost += lost;
         self.resumed += resumed;
         self.crossed_process += crossed_process;
         self.crossed_orm += crossed_orm;
     }
+}
+
+fn saw_what_is_gone(history: &History, op: &Op) -> bool {
+    op.seen().iter().any(|seen| {
+        let Some(last) = seen.version.checked_sub(1) else { return false };
+        history.facts.finals.get(&seen.key).and_then(|list| list.get(last)) != Some(&seen.item)
+    })
 }

@@ -1,6 +1,6 @@
 //! What all judges stand on: where each write is in the end, and what a session owes its reads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Rule, Violation};
 use crate::history::{Action, History, Item, Key, Op, Outcome, SessionId};
@@ -38,8 +38,9 @@ pub struct Ground<'h> {
 pub(super) struct View {
     /// Lists and how many of their items.
     pub(super) kept: Vec<(usize, usize)>,
-    /// Lists of which it saw something that is gone, or never was.
-    pub(super) gone: Vec<usize>,
+    /// Lists of which it saw something that is gone, or never was, and how many items they share at most with what is there
+    /// in the end.
+    pub(super) gone: Vec<(usize, usize)>,
 }
 
 impl View {
@@ -69,22 +70,17 @@ impl<'h> Ground<'h> {
             Action::Append { item, .. } => Some((item, index)),
             _ => None,
         });
-        let view = |op: &Op| {
-            let mut view = View::default();
-            for seen in op.seen() {
-                let list = finals.get(&seen.key).map(Vec::as_slice).unwrap_or_default();
-                let is_kept = match seen.version.checked_sub(1) {
-                    None => true,
-                    Some(last) => list.get(last) == Some(&seen.item),
-                };
-                match is_kept {
-                    true => view.kept.push((place(seen.key), seen.version)),
-                    false => view.gone.push(place(seen.key)),
-                }
+        let mut views: Vec<View> = history.ops.iter().map(|op| view(finals, op)).collect();
+        // A list is lost from one place on, whoever saw it: what one read proves of that holds for all.
+        let mut shared = vec![usize::MAX; keys];
+        for (key, least) in views.iter().flat_map(|view| &view.gone) {
+            if let Some(shared) = shared.get_mut(*key) {
+                *shared = (*shared).min(*least);
             }
-            view
-        };
-        let views = history.ops.iter().map(view).collect();
+        }
+        for (key, least) in views.iter_mut().flat_map(|view| &mut view.gone) {
+            *least = shared.get(*key).copied().unwrap_or_default();
+        }
         Self { history, places, writers: writers.collect(), keys, views }
     }
 
@@ -110,6 +106,11 @@ impl<'h> Ground<'h> {
         let key = Key::try_from(key).ok()?;
         let item = self.history.facts.finals.get(&key)?.get(version.checked_sub(1)?)?;
         self.writers.get(item).copied()
+    }
+
+    /// Who appended this item, if that is in the history.
+    pub(super) fn appended(&self, item: Item) -> Option<usize> {
+        self.writers.get(&item).copied()
     }
 
     /// How long a list is in the end.
@@ -158,16 +159,19 @@ impl<'h> Ground<'h> {
         floors
     }
 
-    /// What a read did not see of what it had to: list, needed, seen, and why needed.
+    /// What a read did not see of what it had to: list, needed, seen, and why needed. Of a list of which it saw what is gone it
+    /// saw nothing that came after the loss.
     pub(super) fn missing(&self, read: usize, floor: &Floor) -> Option<(usize, usize, usize, Option<usize>)> {
-        self.view(read).kept.iter().find_map(|(key, version)| {
+        let view = self.view(read);
+        view.kept.iter().chain(&view.gone).find_map(|(key, version)| {
             let (needed, by) = *floor.get(*key)?;
             (*version < needed).then_some((*key, needed, *version, by))
         })
     }
 
     /// Whether the primary did not show yet what a standby did: the one write that is missing was still under way when the
-    /// read was invoked. A commit is shipped before it is shown, and a list is not written to in between.
+    /// read was invoked. A commit is shipped before it is shown, and a list is not written to in between. Whoever shows what
+    /// is gone is no such primary.
     pub(super) fn is_ahead(&self, read: usize, (key, needed, seen): (usize, usize, usize)) -> bool {
         let op = &self.history.ops[read];
         let under_way = |write: usize| {
@@ -175,6 +179,7 @@ impl<'h> Ground<'h> {
             write.outcome != Outcome::Ok || write.returned >= op.invoked
         };
         matches!(op.read(), Some((_, false)))
+            && self.view(read).version(key).is_some()
             && needed == seen + 1
             && self.writer(key, needed).is_some_and(under_way)
     }
@@ -189,9 +194,39 @@ impl<'h> Ground<'h> {
         ops.extend(by);
         ops.extend(self.writer(key, needed));
         ops.dedup();
-        let what = format!("list {key} had to have {needed} items and had {seen}");
+        let others = match self.view(read).version(key) {
+            Some(_) => "",
+            None => ", and then others that are gone",
+        };
+        let what = format!("list {key} had to have {needed} items and had {seen}{others}");
         Violation { rule, ops, what }
     }
+}
+
+/// What an operation saw of these lists.
+fn view(finals: &BTreeMap<Key, Vec<Item>>, op: &Op) -> View {
+    let mut view = View::default();
+    for seen in op.seen() {
+        let list = finals.get(&seen.key).map(Vec::as_slice).unwrap_or_default();
+        let Some(last) = seen.version.checked_sub(1) else {
+            view.kept.push((place(seen.key), 0));
+            continue;
+        };
+        match list.get(last) == Some(&seen.item) {
+            true => view.kept.push((place(seen.key), seen.version)),
+            false => view.gone.push((place(seen.key), last.min(shared(op, seen.key, list)))),
+        }
+    }
+    view
+}
+
+/// How many items a list as it was read has in common with this one, as far as the whole of it was read.
+fn shared(op: &Op, key: Key, list: &[Item]) -> usize {
+    let Action::Lists { lists, .. } = &op.action else { return usize::MAX };
+    let read = lists.iter().filter(|(of, _)| *of == key);
+    let common =
+        |(_, read): &(Key, Vec<Item>)| read.iter().zip(list).take_while(|(one, other)| one == other).count();
+    read.map(common).min().unwrap_or(usize::MAX)
 }
 
 fn raise(floor: &mut Floor, key: usize, (version, by): (usize, Option<usize>)) {

@@ -25,7 +25,7 @@ fn never_was(ground: &Ground<'_>) -> Vec<Violation> {
         return Vec::new();
     }
     let bad = ground.ops().filter_map(|(index, _)| Some((index, ground.view(index).gone.first()?)));
-    bad.map(|(index, key)| Violation {
+    bad.map(|(index, (key, _))| Violation {
         rule: Rule::Prefix,
         ops: vec![index],
         what: format!("list {key} was never like that"),
@@ -33,10 +33,8 @@ fn never_was(ground: &Ground<'_>) -> Vec<Violation> {
     .collect()
 }
 
-/// By whole states only: what a failover has lost is no part of the order.
-fn whole<'g>(ground: &'g Ground<'_>) -> impl Iterator<Item = (usize, bool)> + 'g {
-    let reads = ground.ops().filter_map(|(index, op)| Some((index, op.read()?.1)));
-    reads.filter(|(index, _)| ground.view(*index).gone.is_empty())
+fn reads<'g>(ground: &'g Ground<'_>) -> impl Iterator<Item = (usize, bool)> + 'g {
+    ground.ops().filter_map(|(index, op)| Some((index, op.read()?.1)))
 }
 
 fn without_earlier(ground: &Ground<'_>) -> Vec<Violation> {
@@ -62,7 +60,7 @@ fn without_earlier(ground: &Ground<'_>) -> Vec<Violation> {
         .filter_map(|(_, op)| ground.placed(op).map(|(key, version)| (op.returned, key, version)))
         .collect();
     returned.sort_unstable();
-    let mut due: Vec<(u64, Option<usize>, usize)> = whole(ground)
+    let mut due: Vec<(u64, Option<usize>, usize)> = reads(ground)
         .filter_map(|(index, _)| {
             let of = |(key, version): &(usize, usize)| latest[*key].get(version.checked_sub(1)?).copied();
             let (at, by) = ground.view(index).kept.iter().filter_map(of).max()?;
@@ -89,7 +87,9 @@ fn incomparable(ground: &Ground<'_>, by_standby: bool) -> Vec<Violation> {
         let version = |key| ground.view(index).version(key);
         (0..ground.keys).map(version).collect::<Option<Vec<usize>>>()
     };
-    let states = whole(ground).filter(|(_, standby)| *standby == by_standby);
+    let states = reads(ground).filter(|(_, standby)| *standby == by_standby);
+    // What a failover has lost is no part of the order.
+    let states = states.filter(|(index, _)| ground.view(*index).gone.is_empty());
     let mut states: Vec<_> = states
         .filter_map(|(index, _)| {
             let state: Vec<usize> = all(index)?;

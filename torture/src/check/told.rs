@@ -45,8 +45,8 @@ pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
                 owed.push((place(*key), index));
             }
             (Edge::Invoked, Action::Read { .. } | Action::Lists { .. }) if op.reads_for_session() => {
-                let shows = |(key, _): &&(usize, usize)| ground.view(index).version(*key).is_some();
-                violations.extend(owed.iter().find(shows).map(|(key, write)| Violation {
+                let lacking = |(key, write): &&(usize, usize)| lacks(ground, index, *key, *write);
+                violations.extend(owed.iter().find(lacking).map(|(key, write)| Violation {
                     rule: Rule::ToldLoss,
                     ops: vec![index, *write],
                     what: format!("a write to list {key} is lost, and its session reads on untold"),
@@ -56,6 +56,31 @@ pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Whether a read is certain not to show this lost write to a list.
+fn lacks(ground: &Ground<'_>, read: usize, key: usize, write: usize) -> bool {
+    let (view, ops) = (ground.view(read), &ground.history.ops);
+    if view.version(key).is_some() {
+        return true;
+    }
+    // A standby that has not heard of the failover may still show it.
+    if view.gone.iter().all(|(of, _)| *of != key) {
+        return false;
+    }
+    let Action::Append { item, .. } = ops[write].action else { return false };
+    match &ops[read].action {
+        Action::Lists { lists, .. } => {
+            lists.iter().all(|(of, items)| place(*of) != key || !items.contains(&item))
+        }
+        _ => {
+            let seen = ops[read].seen();
+            let mut last = seen.iter().filter(|seen| place(seen.key) == key);
+            last.any(|last| {
+                ground.appended(last.item).is_some_and(|last| ops[last].returned < ops[write].invoked)
+            })
+        }
+    }
 }
 
 /// For each session when it was told of a loss, in order, and what that forgives: all that was begun by then.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rr_torture::Error;
 use rr_torture::check::{Rule, check};
 use rr_torture::faults::Change;
+use rr_torture::history::History;
 use rr_torture::load::Lie;
 use rr_torture::round::{Plan, play};
 use rr_torture::torture::{Torture, torture};
@@ -32,56 +33,63 @@ async fn nobody_reads_the_past_while_servers_are_tortured() -> Result<(), Error>
 }
 
 /// What is switched off by public settings is noticed within seconds, by the judge of that rule.
-async fn is_noticed(lie: Lie, rule: Rule) -> Result<(), Error> {
+async fn is_noticed(lie: Lie, rule: Rule) -> Result<History, Error> {
     let plan = Plan::new(fastrand::u64(..1 << 32), Duration::from_secs(4), Path::new(PROGRAM));
     let history = play(&plan.lying(lie)).await?;
     let verdict = check(&history);
     let broken = verdict.violations.iter().filter(|violation| violation.rule == rule).count();
     assert!(broken > 0, "{rule:?} was not noticed in {} reads", verdict.counts.reads);
-    Ok(())
+    Ok(history)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_without_own_writes_are_noticed() -> Result<(), Error> {
-    is_noticed(Lie::Eventual, Rule::OwnWrites).await
+    is_noticed(Lie::Eventual, Rule::OwnWrites).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_that_go_back_are_noticed() -> Result<(), Error> {
-    is_noticed(Lie::ForgetsReads, Rule::MonotonicReads).await
+    is_noticed(Lie::ForgetsReads, Rule::MonotonicReads).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_token_is_noticed() -> Result<(), Error> {
-    is_noticed(Lie::DropsToken, Rule::WritesFollowReads).await
+    is_noticed(Lie::DropsToken, Rule::WritesFollowReads).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bound_that_is_not_kept_is_noticed() -> Result<(), Error> {
-    is_noticed(Lie::Bounded, Rule::Bounded).await
+    is_noticed(Lie::Bounded, Rule::Bounded).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strong_reads_that_are_not_are_noticed() -> Result<(), Error> {
-    is_noticed(Lie::Strong, Rule::Strong).await
+    is_noticed(Lie::Strong, Rule::Strong).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_independent_judge_notices_by_itself() -> Result<(), Error> {
-    is_noticed(Lie::Eventual, Rule::Appends).await
+    is_noticed(Lie::Eventual, Rule::Appends).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_that_never_was_is_noticed() -> Result<(), Error> {
-    is_noticed(Lie::Patches, Rule::Prefix).await
+    is_noticed(Lie::Patches, Rule::Prefix).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loss_that_nobody_is_told_of_is_noticed() -> Result<(), Error> {
-    is_noticed(Lie::HidesLoss, Rule::ToldLoss).await
+    let history = is_noticed(Lie::HidesLoss, Rule::ToldLoss).await?;
+    let changed = history.facts.faults.iter().map(|fault| fault.at).max();
+    assert!(
+        history.facts.lossy_until > changed,
+        "when the primary died is known: {:?}",
+        history.facts.lossy_until
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_are_gone_are_noticed() -> Result<(), Error> {
-    is_noticed(Lie::CallsItSafe, Rule::Durable).await
+    is_noticed(Lie::CallsItSafe, Rule::Durable).await.map(drop)
 }

@@ -248,7 +248,7 @@ need_prometheus() {
   has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_PROMETHEUS and RR_PROMTOOL name the two programs"
 }
 
-# These look where the benchmark looks: benches/src/proxies.rs.
+# These look where the benchmark looks: benches/src/proxies/installed.rs.
 proxies=${CARGO_TARGET_DIR:-target}/tools/proxies
 
 has_proxies() {

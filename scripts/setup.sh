@@ -289,7 +289,7 @@ need_prometheus() {
   has_prometheus || die "Prometheus was not found and could not be fetched: install prometheus and promtool (Debian, Ubuntu and Arch: prometheus, Fedora: golang-github-prometheus, Homebrew: prometheus), or let RR_TEST_PROMETHEUS and RR_TEST_PROMTOOL name the two programs"
 }
 
-# These look where the benchmark looks: benches/src/proxies.rs.
+# These look where the benchmark looks: benches/src/proxies/installed.rs.
 proxies=${CARGO_TARGET_DIR:-target}/tools/proxies
 
 has_proxies() {

@@ -115,6 +115,7 @@ fn markdown(sections: &[Section], table: &str, targets: &str) -> Result<String, 
         env!("CARGO_PKG_VERSION"),
         if cfg!(debug_assertions) { ", not optimised" } else { "" }
     )?;
+    writeln!(text, "| compiler | {} |", env!("RR_BENCH_COMPILER"))?;
     let mut versions = vec![String::from(Programs::find()?.version())];
     for said in
         sections.iter().filter_map(|section| section.report.as_ref()).flat_map(|report| &report.versions)

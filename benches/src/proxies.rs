@@ -1,5 +1,7 @@
 //! Proxies from the system's packages, in a temporary folder, on free ports of loopback, gone with the benchmark.
 
+mod installed;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -10,6 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
+use self::installed::installed;
 use crate::Error;
 use crate::servers::PATIENCE;
 
@@ -36,17 +39,7 @@ pub(crate) struct Program {
 impl Program {
     /// What is on the `PATH` or where packages put it, else what `scripts/setup.sh proxies` has unpacked.
     pub(crate) fn find(name: &str) -> Option<Self> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let installed = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
-        if let Some(path) = installed.map(|folder| folder.join(name)).find(|path| path.is_file()) {
-            return Some(Self { path, libraries: None });
-        }
-        let built = std::env::current_exe().ok()?;
-        let unpacked =
-            built.ancestors().map(|folder| folder.join("tools/proxies/usr")).find(|usr| usr.is_dir())?;
-        let path = Some(unpacked.join("sbin").join(name)).filter(|path| path.is_file())?;
-        let libraries = std::fs::read_dir(unpacked.join("lib")).ok()?.flatten().map(|entry| entry.path());
-        let libraries = libraries.into_iter().find(|path| path.to_string_lossy().ends_with("-linux-gnu"));
+        let (path, libraries) = installed(name)?;
         Some(Self { path, libraries })
     }
 

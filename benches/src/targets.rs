@@ -16,7 +16,7 @@ enum Bound {
 
 use Bound::{AtLeast, AtMost};
 
-const TARGETS: [Target; 19] = [
+const TARGETS: [Target; 20] = [
     target("route", None, "route_16_p2c_ns", AtMost(100.0)),
     target("route", None, "allocs", AtMost(0.0)),
     target("classify", None, "classify_long_ns_per_byte", AtMost(1.0)),
@@ -32,6 +32,7 @@ const TARGETS: [Target; 19] = [
     target("tail", None, "tail_p2c_p99_ratio", AtMost(2.0)),
     target("compare", None, "compare_rr_vs_pgpool_throughput", AtLeast(1.0)),
     target("compare", None, "rr_stale", AtMost(0.0)),
+    target("compare", None, "pgpool_stale", AtLeast(1.0)),
     target("failover", Some("remote_apply"), "failover_write_outage_ms_p50", AtMost(1000.0)),
     target("failover", Some("asynchronous"), "failover_write_outage_ms_p50", AtMost(1000.0)),
     target("failover", None, "outside_reroute_ms_p50", AtMost(300.0)),
@@ -77,6 +78,7 @@ mod tests {
         let found = |_: &str, of: Option<&str>, figure: &str| match (of, figure) {
             (None, "route_16_p2c_ns") => Some(100.5),
             (None, "scaling_2") => Some(1.9),
+            (None, "pgpool_stale") => Some(0.0),
             (Some("remote_apply"), "failover_write_outage_ms_p50") => Some(143.0),
             _ => None,
         };
@@ -87,6 +89,7 @@ mod tests {
             [
                 "| `route_16_p2c_ns` | ≤ 100 | 100.500 | **missed** |",
                 "| `scaling_2` | ≥ 1.9 | 1.900 | met |",
+                "| `pgpool_stale` | ≥ 1 | 0 | **missed** |",
                 "| remote_apply: `failover_write_outage_ms_p50` | ≤ 1000 | 143 | met |",
             ]
         );

@@ -1,7 +1,30 @@
 //! The benchmarks work, on real servers, in their short form. What they find depends on the machine; what they promise does
 //! not: each fails by itself when a read is older than its session, or a node that should serve is never asked.
 
+#[path = "../src/proxies/installed.rs"]
+mod installed;
+
 use std::process::Command;
+
+use self::installed::installed;
+
+/// Who is compared with where it is installed: program, name, rows of the table, and figures.
+const PROXIES: [(&str, &str, &[&str], &[&str]); 2] = [
+    ("pgbouncer", "PgBouncer", &["PgBouncer on the primary"], &[]),
+    (
+        "pgpool",
+        "pgpool-II",
+        &["pgpool-II  ", "pgpool-II, careful"],
+        &[
+            "compare_rr_vs_pgpool_throughput",
+            "pgpool_stale",
+            "pgpool_replica_share",
+            "compare_rr_vs_careful_pgpool_throughput",
+            "careful_pgpool_stale",
+            "careful_pgpool_replica_share",
+        ],
+    ),
+];
 
 #[test]
 fn benchmarks_on_servers_run_and_write_down_what_they_found() {
@@ -33,8 +56,23 @@ fn benchmarks_on_servers_run_and_write_down_what_they_found() {
     assert!(figures.iter().all(|(_, ratio)| ratio.parse::<f64>().is_ok_and(f64::is_normal)), "{figures:?}");
     let with_sqlx_pool_router = cfg!(feature = "sqlx-pool-router");
     assert_eq!(printed.contains("sqlx_pool_router_replica_share=1.000"), with_sqlx_pool_router, "{printed}");
+    for (program, name, contenders, figures) in PROXIES {
+        let skipped = format!("{name}: skipped, it is not installed; `scripts/setup.sh proxies` fetches it");
+        let is_there = installed(program).is_some();
+        assert_eq!(printed.contains(&skipped), !is_there, "{name}\n{printed}");
+        for contender in contenders {
+            let rate =
+                printed.lines().filter_map(|line| line.strip_prefix(contender)?.split_whitespace().next());
+            let served = rate.filter(|rate| rate.parse::<f64>().is_ok_and(|rate| rate > 0.0)).count();
+            assert_eq!(served, usize::from(is_there), "statements a second of {contender}\n{printed}");
+        }
+        for figure in figures {
+            assert_eq!(printed.contains(&format!("{figure}=")), is_there, "{figure}\n{printed}");
+        }
+    }
     let results = std::fs::read_to_string(folder.path().join("RESULTS.md")).unwrap();
     assert!(results.contains("| `make bench-scaling` |"), "the table is missing in\n{results}");
+    assert!(results.contains("\n| compiler | rustc "), "the compiler is missing in\n{results}");
     for chart in [
         "scaling",
         "tail",

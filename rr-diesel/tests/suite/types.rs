@@ -85,7 +85,7 @@ pub(crate) async fn nodes_with_different_numbers() -> Result<(Cluster, Config)> 
     conn.batch_execute(&format!("{TABLES}; {fill}")).await?;
     cluster.wait_caught_up(PATIENCE).await?;
     replica.pause_replay().await?;
-    conn.batch_execute(&format!("DROP SCHEMA public CASCADE; CREATE SCHEMA public; {TABLES}")).await?;
+    conn.batch_execute(&format!("DROP OWNED BY CURRENT_USER CASCADE; {TABLES}")).await?;
     let mut numbers = Vec::new();
     for node in [primary, replica] {
         let mut conn = AsyncPgConnection::establish(&node.url()).await?;

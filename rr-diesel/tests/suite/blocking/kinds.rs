@@ -6,7 +6,9 @@ use diesel::prelude::*;
 use diesel::sql_query;
 
 use super::{RoutedConnection, RoutedPool, pool};
-use crate::kinds::{Anything, How, TABLE, compare, each_built_query, is_tried, marked, patient, talkative};
+use crate::kinds::{
+    Anything, How, compare, each_built_query, is_tried, known_to, marked, patient, talkative,
+};
 use crate::support::{Result, boot, note};
 use crate::texts::{TEXTS, Text};
 
@@ -30,7 +32,7 @@ async fn each_statement_is_served_by_whom_it_belongs_to() -> Result {
     let cluster = talkative().await?;
     let pool = RoutedPool::start(patient(&cluster)?)?;
     for how in How::ALL {
-        for &(what, by, sql) in TABLE.iter().filter(|(_, by, _)| is_tried(how, *by)) {
+        for &(what, by, sql) in known_to(&cluster).filter(|(_, by, _)| is_tried(how, *by)) {
             let (sql, after) = marked(what, how, sql);
             let conn = &mut pool.get()?;
             run(conn, how, &sql).map_err(|error| format!("{what}, {how:?}, {by:?}: {error}"))?;

@@ -2,6 +2,7 @@
 
 #[path = "../../../rr-diesel/tests/application/models.rs"]
 mod models;
+mod wrapper;
 
 /// As it was written.
 mod plain {

@@ -1,58 +1,125 @@
 //! Nobody reads a state older than what was written through this router.
 
 use diesel::prelude::*;
+use diesel::result::Error;
 use diesel::sql_query;
-use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
 use rr_core::Session;
 use rr_core::config::{ReadPreference, Unscoped};
 use rr_core::tally::Step;
-use rr_diesel::RouteHints;
+use rr_diesel::{RouteHints, RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::Boundary;
 
-use crate::support::{Result, boot, config, note, patient, place, pool, until};
+use crate::support::{PATIENCE, Result, boot, config, note, patient, place, pool, until};
 
+/// In which ways a handle writes.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Execute,
+    Returning,
+    Rows,
+    Text,
+    Transaction,
+    Built,
+    Kept,
+    ByHand,
+    Lent,
+}
+
+impl Kind {
+    const ALL: [Self; 9] = [
+        Self::Execute,
+        Self::Returning,
+        Self::Rows,
+        Self::Text,
+        Self::Transaction,
+        Self::Built,
+        Self::Kept,
+        Self::ByHand,
+        Self::Lent,
+    ];
+
+    /// Writes once, and says how many rows that gave.
+    async fn write(self, conn: &mut RoutedPgConnection) -> QueryResult<i64> {
+        let insert = || diesel::insert_into(note::table).values(note::text.eq("x"));
+        let inside = async |conn: &mut RoutedPgConnection| insert().execute(conn).await;
+        match self {
+            Self::Execute => {
+                insert().execute(conn).await?;
+            }
+            Self::Returning => {
+                let _: i32 = insert().returning(note::id).get_result(conn).await?;
+            }
+            Self::Rows => {
+                let rows = [note::text.eq("x"), note::text.eq("y")];
+                diesel::insert_into(note::table).values(&rows).execute(conn).await?;
+                return Ok(2);
+            }
+            Self::Text => {
+                let twice = "INSERT INTO note (text) VALUES ('x'); INSERT INTO note (text) VALUES ('y')";
+                conn.batch_execute(twice).await?;
+                return Ok(2);
+            }
+            Self::Transaction => {
+                conn.transaction::<_, Error, _>(inside).await?;
+            }
+            Self::Built => {
+                conn.build_transaction().serializable().run::<_, Error, _>(inside).await?;
+            }
+            Self::Kept => {
+                sql_query("SET application_name = 'kept'").execute(conn).await?;
+                insert().execute(conn).await?;
+            }
+            Self::ByHand => {
+                sql_query("BEGIN").execute(conn).await?;
+                insert().execute(conn).await?;
+                sql_query("COMMIT").execute(conn).await?;
+            }
+            Self::Lent => {
+                insert().execute(conn.primary().await?).await?;
+                conn.reset_session();
+            }
+        }
+        Ok(1)
+    }
+}
+
+/// Takes both connections to the primary: none has a question behind a write under way any more.
+async fn nothing_is_under_way(pool: &RoutedPool) -> QueryResult<()> {
+    type Manager = <RoutedPgConnection as AsyncConnection>::TransactionManager;
+    let (mut one, mut two) = (pool.handle(), pool.handle());
+    Manager::begin_transaction(&mut one).await?;
+    Manager::begin_transaction(&mut two).await?;
+    Manager::rollback_transaction(&mut one).await?;
+    Manager::rollback_transaction(&mut two).await
+}
+
+/// The replica has all that was written before each of them, so that nothing but this one write keeps a read off it: at first
+/// because it is on its way into the registers, and then because it is there.
 #[tokio::test]
 async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Result {
     let cluster = boot(1).await?;
-    let pool = pool(&cluster).await?;
+    let settings = config(&cluster).with(|config| config.pool.primary.max = 2);
+    let pool = RoutedPool::start(settings.build()?).await?;
     let replica = cluster.replica(1)?;
-    let conn = &mut pool.get().await?;
-    assert!(place(conn).await?.standby);
-    replica.pause_replay().await?;
     let count = async || note::table.count().get_result::<i64>(&mut pool.handle()).await;
-    assert_eq!(count().await?, 0);
-    diesel::insert_into(note::table).values(note::text.eq("execute")).execute(conn).await?;
-    assert_eq!(count().await?, 1);
-    let _: i32 = diesel::insert_into(note::table)
-        .values(note::text.eq("load"))
-        .returning(note::id)
-        .get_result(conn)
-        .await?;
-    assert_eq!(count().await?, 2);
-    conn.batch_execute("INSERT INTO note (text) VALUES ('batch'); INSERT INTO note (text) VALUES ('batch')")
-        .await?;
-    assert_eq!(count().await?, 4);
-    let insert = async |conn: &mut rr_diesel::RoutedPgConnection| {
-        diesel::insert_into(note::table).values(note::text.eq("transaction")).execute(conn).await
-    };
-    conn.transaction::<_, diesel::result::Error, _>(insert).await?;
-    assert_eq!(count().await?, 5);
-    conn.build_transaction().serializable().run::<_, diesel::result::Error, _>(insert).await?;
-    assert_eq!(count().await?, 6);
-    sql_query("SET application_name = 'kept'").execute(conn).await?;
-    sql_query("INSERT INTO note (text) VALUES ('kept')").execute(conn).await?;
-    assert_eq!(count().await?, 7);
-    sql_query("BEGIN").execute(conn).await?;
-    sql_query("INSERT INTO note (text) VALUES ('by hand')").execute(conn).await?;
-    sql_query("COMMIT").execute(conn).await?;
-    assert_eq!(count().await?, 8);
-    let plain = conn.primary().await?;
-    diesel::insert_into(note::table).values(note::text.eq("plain")).execute(plain).await?;
-    conn.reset_session();
-    assert_eq!(count().await?, 9);
-    replica.resume_replay().await?;
-    until("reads to return", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
-    assert_eq!(count().await?, 9);
+    let (mut written, mut unseen) = (0, Vec::new());
+    for kind in Kind::ALL {
+        cluster.wait_caught_up(PATIENCE).await?;
+        until("the replica to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+        replica.pause_replay().await?;
+        assert_eq!(count().await?, written, "before {kind:?}");
+        let mut conn = pool.handle();
+        written += kind.write(&mut conn).await?;
+        let at_once = count().await?;
+        drop(conn);
+        nothing_is_under_way(&pool).await?;
+        if [at_once, count().await?] != [written; 2] {
+            unseen.push(kind);
+        }
+        replica.resume_replay().await?;
+    }
+    assert!(unseen.is_empty(), "{unseen:?}");
     Ok(())
 }
 
@@ -60,7 +127,7 @@ async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Res
 async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result {
     let cluster = boot(1).await?;
     let config = config(&cluster).with(|config| config.unscoped = Unscoped::Eventual).build()?;
-    let pool = rr_diesel::RoutedPool::start(config).await?;
+    let pool = RoutedPool::start(config).await?;
     let replica = cluster.replica(1)?;
     replica.pause_replay().await?;
     let (mine, other) = (Session::new(), Session::new());
@@ -79,10 +146,7 @@ async fn a_transaction_that_only_reads_places_nothing() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster).await?;
     let mut conn = pool.handle();
-    conn.transaction::<_, diesel::result::Error, _>(async |conn| {
-        note::table.count().get_result::<i64>(conn).await
-    })
-    .await?;
+    conn.transaction::<_, Error, _>(async |conn| note::table.count().get_result::<i64>(conn).await).await?;
     assert_eq!(pool.router().process_session().last_write(), None);
     Ok(())
 }
@@ -169,10 +233,8 @@ async fn a_function_that_writes_is_noticed_where_nobody_refuses_it() -> Result {
     noticed("loaded again, when its type is known").await?;
     conn.batch_execute("SELECT touch()").await?;
     noticed("batch").await?;
-    conn.transaction::<_, diesel::result::Error, _>(async |conn| {
-        diesel::select(touch()).get_result::<bool>(conn).await
-    })
-    .await?;
+    conn.transaction::<_, Error, _>(async |conn| diesel::select(touch()).get_result::<bool>(conn).await)
+        .await?;
     noticed("transaction").await?;
     sql_query("SET application_name = 'kept'").execute(conn).await?;
     let _: bool = diesel::select(touch()).get_result(conn).await?;
@@ -191,7 +253,7 @@ extern "SQL" {
 async fn a_write_that_ends_with_a_page_holds_no_reader_up() -> Result {
     let cluster = boot(1).await?;
     let settings = patient(&cluster).with(|config| config.read_preference = ReadPreference::Replica);
-    let pool = rr_diesel::RoutedPool::start(settings.build()?).await?;
+    let pool = RoutedPool::start(settings.build()?).await?;
     for boundary in [Boundary::Page, Boundary::Segment] {
         let session = Session::new();
         cluster.primary().commit_at_boundary("INSERT INTO note (text) VALUES ('last')", boundary).await?;

@@ -6,6 +6,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Bool, Integer};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use futures_util::TryStreamExt;
+use rr_core::Consistency;
 use rr_core::config::{GroupConfig, GroupFallback, NodeConfig};
 use rr_diesel::{RouteHints, RoutedPool};
 
@@ -65,6 +66,8 @@ async fn a_hint_may_stand_anywhere() -> Result {
         from.use_primary().use_replica().select(on_standby()),
         from.select(on_standby()).use_primary().for_update().skip_locked(),
         diesel::select(on_standby()).use_primary(),
+        from.select(on_standby()).union(from.select(on_standby())).use_primary(),
+        from.select(on_standby()).union(from.select(on_standby()).use_primary()),
     );
     let place: Place = sql_query(PLACE).use_primary().get_result(conn).await?;
     assert!(!place.standby);
@@ -81,6 +84,10 @@ async fn a_hint_may_stand_anywhere() -> Result {
     assert!(!from.select(on_standby()).get_result::<bool>(&mut guard).await?);
     let plain = &mut AsyncPgConnection::establish(&cluster.replica(1)?.url()).await?;
     assert!(from.use_primary().select(on_standby()).first::<bool>(plain).await?, "nobody listens");
+    let strong = from.select(on_standby()).consistency(Consistency::Strong);
+    assert!(strong.first::<bool>(plain).await?, "nobody listens");
+    let plain = &mut AsyncPgConnection::establish(&cluster.primary().url()).await?;
+    assert!(!from.use_replica().select(on_standby()).first::<bool>(plain).await?, "nobody listens");
     Ok(())
 }
 

@@ -20,6 +20,7 @@ mod limits;
 mod line;
 mod load;
 mod midway;
+mod options;
 mod outages;
 mod outcomes;
 mod overload;

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel_async::RunQueryDsl;
 use rr_core::Config;
+use rr_core::config::SslMode;
 use rr_diesel::{DieselConnector, RoutedPool};
 use rr_tests::cluster::{Cluster, Node};
 use rr_tests::provided::{ENCRYPTED_STANDBY, Provided};
@@ -38,7 +39,11 @@ pub(crate) fn config(cluster: &Cluster, host: &str, parameters: &str) -> Result<
 
 /// Whether the server says that a read is encrypted, and a write, on connections with these parameters.
 async fn encrypted(cluster: &Cluster, host: &str, parameters: &str) -> Result<bool> {
-    let pool = RoutedPool::start(config(cluster, host, parameters)?).await?;
+    are_encrypted(config(cluster, host, parameters)?).await
+}
+
+async fn are_encrypted(config: Config) -> Result<bool> {
+    let pool = RoutedPool::start(config).await?;
     let ask = ENCRYPTED;
     let read: Encrypted = sql_query(format!("/*rr:replica*/ {ask}")).get_result(&mut pool.handle()).await?;
     let write: Encrypted = sql_query(format!("/*rr:primary*/ {ask}")).get_result(&mut pool.handle()).await?;
@@ -93,6 +98,21 @@ async fn servers_that_ask_for_a_certificate_get_one() -> Result {
     assert!(encrypted(&cluster, "127.0.0.1", &with).await?);
     let error = encrypted(&cluster, "127.0.0.1", &format!("sslmode=verify-full{root}")).await.unwrap_err();
     assert!(error.to_string().contains("certificate"), "{error}");
+    // The same, from the settings for all nodes.
+    let mut settings = config(&cluster, "127.0.0.1", "")?;
+    settings.tls.mode = SslMode::VerifyFull;
+    settings.tls.root_cert = Some(authority.root());
+    settings.tls.client_cert = Some(authority.root().with_file_name("client.crt"));
+    settings.tls.client_key = Some(authority.root().with_file_name("client.key"));
+    assert!(are_encrypted(settings.clone()).await?);
+    let stranger = Authority::new("theirs")?;
+    settings.tls.root_cert = Some(stranger.root());
+    for hint in ["replica", "primary"] {
+        let pool = RoutedPool::start(settings.clone()).await?;
+        let asked = sql_query(format!("/*rr:{hint}*/ {ENCRYPTED}"));
+        let error = asked.get_result::<Encrypted>(&mut pool.handle()).await.unwrap_err().to_string();
+        assert!(error.contains("UnknownIssuer"), "{hint}: {error}");
+    }
     Ok(())
 }
 
@@ -136,6 +156,22 @@ async fn a_hook_may_change_every_connect() -> Result {
     let name = "SELECT current_setting('application_name') = 'hook-replica-1' AS encrypted";
     let read: Encrypted = sql_query(name).get_result(&mut pool.handle()).await?;
     assert!(read.encrypted);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_hook_says_when_it_fails_is_told() -> Result {
+    let cluster = boot(1).await?;
+    let connector = DieselConnector::new().before_connect(|_, _| async { Err("the vault is closed".into()) });
+    let settings = crate::support::config(&cluster).with(|config| config.retries.within = Duration::ZERO);
+    let pool = RoutedPool::start_with(connector, settings.write_wait(Duration::ZERO).build()?).await?;
+    let read = place(&mut pool.handle()).await.map(drop);
+    let insert = diesel::insert_into(note::table).values(note::text.eq("x"));
+    let write = insert.execute(&mut pool.handle()).await.map(drop);
+    for told in [read, write] {
+        let error = told.unwrap_err().to_string();
+        assert!(error.contains("hook") && error.contains("the vault is closed"), "{error}");
+    }
     Ok(())
 }
 

@@ -1,12 +1,18 @@
 //! What a statement costs its server: itself, and nothing beside it. The server writes down each message that it works on.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
 
 use diesel::prelude::*;
+use diesel::result::Error;
 use diesel::sql_query;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8, deadpool};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use rr_diesel::{RoutedPgConnection, RoutedPool};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, TryStreamExt};
+use rr_diesel::{RouteHints, RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::{Cluster, Node};
 
 use crate::pools::urls;
@@ -14,6 +20,9 @@ use crate::support::{MARK, PATIENCE, Result, Seen, boot_with, config, mark, pool
 
 /// Statements of each kind.
 const TIMES: usize = 40;
+
+/// Longer than any test: as long as a limit may be.
+const ENDLESS: Duration = Duration::from_secs(60);
 
 /// How often messages came: what they are about (`asked` by the test, the `question` where a write has ended, or `other`), and
 /// their kind (`parse`, `bind`, `execute`, or `statement` for a simple query).
@@ -28,23 +37,31 @@ async fn talkative() -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// The messages of pools since the log was so long. Those of the monitor are left out, and what sets up a new connection.
-fn messages(node: &Node, from: usize) -> Counts {
+/// The messages of pools since the log was so long, in their order. Those of the monitor are left out, and what sets up a new
+/// connection.
+fn said(node: &Node, from: usize) -> Vec<String> {
     let log = node.log();
     let lines = log[from..].lines().filter_map(|line| line.strip_prefix("app LOG:  duration: "));
-    let mut counts = Counts::new();
-    for (kind, text) in lines.filter_map(|line| line.split_once(" ms  ")?.1.split_once(": ")) {
-        if text.contains("pg_is_in_recovery()") || text.starts_with("SET ") {
-            continue;
-        }
+    let messages = lines.filter_map(|line| line.split_once(" ms  ")?.1.split_once(": "));
+    let ours =
+        messages.filter(|(_, text)| !text.contains("pg_is_in_recovery()") && !text.starts_with("SET "));
+    ours.map(|(kind, text)| {
         let about = match text {
             _ if text.contains("mark") => "asked",
             _ if text.starts_with("/*rr*/ SELECT pg_current_wal_insert_lsn()") => "question",
             _ => "other",
         };
         // The name of what is prepared stands behind the kind.
-        let kind = kind.split(' ').next().unwrap_or(kind);
-        *counts.entry(format!("{about} {kind}")).or_default() += 1;
+        format!("{about} {}", kind.split(' ').next().unwrap_or(kind))
+    })
+    .collect()
+}
+
+/// How often each of them came.
+fn messages(node: &Node, from: usize) -> Counts {
+    let mut counts = Counts::new();
+    for message in said(node, from) {
+        *counts.entry(message).or_default() += 1;
     }
     counts
 }
@@ -132,5 +149,69 @@ async fn a_write_sends_what_it_asks_and_where_it_has_ended() -> Result {
     kinds.insert(String::from("question parse"), 2);
     assert_eq!(messages(primary, from), kinds);
     assert_eq!(messages(replica, silent), Counts::new(), "nobody else is asked anything");
+    Ok(())
+}
+
+/// What has been done since the log was so long, in its order.
+fn done(node: &Node, from: usize) -> Vec<String> {
+    let done = |message: &String| message.ends_with(" execute") || message.ends_with(" statement");
+    said(node, from).into_iter().filter(done).collect()
+}
+
+/// Works while the primary hears everything and its answers stay away, until it has done all this; then they may come.
+async fn unheard<T>(primary: &Node, all: &[&str], work: impl Future<Output = T>) -> Result<T> {
+    let from = primary.log().len();
+    primary.link().delay_ways(Duration::ZERO, ENDLESS).await?;
+    let mut work = pin!(work);
+    let logged = pin!(until("all of it in the log", async || Ok(done(primary, from) == all)));
+    match select(work.as_mut(), logged).await {
+        Either::Left(_) => return Err("it has ended, and nothing was answered".into()),
+        Either::Right((logged, _)) => {
+            logged.map_err(|error| format!("{error}: {:?}", said(primary, from)))?
+        }
+    }
+    primary.link().heal().await?;
+    Ok(work.await)
+}
+
+/// The order alone tells, and no clock: the server has done the last before the client hears of the first. They are deletions,
+/// because Diesel keeps those prepared: an update's server is asked to prepare it each time, and has to answer that first.
+#[tokio::test]
+async fn what_is_sent_at_once_waits_for_no_answer() -> Result {
+    type Manager = <RoutedPgConnection as AsyncConnection>::TransactionManager;
+    let cluster = talkative().await?;
+    let primary = cluster.primary();
+    primary.sql("INSERT INTO mark SELECT n, n FROM generate_series(2, 9) n").await?;
+    let settings = config(&cluster).with(|config| {
+        // All of it on one connection, which has prepared what can be prepared.
+        config.pool.primary.max = 1;
+        // Nobody takes the silence for a server that is gone.
+        (config.monitor.timeout, config.monitor.connect_timeout) = (ENDLESS, ENDLESS);
+    });
+    let pool = RoutedPool::start(settings.build()?).await?;
+    let delete = |id: i32| diesel::delete(mark::table.find(id));
+    let conn = &mut pool.handle();
+    delete(1).execute(conn).await?;
+    for id in [2, 3] {
+        conn.transaction::<_, Error, _>(async |conn| delete(id).execute(conn).await).await?;
+    }
+    // It gets the connection when the last question has been answered.
+    let left = || mark::table.select(mark::id).order(mark::id).use_primary();
+    left().load::<i32>(conn).await?;
+
+    let written = unheard(primary, &["asked execute", "question execute"], delete(4).execute(conn)).await?;
+    assert_eq!(written?, 1);
+
+    Manager::begin_transaction(conn).await?;
+    let shared = &*conn;
+    let deletions = [5, 6, 7].map(|id| async move { delete(id).execute(&mut &*shared).await });
+    let mut deletions: FuturesUnordered<_> = deletions.into_iter().collect();
+    let first = unheard(primary, &["asked execute"; 3], deletions.next()).await?;
+    assert_eq!(first, Some(Ok(1)));
+    assert_eq!(deletions.try_collect::<Vec<_>>().await?, [1, 1]);
+    let committing = Manager::commit_transaction(conn);
+    unheard(primary, &["other statement", "question execute"], committing).await??;
+
+    assert_eq!(left().load::<i32>(conn).await?, [8, 9]);
     Ok(())
 }

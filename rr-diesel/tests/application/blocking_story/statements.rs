@@ -52,26 +52,38 @@ fn transactions(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     Ok(saw.join("\n"))
 }
 
+/// What the server says of the transaction that it is in.
+fn kind(conn: &mut Conn) -> QueryResult<String> {
+    let kind = "SELECT concat_ws(' ', current_setting('transaction_isolation'), current_setting('transaction_read_only'), \
+                current_setting('transaction_deferrable')) AS word";
+    Ok(sql_query(kind).get_result::<Word>(conn)?.word)
+}
+
 fn options(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let mut saw = Vec::new();
     write_author(two, "Opt", Mood::Calm)?;
     let named = || author::table.filter(author::name.like("Opt%")).select(author::name).order(author::id);
-    let read = |conn: &mut Conn| named().load::<String>(conn);
+    let read = |conn: &mut Conn| QueryResult::Ok((kind(conn)?, named().load::<String>(conn)?));
     saw.push(format!("{:?}", one.build_transaction().read_only().run(read)?));
-    let read = |conn: &mut Conn| named().load::<String>(conn);
+    let read = |conn: &mut Conn| QueryResult::Ok((kind(conn)?, named().load::<String>(conn)?));
     saw.push(format!("{:?}", one.build_transaction().read_only().repeatable_read().deferrable().run(read)?));
-    let read = |conn: &mut Conn| named().load::<String>(conn);
+    let read = |conn: &mut Conn| QueryResult::Ok((kind(conn)?, named().load::<String>(conn)?));
     saw.push(format!("{:?}", one.build_transaction().read_only().serializable().deferrable().run(read)?));
-    let write = |conn: &mut Conn| -> QueryResult<usize> {
+    let write = |conn: &mut Conn| {
         write_author(conn, "Opt 2", Mood::Wild)?;
-        named().load::<String>(conn).map(|names| names.len())
+        QueryResult::Ok((kind(conn)?, named().load::<String>(conn)?.len()))
     };
-    saw.push(format!("{}", two.build_transaction().serializable().run(write)?));
+    saw.push(format!("{:?}", two.build_transaction().serializable().run(write)?));
     saw.push(format!("{:?}", named().load::<String>(one)?));
     let write = |conn: &mut Conn| write_author(conn, "Opt 3", Mood::Wild);
     saw.push(told(one.build_transaction().read_only().run(write)));
-    let write = |conn: &mut Conn| write_author(conn, "Opt 4", Mood::Wild).map(|author| author.name);
+    let write = |conn: &mut Conn| {
+        let author = write_author(conn, "Opt 4", Mood::Wild)?;
+        QueryResult::Ok((kind(conn)?, author.name))
+    };
     saw.push(told(one.build_transaction().read_committed().read_write().not_deferrable().run(write)));
+    saw.push(told(one.build_transaction().repeatable_read().deferrable().run(kind)));
+    saw.push(told(two.build_transaction().run(kind)));
     saw.push(format!("{:?}", named().load::<String>(two)?));
     Ok(saw.join("\n"))
 }

@@ -71,33 +71,44 @@ async fn transactions(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     Ok(saw.join("\n"))
 }
 
+/// What the server says of the transaction that it is in.
+async fn kind(conn: &mut Conn) -> QueryResult<String> {
+    let kind = "SELECT concat_ws(' ', current_setting('transaction_isolation'), current_setting('transaction_read_only'), \
+                current_setting('transaction_deferrable')) AS word";
+    Ok(sql_query(kind).get_result::<Word>(conn).await?.word)
+}
+
 async fn options(one: &mut Conn, two: &mut Conn) -> QueryResult<String> {
     let mut saw = Vec::new();
     write_author(two, "Opt", Mood::Calm).await?;
     let named = || author::table.filter(author::name.like("Opt%")).select(author::name).order(author::id);
-    let read = async |conn: &mut Conn| named().load::<String>(conn).await;
+    let read = async |conn: &mut Conn| QueryResult::Ok((kind(conn).await?, named().load::<String>(conn).await?));
     saw.push(format!("{:?}", one.build_transaction().read_only().run(read).await?));
-    let read = async |conn: &mut Conn| named().load::<String>(conn).await;
+    let read = async |conn: &mut Conn| QueryResult::Ok((kind(conn).await?, named().load::<String>(conn).await?));
     saw.push(format!(
         "{:?}",
         one.build_transaction().read_only().repeatable_read().deferrable().run(read).await?
     ));
-    let read = async |conn: &mut Conn| named().load::<String>(conn).await;
+    let read = async |conn: &mut Conn| QueryResult::Ok((kind(conn).await?, named().load::<String>(conn).await?));
     saw.push(format!(
         "{:?}",
         one.build_transaction().read_only().serializable().deferrable().run(read).await?
     ));
-    let write = async |conn: &mut Conn| -> QueryResult<usize> {
+    let write = async |conn: &mut Conn| {
         write_author(conn, "Opt 2", Mood::Wild).await?;
-        named().load::<String>(conn).await.map(|names| names.len())
+        QueryResult::Ok((kind(conn).await?, named().load::<String>(conn).await?.len()))
     };
-    saw.push(format!("{}", two.build_transaction().serializable().run(write).await?));
+    saw.push(format!("{:?}", two.build_transaction().serializable().run(write).await?));
     saw.push(format!("{:?}", named().load::<String>(one).await?));
     let write = async |conn: &mut Conn| write_author(conn, "Opt 3", Mood::Wild).await;
     saw.push(told(one.build_transaction().read_only().run(write).await));
-    let write =
-        async |conn: &mut Conn| write_author(conn, "Opt 4", Mood::Wild).await.map(|author| author.name);
+    let write = async |conn: &mut Conn| {
+        let author = write_author(conn, "Opt 4", Mood::Wild).await?;
+        QueryResult::Ok((kind(conn).await?, author.name))
+    };
     saw.push(told(one.build_transaction().read_committed().read_write().not_deferrable().run(write).await));
+    saw.push(told(one.build_transaction().repeatable_read().deferrable().run(kind).await));
+    saw.push(told(two.build_transaction().run(kind).await));
     saw.push(format!("{:?}", named().load::<String>(two).await?));
     Ok(saw.join("\n"))
 }

@@ -8,69 +8,125 @@ use diesel::sql_query;
 use rr_core::Session;
 use rr_core::config::Unscoped;
 
-use super::{RoutedPool, place, pool};
-use crate::support::{Result, boot, config, note, until};
+use super::{RoutedConnection, RoutedPool, place, pool};
+use crate::support::{PATIENCE, Result, boot, config, note, until};
 
+#[derive(Insertable)]
+#[diesel(table_name = note, treat_none_as_default_value = false)]
+struct New {
+    text: &'static str,
+    stars: i32,
+}
+
+/// In which ways a handle writes.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Execute,
+    Returning,
+    Rows,
+    RowByRow,
+    Text,
+    Transaction,
+    Built,
+    Copy,
+    CopyInside,
+    Kept,
+    KeptRows,
+    ByHand,
+    Lent,
+}
+
+impl Kind {
+    const ALL: [Self; 13] = [
+        Self::Execute,
+        Self::Returning,
+        Self::Rows,
+        Self::RowByRow,
+        Self::Text,
+        Self::Transaction,
+        Self::Built,
+        Self::Copy,
+        Self::CopyInside,
+        Self::Kept,
+        Self::KeptRows,
+        Self::ByHand,
+        Self::Lent,
+    ];
+
+    /// Writes once, and says how many rows that gave.
+    fn write(self, conn: &mut RoutedConnection) -> QueryResult<usize> {
+        let insert = || diesel::insert_into(note::table).values(note::text.eq("x"));
+        let inside = |conn: &mut RoutedConnection| insert().execute(conn);
+        let one_by_one = |conn: &mut RoutedConnection| {
+            let rows = insert().returning(note::id).load_iter::<i32, PgRowByRowLoadingMode>(conn)?;
+            QueryResult::Ok(rows.collect::<QueryResult<Vec<_>>>()?.len())
+        };
+        let copy = |conn: &mut RoutedConnection| {
+            diesel::copy_from(note::table).from_insertable(vec![New { text: "x", stars: 2 }]).execute(conn)
+        };
+        let keep = |conn: &mut RoutedConnection| sql_query("SET application_name = 'kept'").execute(conn);
+        match self {
+            Self::Execute => insert().execute(conn),
+            Self::Returning => insert().returning(note::id).get_results::<i32>(conn).map(|rows| rows.len()),
+            Self::Rows => {
+                let rows = [note::text.eq("x"), note::text.eq("y")];
+                diesel::insert_into(note::table).values(&rows).execute(conn)
+            }
+            Self::RowByRow => one_by_one(conn),
+            Self::Text => {
+                conn.batch_execute(
+                    "INSERT INTO note (text) VALUES ('x'); INSERT INTO note (text) VALUES ('y')",
+                )?;
+                Ok(2)
+            }
+            Self::Transaction => conn.transaction(inside),
+            Self::Built => conn.build_transaction().serializable().run(inside),
+            Self::Copy => copy(conn),
+            Self::CopyInside => conn.transaction(copy),
+            Self::Kept => {
+                keep(conn)?;
+                insert().execute(conn)
+            }
+            Self::KeptRows => {
+                keep(conn)?;
+                one_by_one(conn)
+            }
+            Self::ByHand => {
+                sql_query("BEGIN").execute(conn)?;
+                let rows = insert().execute(conn)?;
+                sql_query("COMMIT").execute(conn)?;
+                Ok(rows)
+            }
+            Self::Lent => {
+                let rows = insert().execute(conn.primary()?)?;
+                conn.reset_session();
+                Ok(rows)
+            }
+        }
+    }
+}
+
+/// The replica has all that was written before each of them, so that nothing but this one write keeps a read off it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Result {
     let cluster = boot(1).await?;
     let pool = pool(&cluster)?;
     let replica = cluster.replica(1)?;
-    let conn = &mut pool.handle();
-    assert!(place(conn)?.standby);
-    replica.pause_replay().await?;
-    let mut expected = 0;
-    let mut one_more = || -> Result {
-        assert_eq!(note::table.count().get_result::<i64>(&mut pool.handle())?, expected);
-        expected += 1;
-        Ok(())
-    };
-    let text = |text: &'static str| diesel::insert_into(note::table).values(note::text.eq(text));
-    one_more()?;
-    text("execute").execute(conn)?;
-    one_more()?;
-    let _: i32 = text("load").returning(note::id).get_result(conn)?;
-    one_more()?;
-    let rows = text("row by row").returning(note::id).load_iter::<i32, PgRowByRowLoadingMode>(conn)?;
-    assert_eq!(rows.count(), 1);
-    one_more()?;
-    conn.batch_execute("INSERT INTO note (text) VALUES ('batch')")?;
-    one_more()?;
-    conn.transaction::<_, Error, _>(|conn| text("transaction").execute(conn))?;
-    one_more()?;
-    conn.build_transaction().serializable().run::<_, Error, _>(|conn| text("built").execute(conn))?;
-    one_more()?;
-    #[derive(Insertable)]
-    #[diesel(table_name = note, treat_none_as_default_value = false)]
-    struct New {
-        text: &'static str,
-        stars: i32,
+    let count = || note::table.count().get_result::<i64>(&mut pool.handle());
+    let (mut written, mut unseen) = (0, Vec::new());
+    for kind in Kind::ALL {
+        cluster.wait_caught_up(PATIENCE).await?;
+        until("the replica to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
+        replica.pause_replay().await?;
+        assert_eq!(count()?, written, "before {kind:?}");
+        let conn = &mut pool.handle();
+        written += i64::try_from(kind.write(conn)?)?;
+        if count()? != written {
+            unseen.push(kind);
+        }
+        replica.resume_replay().await?;
     }
-    assert_eq!(
-        diesel::copy_from(note::table).from_insertable(vec![New { text: "copy", stars: 2 }]).execute(conn)?,
-        1
-    );
-    one_more()?;
-    conn.transaction::<_, Error, _>(|conn| {
-        diesel::copy_from(note::table).from_insertable(vec![New { text: "both", stars: 3 }]).execute(conn)
-    })?;
-    one_more()?;
-    sql_query("SET application_name = 'kept'").execute(conn)?;
-    sql_query("INSERT INTO note (text) VALUES ('kept')").execute(conn)?;
-    one_more()?;
-    let rows = text("kept rows").returning(note::id).load_iter::<i32, PgRowByRowLoadingMode>(conn)?;
-    assert_eq!(rows.count(), 1);
-    one_more()?;
-    sql_query("BEGIN").execute(conn)?;
-    sql_query("INSERT INTO note (text) VALUES ('by hand')").execute(conn)?;
-    sql_query("COMMIT").execute(conn)?;
-    one_more()?;
-    text("plain").execute(conn.primary()?)?;
-    conn.reset_session();
-    one_more()?;
-    replica.resume_replay().await?;
-    until("reads to return", async || Ok(place(&mut pool.handle())?.standby)).await?;
-    assert_eq!(note::table.count().get_result::<i64>(&mut pool.handle())?, 12);
+    assert!(unseen.is_empty(), "{unseen:?}");
     Ok(())
 }
 

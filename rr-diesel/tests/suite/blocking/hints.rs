@@ -5,6 +5,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Bool, Integer};
+use rr_core::Consistency;
 use rr_core::config::{GroupConfig, GroupFallback, NodeConfig};
 use rr_diesel::RouteHints;
 
@@ -27,6 +28,13 @@ async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result 
         assert!(!from.select(on_standby()).use_primary().get_result::<bool>(conn)?);
         assert!(!from.use_primary().select(on_standby()).get_result::<bool>(conn)?);
         assert!(!from.filter(note::id.gt(0)).use_primary().select(on_standby()).get_result::<bool>(conn)?);
+        assert!(
+            !from
+                .select(on_standby())
+                .union(from.select(on_standby()))
+                .use_primary()
+                .get_result::<bool>(conn)?
+        );
         assert!(!sql_query(PLACE).use_primary().get_result::<Place>(conn)?.standby);
         assert!(place(conn)?.standby);
         // Without a literal, whose text could be anything, the type says what the text is.
@@ -48,6 +56,14 @@ async fn hints_count_each_time_also_for_queries_whose_type_is_known() -> Result 
     }
     assert!(place(conn)?.standby, "until the guard is dropped");
     assert!(sql_query(PLACE).get_result::<Place>(conn.replica()?)?.standby);
+    let nobody_listens = "nobody listens";
+    let plain = &mut PgConnection::establish(&cluster.replica(1)?.url())?;
+    assert!(from.use_primary().select(on_standby()).first::<bool>(plain)?, "{nobody_listens}");
+    let strong = from.select(on_standby()).consistency(Consistency::Strong);
+    assert!(strong.first::<bool>(plain)?, "{nobody_listens}");
+    assert!(from.use_group("none").select(on_standby()).first::<bool>(plain)?, "{nobody_listens}");
+    let plain = &mut PgConnection::establish(&cluster.primary().url())?;
+    assert!(!from.use_replica().select(on_standby()).first::<bool>(plain)?, "{nobody_listens}");
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use rr_tests::cluster::Cluster;
 use rr_tests::outage::Outage;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryResult, QuerySelect, StreamTrait};
+use tokio::task::JoinHandle;
 
 use crate::readers::Readers;
 use crate::support::{Result, boot, config, raw, running, seen, server_port, standby_serves, started, until};
@@ -128,6 +129,17 @@ async fn a_stream_whose_server_goes_before_its_first_row_is_run_elsewhere() -> R
         for replica in cluster.replicas() {
             outage.begin(replica).await?;
         }
+        // Servers that have only lost their sessions take new ones, and let them wait as well.
+        until("the streams to end", async || {
+            if outage == Outage::Sessions {
+                for replica in cluster.replicas() {
+                    outage.begin(replica).await?;
+                }
+            }
+            Ok(streams.iter().all(JoinHandle::is_finished))
+        })
+        .await
+        .map_err(|error| format!("{outage:?}: {error}"))?;
         for stream in streams {
             let rows = stream.await?.map_err(|error| format!("{outage:?}: {error}"))?;
             let numbers = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<Vec<i32>, _>>()?;

@@ -337,6 +337,13 @@ fn replica_reason(topology: &Topology, ask: &Ask<'_>, set: NodeSet) -> RouteReas
     }
 }
 
+/// Whether a replica serves for this reason that does not belong to the group that was asked for.
+#[inline]
+fn is_outside(topology: &Topology, request: &Request<'_>, reason: RouteReason) -> bool {
+    // Where there is no such group everybody is as good.
+    reason == RouteReason::Replica && request.group.is_some_and(|name| topology.group(name).is_some())
+}
+
 /// Why the primary serves what asked for it.
 const fn primary_reason(ask: &Ask<'_>) -> RouteReason {
     if ask.requirement.primary { RouteReason::PrimaryRequired } else { RouteReason::PrimaryPreferred }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Decision, Router};
+use super::{Decision, Router, is_outside};
 use crate::config::ReadPreference;
 use crate::connector::Connector;
 use crate::route::{Access, Request, Route, RouteError, RouteReason};
@@ -243,13 +243,6 @@ fn is_causal(topology: &Topology, request: &Request<'_>, decision: Decision) -> 
         Decision::Fallback(_, reason) => reason == RouteReason::ReplicasBehind,
         Decision::Nowhere => request.access == Access::Read && request.requirement.admits_replicas(),
     }
-}
-
-/// Whether a replica serves that does not belong to the group that was asked for.
-#[inline]
-fn is_outside(topology: &Topology, request: &Request<'_>, reason: RouteReason) -> bool {
-    // Members serve as `Group`, and where there is no such group everybody is as good.
-    reason == RouteReason::Replica && request.group.is_some_and(|name| topology.group(name).is_some())
 }
 
 /// The replicas in the rotation that only their position keeps from serving.

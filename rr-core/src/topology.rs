@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{GroupFallback, Spill};
-use crate::position::{PgPosition, Position, Timeline};
+use crate::position::{Lsn, PgPosition, Position, Timeline};
 use crate::select::Rejection;
 use crate::time::Moment;
 
@@ -112,6 +112,8 @@ pub struct Topology {
     formers: Formers,
     /// Of the present primary, or of the last one.
     timeline: Option<Timeline>,
+    /// Where that timeline began.
+    began: Option<Lsn>,
     panicking: bool,
     /// Replicas in the rotation, whoever asks.
     serving: NodeSet,
@@ -182,6 +184,7 @@ impl Topology {
             system: None,
             formers: Formers::default(),
             timeline: None,
+            began: None,
             panicking: false,
             serving: NodeSet::EMPTY,
             general: NodeSet::EMPTY,
@@ -214,6 +217,12 @@ impl Topology {
     /// This topology, after these primaries, on this timeline.
     pub(crate) fn after(mut self, formers: Formers, timeline: Option<Timeline>) -> Self {
         (self.formers, self.timeline) = (formers, timeline);
+        self
+    }
+
+    /// This topology, whose timeline began here.
+    pub(crate) const fn began(mut self, at: Option<Lsn>) -> Self {
+        self.began = at;
         self
     }
 

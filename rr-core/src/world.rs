@@ -165,6 +165,7 @@ impl World {
         Topology::assemble(self.epoch, facts, primary, self.rules.clone())
             .of_system(self.identity.as_ref().map(Identity::system))
             .after(self.formers.clone(), self.primary_timeline)
+            .began(self.primary_timeline.and_then(|timeline| self.history.began(timeline)))
     }
 
     /// The lag of a replica over the last samples, and its alert level.
@@ -197,7 +198,7 @@ impl World {
             ceiling: None,
             reach: None,
             shown: None,
-            came_from: None,
+            came_from: [None; 2],
             standby_at: None,
             steady_since: Moment::ORIGIN,
             lag: ReplicaLag::new(&self.config.lag),
@@ -240,6 +241,13 @@ impl World {
         if node.sampled_at.is_some_and(|newest| asked_at < newest) {
             return;
         }
+        // It was started since, perhaps with other data; so was whoever was a primary and is a replica.
+        let is_another = |old: &Observation| {
+            old.started != seen.started || (old.role, seen.role) == (Role::Primary, Role::Replica)
+        };
+        if node.seen.as_ref().is_some_and(is_another) {
+            node.forget_descent(now);
+        }
         let role_changed = node.seen.as_ref().is_some_and(|old| old.role != seen.role);
         if role_changed {
             node.lag.reset(&self.config.lag);
@@ -269,13 +277,10 @@ impl World {
         }
     }
 
-    /// What answers next under this name may be another server, or have other data: what it was as a replica tells
-    /// nothing about where a primary comes from that turns up there.
+    /// What answers next under this name may be another server.
     fn silent(&mut self, id: NodeId, now: Moment) {
         if let Some(node) = self.nodes.iter_mut().find(|n| n.id == id) {
-            node.came_from = None;
-            node.standby_at = None;
-            node.steady_since = now;
+            node.forget_descent(now);
         }
     }
 

@@ -18,8 +18,8 @@ pub mod promotion;
 /// The control file's timeline of a *primary* is stale right after a promotion, the name of its WAL file is right.
 ///
 /// On a promoted primary the end of replay is where its timeline began, until it restarts after a crash: then it is
-/// where crash recovery ended, which is later. Crash recovery leaves the time of the last replayed transaction unset,
-/// so where that is unset the switch point is unknown.
+/// where crash recovery ended, which is later. Crash recovery sets neither the time of the last replayed transaction nor
+/// what was received, so where both are unset the switch point is unknown.
 ///
 /// A standby makes a commit visible, and then moves the end of its replay behind it; in between it may be held up, and a
 /// commit that drops tables keeps it busy. So what a read saw may be one record ahead of the end of replay that is asked for
@@ -32,7 +32,8 @@ CASE WHEN pg_is_in_recovery() THEN greatest(\
 (SELECT timeline_id FROM pg_control_checkpoint()), \
 (SELECT min_recovery_end_timeline FROM pg_control_recovery()), \
 (SELECT max(received_tli) FROM pg_stat_wal_receiver))::text END, \
-(CASE WHEN NOT pg_is_in_recovery() AND pg_last_xact_replay_timestamp() IS NOT NULL \
+(CASE WHEN NOT pg_is_in_recovery() \
+AND (pg_last_xact_replay_timestamp() IS NOT NULL OR pg_last_wal_receive_lsn() IS NOT NULL) \
 THEN pg_last_wal_replay_lsn() END)::text, \
 (SELECT system_identifier::text FROM pg_control_system()), \
 (SELECT count(*)::text FROM pg_stat_wal_receiver), \

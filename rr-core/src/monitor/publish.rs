@@ -52,7 +52,7 @@ impl<C: Connector> Worker<C> {
             self.shared.own.remember(&topology);
             self.shared.own.settle(at, position);
             // Nobody in particular can be told, and reads of everybody must not ask for what is gone.
-            if let Some(lost) = self.shared.own.give_up_lost(position) {
+            if let Some(lost) = self.shared.own.give_up_lost(&topology) {
                 self.report(Notice::LostWrite(lost));
             }
         }

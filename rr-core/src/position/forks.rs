@@ -13,6 +13,14 @@ impl PgPosition {
         })
     }
 
+    /// This position of a primary whose timeline began at `began`, with the most that it can have of what `own` names and it
+    /// does not.
+    pub(crate) fn at_most(&self, own: &Self, began: Lsn) -> Self {
+        let (now, _) = self.head();
+        let unknown = own.points().filter(|(timeline, _)| *timeline < now && self.point(*timeline).is_none());
+        unknown.fold(self.clone(), |all, (timeline, _)| all.with_ancestor(timeline, began))
+    }
+
     /// This position without what `history` left behind.
     pub(crate) fn kept_by(&self, history: &Self) -> Self {
         let (now, _) = history.head();
@@ -68,6 +76,19 @@ mod tests {
             assert_eq!(position(unknown).kept_by(&history), position(unknown));
         }
         assert_eq!(position("1:0/64,2:0/FFFF").beyond(&position("2:0/1")), None, "an unknown past");
+    }
+
+    #[test]
+    fn of_an_unknown_past_no_more_is_kept_than_there_was_when_the_timeline_began() {
+        let (history, began) = (position("2:0/32,4:0/1F4"), Lsn::from_u64(0x64));
+        for (own, most) in [
+            ("1:0/65", "1:0/64,2:0/32,4:0/1F4"),
+            ("1:0/65,3:0/70", "1:0/64,2:0/32,3:0/64,4:0/1F4"),
+            ("2:0/65", "2:0/32,4:0/1F4"),
+            ("4:0/FFFF,5:0/1", "2:0/32,4:0/1F4"),
+        ] {
+            assert_eq!(history.at_most(&position(own), began), position(most), "{own}");
+        }
     }
 
     #[test]

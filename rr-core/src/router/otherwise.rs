@@ -79,9 +79,9 @@ impl<C: Connector> Router<C> {
         if is_kept(&requirement.covers) && is_kept(&session.last_write()) {
             return Ok(());
         }
-        match session.lost(history) {
+        match session.lost(topology) {
             // What was merely seen is gone as well, and nobody can do anything about it.
-            None => drop(session.give_up_lost(history)),
+            None => drop(session.give_up_lost(topology)),
             Some(lost) => {
                 self.inner.shared.tally.count(Step::LostWrite);
                 self.inner.shared.tally.count_loss(Loss::Session);
@@ -91,7 +91,7 @@ impl<C: Connector> Router<C> {
                 if let Some(left_out) = self.inner.shared.throttles.lost.pass(self.now()) {
                     tracing::warn!(target: "rr", left_out, "{lost}");
                 }
-                session.give_up_lost(history);
+                session.give_up_lost(topology);
             }
         }
         Ok(())

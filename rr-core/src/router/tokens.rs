@@ -223,8 +223,7 @@ impl<C: Connector> Router<C> {
     /// Leaves of a session what a failover has kept, and says which write it has not.
     fn strike_losses(&self, session: &Session) -> Option<LostWrite> {
         let snapshot = self.inner.shared.snapshot.load();
-        let history = snapshot.topology.primary().ok()?.applied.as_ref()?;
-        let lost = session.give_up_lost(history)?;
+        let lost = session.give_up_lost(&snapshot.topology)?;
         self.inner.shared.tally.count(Step::LostWrite);
         self.inner.shared.tally.count_loss(Loss::Session);
         if let Some(left_out) = self.inner.shared.throttles.lost.pass(self.now()) {

@@ -3,11 +3,21 @@
 use super::Session;
 use crate::position::{PgPosition, Position};
 use crate::token::LostWrite;
+use crate::topology::Topology;
 
 impl Session {
-    /// The write of this session that is not part of `history` (what the primary has applied), if there is one.
+    /// The write of this session that the primary certainly does not have, if there is one.
     #[must_use]
-    pub fn lost(&self, history: &Position) -> Option<LostWrite> {
+    pub fn lost(&self, topology: &Topology) -> Option<LostWrite> {
+        self.lost_from(&self.history(topology)?)
+    }
+
+    /// What the primary has, and at most has, of what this session wrote and saw.
+    fn history(&self, topology: &Topology) -> Option<Position> {
+        topology.history([self.last_write(), self.last_read()].iter().flatten())
+    }
+
+    fn lost_from(&self, history: &Position) -> Option<LostWrite> {
         lost(&self.registers.wrote.get()?, history)
     }
 
@@ -19,9 +29,13 @@ impl Session {
         }
     }
 
-    /// Forgets whatever is not part of `history`, and says which write that was.
-    pub(crate) fn give_up_lost(&self, history: &Position) -> Option<LostWrite> {
-        let lost = self.lost(history);
+    /// Forgets whatever the primary certainly does not have, and says which write that was.
+    pub(crate) fn give_up_lost(&self, topology: &Topology) -> Option<LostWrite> {
+        self.keep_what_is_in(&self.history(topology)?)
+    }
+
+    fn keep_what_is_in(&self, history: &Position) -> Option<LostWrite> {
+        let lost = self.lost_from(history);
         if let Position::Postgres(history) = history {
             self.keep(|position| position.kept_by(history));
         }
@@ -55,13 +69,13 @@ mod tests {
         let history = at("1:0/64,2:0/1F4");
         let session = Session::new();
         session.wrote(&at("1:0/60"));
-        assert_eq!(session.lost(&history), None);
+        assert_eq!(session.lost_from(&history), None);
         session.wrote(&at("1:0/70"));
         session.wrote(&at("2:0/100"));
-        let lost = session.lost(&history).unwrap();
+        let lost = session.lost_from(&history).unwrap();
         assert_eq!((&lost.token, &lost.switch), (&at("1:0/70,2:0/100"), &at("1:0/64")));
         session.accept_loss(&lost);
-        assert_eq!((session.lost(&history), session.last_write()), (None, Some(at("1:0/64,2:0/100"))));
+        assert_eq!((session.lost_from(&history), session.last_write()), (None, Some(at("1:0/64,2:0/100"))));
     }
 
     #[test]
@@ -69,10 +83,10 @@ mod tests {
         let history = at("1:0/64,2:0/1F4");
         let session = Session::new();
         session.saw(&at("1:0/90"));
-        assert_eq!(session.give_up_lost(&history), None, "what was only seen is no lost write");
+        assert_eq!(session.keep_what_is_in(&history), None, "what was only seen is no lost write");
         assert_eq!(session.last_read(), Some(at("1:0/64")));
         session.wrote(&at("1:0/70"));
-        assert!(session.give_up_lost(&history).is_some());
+        assert!(session.keep_what_is_in(&history).is_some());
         assert!(history.covers(&session.requirement(Consistency::Session).covers.unwrap()));
     }
 
@@ -82,11 +96,11 @@ mod tests {
         for later in [None, Some("2:0/100")] {
             session.wrote(&at("1:FFFFFFFF/FFFFFFFF"));
             later.into_iter().for_each(|later| session.wrote(&at(later)));
-            let lost = session.lost(&history).unwrap().to_string();
+            let lost = session.lost_from(&history).unwrap().to_string();
             assert!(lost.contains("may be lost"), "{lost}");
         }
         let session = Session::new();
         session.wrote(&at("1:0/70"));
-        assert!(session.lost(&history).unwrap().to_string().contains("at 1:0/70 is lost"));
+        assert!(session.lost_from(&history).unwrap().to_string().contains("at 1:0/70 is lost"));
     }
 }

@@ -71,6 +71,17 @@ impl Topology {
         }
     }
 
+    /// What the primary has, for whoever asks what of `own` it has not: of a timeline whose fork nobody saw it has no more
+    /// than there was when its own began.
+    pub(crate) fn history<'own>(&self, own: impl IntoIterator<Item = &'own Position>) -> Option<Position> {
+        let Position::Postgres(known) = self.primary().ok()?.applied.as_ref()? else { return None };
+        let at_most = |known: PgPosition, own: &Position| match (own, self.began) {
+            (Position::Postgres(own), Some(began)) => known.at_most(own, began),
+            _ => known,
+        };
+        Some(own.into_iter().fold(known.clone(), at_most).into())
+    }
+
     /// The timeline of the present primary, or of the last one.
     pub(crate) const fn timeline(&self) -> Option<Timeline> {
         self.timeline

@@ -88,8 +88,8 @@ pub(super) struct NodeState {
     pub(super) reach: Option<(Moment, Position)>,
     /// ... and the last time that it turned out to have all of that.
     pub(super) shown: Option<(Moment, Position)>,
-    /// The timeline that it was last known to be on while it was a replica.
-    pub(super) came_from: Option<Timeline>,
+    /// The timelines that it was last known to be on while it was a replica, the last one first.
+    pub(super) came_from: [Option<Timeline>; 2],
     /// It was a replica when it was asked at this moment.
     pub(super) standby_at: Option<Moment>,
     /// When it was last found out that it had been away, or that it had less than before.
@@ -114,10 +114,28 @@ impl NodeState {
     /// Remembers what it has just said of itself as a replica, for the day when it is promoted.
     pub(super) fn remember_descent(&mut self) {
         let Some(seen) = self.seen.as_ref().filter(|seen| seen.role == Role::Replica) else { return };
-        if let Log::Postgres { timeline: Some(timeline), .. } = seen.log {
-            self.came_from = Some(timeline);
+        if let Log::Postgres { timeline: Some(timeline), .. } = seen.log
+            && self.came_from[0] != Some(timeline)
+        {
+            self.came_from = [Some(timeline), self.came_from[0]];
         }
         self.standby_at = self.sampled_at;
+    }
+
+    /// It may be another server than before, or have other data: what it was as a replica tells nothing about where a primary
+    /// comes from that turns up there.
+    pub(super) const fn forget_descent(&mut self, now: Moment) {
+        self.came_from = [None; 2];
+        self.standby_at = None;
+        self.steady_since = now;
+    }
+
+    /// The timeline that it was last known to be on before it was promoted to `new`.
+    ///
+    /// A server shows its new timeline before it leaves recovery, for as long as its `recovery_end_command` takes.
+    pub(super) fn parent(&self, new: Timeline) -> Option<Timeline> {
+        let [last, before] = self.came_from;
+        if last == Some(new) { before } else { last }
     }
 
     /// Up to when everything in its history was the old primary's too, now that it is the primary on timeline `new`
@@ -129,7 +147,7 @@ impl NodeState {
         // A replica may be further than the timeline it shows; it cannot be when the new number is the next one.
         let direct = match (old, new) {
             (None, None) => true,
-            (Some(old), Some(new)) => self.came_from == Some(old) && next(old) == Some(new),
+            (Some(old), Some(new)) => self.parent(new) == Some(old) && next(old) == Some(new),
             (Some(_), None) | (None, Some(_)) => false,
         };
         self.standby_at.filter(|_| direct)

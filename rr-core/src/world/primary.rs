@@ -51,8 +51,8 @@ impl World {
         if let Some(seen) = seen
             && let (Log::Postgres { switch, .. }, Some(timeline), Ok(id)) = (seen.log, timeline, &verdict)
         {
-            let came_from = self.index(*id).and_then(|index| self.nodes[index].came_from);
-            self.history.primary(timeline, switch, came_from);
+            let parent = self.index(*id).and_then(|index| self.nodes[index].parent(timeline));
+            self.history.primary(timeline, switch, parent);
         }
         self.enthrone(verdict, timeline, now, effects);
         if self.history.highest() != highest {

@@ -23,6 +23,8 @@ pub(super) struct History {
     highest: Option<Timeline>,
     /// The past of each timeline that an accepted primary was on.
     pasts: BTreeMap<Timeline, Past>,
+    /// The timeline of the last accepted primary that told where it began, and that place.
+    began: Option<(Timeline, Lsn)>,
     /// Something was learned that nobody has kept yet.
     has_news: bool,
 }
@@ -44,6 +46,11 @@ impl History {
         &self.pasts
     }
 
+    /// Where this timeline began: it has nothing of an older one that was written beyond.
+    pub(super) fn began(&self, timeline: Timeline) -> Option<Lsn> {
+        self.began.and_then(|(of, began)| (of == timeline).then_some(began))
+    }
+
     /// Whether something was learned since this was last asked.
     pub(super) const fn take_news(&mut self) -> bool {
         std::mem::replace(&mut self.has_news, false)
@@ -62,6 +69,8 @@ impl History {
     pub(super) fn primary(&mut self, timeline: Timeline, began: Option<Lsn>, reached: Option<Timeline>) {
         self.reached(timeline);
         let Some(began) = began else { return };
+        // Two nodes that took the same number: no more is certain than the later one.
+        self.began = Some((timeline, self.began(timeline).map_or(began, |known| known.max(began))));
         // Whatever the second timeline came from, it was the first.
         let reached = reached.or_else(|| (timeline.get() == 2).then_some(Timeline::FIRST));
         let Some(past) = reached.and_then(|reached| self.past(timeline, began, reached)) else { return };
@@ -220,6 +229,20 @@ mod tests {
         // Another node took the same number and began earlier: nothing tells the two apart.
         history.primary(tl(2), Some(lsn(80)), Some(tl(1)));
         assert_eq!(applied(&history, 130, 1).position, Some(PgPosition::new(tl(1), lsn(80))));
+    }
+
+    #[test]
+    fn a_timeline_has_nothing_of_older_ones_beyond_its_beginning_whatever_it_came_from() {
+        let mut history = History::default();
+        history.primary(tl(3), Some(lsn(100)), None);
+        history.primary(tl(3), None, None);
+        assert_eq!((history.began(tl(3)), history.began(tl(2))), (Some(lsn(100)), None));
+        // Another node took the same number: it may be the one that is meant.
+        history.primary(tl(3), Some(lsn(140)), None);
+        history.primary(tl(3), Some(lsn(100)), None);
+        assert_eq!(history.began(tl(3)), Some(lsn(140)));
+        history.primary(tl(4), Some(lsn(120)), Some(tl(3)));
+        assert_eq!((history.began(tl(4)), history.began(tl(3))), (Some(lsn(120)), None));
     }
 
     #[test]

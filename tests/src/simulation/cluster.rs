@@ -107,8 +107,11 @@ impl Cluster {
 
     fn stream(&mut self, server: usize, now: Moment) {
         let standby = &self.servers[server];
-        let Some(upstream) = standby.upstream else { return };
-        let (source, cut) = (&self.servers[upstream], self.cut[server].peers || self.cut[upstream].peers);
+        // Whoever is to be a primary receives no more, whatever it is told.
+        let Some(upstream) = standby.upstream.filter(|_| !standby.ending) else { return };
+        self.servers[server].tried_to_receive = true;
+        let (standby, source) = (&self.servers[server], &self.servers[upstream]);
+        let cut = self.cut[server].peers || self.cut[upstream].peers;
         if cut {
             return;
         }
@@ -117,8 +120,10 @@ impl Cluster {
             self.servers[server].receiver_until = now;
             return;
         }
-        // A server streams what the standby lacks only when the standby's log is a beginning of its own.
-        if !self.wal.includes(source.content, standby.received) {
+        // A server streams what the standby lacks only when the standby's log is a beginning of its own; and who has the
+        // history of a newer timeline follows that one.
+        let is_behind = source.known_timeline < standby.known_timeline;
+        if is_behind || !self.wal.includes(source.content, standby.received) {
             self.servers[server].receiver_until = now;
             return;
         }
@@ -129,16 +134,21 @@ impl Cluster {
         standby.known_timeline = standby.known_timeline.max(known);
     }
 
-    /// Promotes a running standby; whether that was possible.
+    /// Has a running standby begin to be a primary; whether that was possible.
     pub(super) fn promote(&mut self, server: usize) -> bool {
         let standby = &mut self.servers[server];
-        if !standby.alive || standby.writable || standby.system != self.system {
+        if !standby.alive || standby.writable || standby.ending || standby.system != self.system {
             return false;
         }
         let known = if self.archive { self.highest } else { 0 };
-        standby.promote(&mut self.wal, known);
+        standby.begin(&mut self.wal, known);
         self.highest = self.highest.max(self.timeline(server));
         true
+    }
+
+    /// Has it leave recovery.
+    pub(super) fn end_recovery(&mut self, server: usize) {
+        self.servers[server].end(&mut self.wal);
     }
 
     /// Makes a server a standby of `upstream`, rewound or copied from `records` before the end of what that holds.

@@ -368,6 +368,7 @@ impl Simulation {
         self.peace = true;
         self.stalled_until = Moment::ORIGIN;
         self.truth.cut.fill(Links::default());
+        (0..self.truth.servers.len()).for_each(|server| self.truth.end_recovery(server));
         let truth = &mut self.truth;
         let ours = |server: &Server| server.system == truth.system;
         let order = |index: &usize| {
@@ -382,6 +383,7 @@ impl Simulation {
             self.truth.servers[leader].writable = false;
             self.truth.promote(leader);
         }
+        self.truth.end_recovery(leader);
         for server in 0..self.truth.servers.len() {
             let usable = {
                 let other = &self.truth.servers[server];

@@ -39,6 +39,21 @@ impl Simulation {
         self.agenda.add(start, Action::Mend(Mend::Start { server, crashed: true }));
     }
 
+    /// Whether servers of this seed may take their time at the end of recovery.
+    pub(super) const fn lingers(seed: u64) -> bool {
+        seed % 5 == 4
+    }
+
+    /// Now, or when its `recovery_end_command` is through.
+    pub(super) fn leave_recovery(&mut self, server: usize) {
+        if self.lingers && self.lots.bool() {
+            self.stats.happened.lingering += 1;
+            let at = self.now + between(&mut self.lots, 1, 400);
+            return self.agenda.add(at, Action::LeaveRecovery(server));
+        }
+        self.truth.end_recovery(server);
+    }
+
     /// The machine is suspended: nothing that it waits for or was asked comes in time, and the next moment is minutes later.
     /// The servers go on; somebody may be promoted meanwhile.
     pub(super) fn suspend(&mut self) {

@@ -82,7 +82,11 @@ impl Simulation {
         if self.truth.cut[index].monitor {
             return self.agenda.add(timeout.max(self.now), Action::Hear(Told::Silent(node)));
         }
-        let seen = server.observe(&self.truth.wal, self.now, self.plan.privileged).filter(|_| server.alive);
+        let mut seen =
+            server.observe(&self.truth.wal, self.now, self.plan.privileged).filter(|_| server.alive);
+        // No two servers are started at the same moment.
+        let started = (index as u64) << 48 | u64::from(server.incarnation) << 24 | u64::from(server.starts);
+        seen.iter_mut().for_each(|seen| seen.started = Some(started));
         let answer =
             Answer { node, asked_at, branch: server.content.branch, incarnation: server.incarnation };
         let at = self.delay();

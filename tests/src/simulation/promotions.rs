@@ -269,7 +269,7 @@ impl Simulation {
         }
         under.old = from.map(|server| self.truth.servers[server].content);
         let standby =
-            |server: &&super::server::Server| !server.writable && server.system == self.truth.system;
+            |server: &&super::server::Server| server.follows() && server.system == self.truth.system;
         under.applied = self.truth.servers.iter().filter(standby).map(|server| server.content).collect();
         let last_known = self.world.last_known();
         if self.lies(Lie::Unelected) {
@@ -316,12 +316,16 @@ impl Simulation {
         if overtaken || !self.reaches(server) || self.truth.servers[server].writable {
             return Told::Failed("no connection, or somebody else is the primary".to_owned());
         }
+        under.starts.insert(server, self.truth.servers[server].starts);
+        under.verify_until = Some(self.now + ms(PATIENCE));
+        if self.truth.servers[server].ending {
+            // It was promoted already, and this changes nothing.
+            return Told::Done;
+        }
         let owed = Owed { applied: &under.applied, frozen: under.frozen, old: under.old };
         let at_stake = self.oracle.taking_over(self.now, server, &owed, &under.told, self.lease, &self.truth);
         self.stats.happened.writes_at_stake += u64::from(at_stake);
         under.told.push(server);
-        under.starts.insert(server, self.truth.servers[server].starts);
-        under.verify_until = Some(self.now + ms(PATIENCE));
         let unknown = Told::Unknown("the connection broke".to_owned());
         match self.dice.u32(0..10) {
             // It never got there.

@@ -61,6 +61,8 @@ pub(super) enum Action {
         server: usize,
         ours: bool,
     },
+    /// A server that was promoted leaves recovery.
+    LeaveRecovery(usize),
     /// A promotion under way goes on.
     Step(u64),
     /// The lease is lost, or won again, and the world hears of it.
@@ -129,6 +131,8 @@ pub(super) struct Simulation {
     pub(super) peace: bool,
     /// The position of the last write of all.
     pub(super) last_write: Option<Position>,
+    /// Servers may take their time at the end of recovery.
+    pub(super) lingers: bool,
     /// The promotion under way.
     pub(super) undertaking: Option<Undertaking>,
     pub(super) undertakings: u64,
@@ -180,6 +184,7 @@ impl Simulation {
             rng,
             dice,
             lots,
+            lingers: Self::lingers(seed),
             undertaking: None,
             undertakings: 0,
             busy: false,
@@ -280,6 +285,7 @@ impl Simulation {
             Action::Fault => self.fault(),
             Action::Mend(mend) => self.mend(mend),
             Action::Promote { server, ours } => self.promote(server, ours),
+            Action::LeaveRecovery(server) => self.truth.end_recovery(server),
             Action::Step(number) => self.step(number),
             Action::LeaseTurns => self.lease_turns(),
             Action::LeaseHeard(held) => {
@@ -381,6 +387,7 @@ impl Simulation {
         }
         if !self.peace && self.truth.promote(server) {
             self.truth.servers[server].ours = ours;
+            self.leave_recovery(server);
             note!(self, "db{server} is promoted to timeline {}", self.truth.timeline(server));
             self.stats.failovers += 1;
             if !ours {

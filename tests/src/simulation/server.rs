@@ -36,10 +36,14 @@ pub(super) struct Server {
     pub(super) known_timeline: u32,
     /// `pg_last_wal_replay_lsn()`: survives a promotion, but not a restart, which leaves the end of crash recovery.
     pub(super) last_replay: Option<u64>,
+    /// Whether `pg_last_wal_receive_lsn()` is set: it has tried to receive as a standby since it started.
+    pub(super) tried_to_receive: bool,
     /// Whether `pg_last_xact_replay_timestamp()` is set: it has applied a commit as a standby since it started.
     pub(super) applied_commit: bool,
     /// How often its data was replaced: what was known of it before is void.
     pub(super) incarnation: u32,
+    /// It has begun a new timeline, and is in recovery until what it does at the end of that is done.
+    pub(super) ending: bool,
     /// It was told to take over, and will in a moment.
     pub(super) told: bool,
     /// It was this router that made it a primary, and nobody else.
@@ -68,8 +72,10 @@ impl Server {
             control_timeline: wal.timeline(branch),
             known_timeline: wal.timeline(branch),
             last_replay: None,
+            tried_to_receive: false,
             applied_commit: false,
             incarnation: 0,
+            ending: false,
             told: false,
             ours: false,
             fenced: false,
@@ -93,10 +99,10 @@ impl Server {
         self.received = content;
         self.control_timeline = wal.timeline(content.branch);
         self.known_timeline = self.known_timeline.max(self.control_timeline);
-        self.applied_commit = false;
+        (self.tried_to_receive, self.applied_commit) = (false, false);
         self.last_replay = None;
         self.incarnation += 1;
-        (self.told, self.fenced, self.frozen) = (false, false, false);
+        (self.ending, self.told, self.fenced, self.frozen) = (false, false, false, false);
     }
 
     /// Starts it (again). A crash is followed by recovery from its own log; a standby starts where it was, with a control
@@ -106,10 +112,11 @@ impl Server {
             return;
         }
         self.alive = true;
-        // Whoever starts has forgotten what it was told.
+        // Whoever starts has forgotten what it was told. That it is a standby no more is on disk.
         self.told = false;
+        self.be_primary();
         self.starts += 1;
-        self.applied_commit = false;
+        (self.tried_to_receive, self.applied_commit) = (false, false);
         self.receiver_until = Moment::ORIGIN;
         self.last_replay = (self.writable && crashed).then(|| wal.tip(self.content.branch).lsn);
         if !crashed {
@@ -122,18 +129,37 @@ impl Server {
         self.control_timeline = wal.timeline(self.content.branch);
     }
 
-    /// Ends recovery on a new timeline after applying all that it has.
-    pub(super) fn promote(&mut self, wal: &mut Wal, known_elsewhere: u32) {
+    /// Begins a new timeline after applying all that it has, and names it in its control file: it shows that while it is still
+    /// in recovery.
+    pub(super) fn begin(&mut self, wal: &mut Wal, known_elsewhere: u32) {
         self.apply(wal, usize::MAX);
         self.known_timeline = self.known_timeline.max(known_elsewhere) + 1;
         let fork = self.content;
         let branch = wal.fork(fork, self.known_timeline);
         self.last_replay = Some(fork.lsn);
-        self.writable = true;
-        self.upstream = None;
+        self.ending = true;
+        self.receiver_until = Moment::ORIGIN;
         self.replay = Replay::Prompt;
-        self.content = wal.append(branch, 48, None);
+        self.content = wal.tip(branch);
         self.received = self.content;
+        self.checkpoint(wal);
+    }
+
+    /// Leaves recovery, if it has begun a new timeline.
+    pub(super) fn end(&mut self, wal: &mut Wal) {
+        if self.be_primary() {
+            self.content = wal.append(self.content.branch, 48, None);
+            self.received = self.content;
+        }
+    }
+
+    fn be_primary(&mut self) -> bool {
+        let begun = std::mem::take(&mut self.ending);
+        if begun {
+            self.writable = true;
+            self.upstream = None;
+        }
+        begun
     }
 
     /// Applies up to `records` of what it has received.
@@ -147,6 +173,11 @@ impl Server {
             self.content = next;
             self.applied_commit |= commit;
         }
+    }
+
+    /// Whether it is a standby, and nobody has promoted it.
+    pub(super) const fn follows(&self) -> bool {
+        !self.writable && !self.ending
     }
 
     /// Whether its WAL receiver shows up in `pg_stat_wal_receiver`.
@@ -168,6 +199,11 @@ impl Server {
         Some(seen)
     }
 
+    /// Where its timeline began, as far as a primary shows that.
+    pub(super) fn shown_beginning(&self) -> Option<u64> {
+        self.last_replay.filter(|_| self.writable && (self.applied_commit || self.tried_to_receive))
+    }
+
     /// The row of [`PROBE`](rr_core::engine::postgres::PROBE).
     fn row(&self, wal: &Wal, now: Moment, privileged: bool) -> Vec<Option<String>> {
         let timeline = wal.timeline(self.content.branch);
@@ -177,14 +213,13 @@ impl Server {
             let shown = if privileged && self.receives(now) { received } else { 0 };
             shown.max(self.control_timeline).to_string()
         };
-        let switch = self.last_replay.filter(|_| self.writable && self.applied_commit);
         let text = |lsn: u64| Lsn::from_u64(lsn).to_string();
         vec![
             Some((!self.writable).to_string()),
             Some(text(lsn)),
             self.writable.then(|| format!("{timeline:08X}0000000000000003")),
             (!self.writable).then(standby_timeline),
-            switch.map(text),
+            self.shown_beginning().map(text),
             Some(self.system.to_string()),
             Some(u8::from(self.receives(now)).to_string()),
             Some(SEGMENT.to_string()),

@@ -37,6 +37,8 @@ counters! {
         writes_on_stale_primary,
         /// Reads on a primary that lacks a write of the session: the write is lost, and the positions say so.
         lost_writes_noticed,
+        /// The same, and the positions do not say it: the primary is left behind itself, or nobody saw where it came from.
+        lost_writes_untold,
         /// The same for a write whose position was never learned.
         lost_writes_unplaced,
         /// What was read once and is not in the primary's history any more.
@@ -93,6 +95,8 @@ counters! {
         covered_reads,
         /// Reads that a replica answered while no position was known of what had been read last.
         followed_reads,
+        /// Servers that were on their new timeline for a while before they left recovery.
+        lingering,
         /// Monitor stalls.
         stalls,
         /// Moments that came minutes after the one before: the machine was suspended.

@@ -57,6 +57,7 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("foreign servers", happened.foreign),
         ("stale primaries", happened.stale_primaries),
         ("replicas beyond a fork", happened.beyond_fork),
+        ("servers on a new timeline in recovery", happened.lingering),
         ("stalls", happened.stalls),
         ("suspended machines", happened.suspensions),
         ("writes to a primary that was left behind", stats.limits.writes_on_stale_primary),

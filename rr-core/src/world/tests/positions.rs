@@ -1,6 +1,7 @@
 //! What nodes have, how old it is, and what is left of that after a failover.
 
 use super::*;
+use crate::session::Session;
 
 #[test]
 fn a_replica_that_went_past_the_fork_is_kept_away() {
@@ -132,6 +133,67 @@ fn what_was_seen_before_a_silence_says_nothing_about_a_primary_that_appears_afte
     scene.wait(10).tell_promoted(C, 2, 120, 110).wait(10).tell_promoted(B, 3, 130, 120);
     assert_eq!(scene.head(), Ok(B));
     assert_eq!(scene.node(B).applied, position("3:0/82"), "nobody knows what it was promoted from");
+}
+
+#[test]
+fn a_server_that_shows_its_new_timeline_before_it_leaves_recovery_came_from_the_one_before() {
+    let mut scene = Scene::settled();
+    scene.wait(10).replica(B, 1, 190).replica(C, 1, 180).silent(A, 3);
+    scene.wait(10).orphan(B, 2, 190).wait(10).orphan(B, 2, 190);
+    assert_eq!(scene.head(), Err(NoPrimary::NotFound));
+    scene.wait(10).tell_promoted(B, 2, 200, 190);
+    assert_eq!((scene.head(), scene.node(B).applied), (Ok(B), position("1:0/BE,2:0/C8")));
+
+    scene.wait(10).replica(C, 2, 200).silent(B, 3);
+    scene.wait(10).orphan(C, 3, 200).wait(10).tell_promoted(C, 3, 250, 200);
+    assert_eq!((scene.head(), scene.node(C).applied), (Ok(C), position("1:0/BE,2:0/C8,3:0/FA")));
+}
+
+#[test]
+fn a_primary_that_is_a_replica_next_may_have_other_data() {
+    let mut scene = Scene::failed_over();
+    scene.wait(10).replica(C, 2, 200).wait(10).tell_promoted(C, 3, 300, 200);
+    // Rebuilt from somewhere, and promoted before anybody looked.
+    scene.wait(10).orphan(C, 5, 150).wait(10).tell_promoted(C, 5, 160, 150);
+    assert_eq!((scene.head(), scene.node(C).applied), (Ok(C), position("5:0/A0")));
+}
+
+#[test]
+fn a_server_that_was_started_between_two_looks_may_have_other_data() {
+    let mut scene = Scene::failed_over();
+    let started = |at, seen| Observation { started: Some(at), ..seen };
+    let promoted = || seen(Role::Primary, 3, 300, Some(200));
+    for (at, from) in [(7, "1:0/BE,2:0/C8,3:0/12C"), (8, "3:0/12C")] {
+        scene.wait(10).says(C, started(7, seen(Role::Replica, 2, 200, None)));
+        let mut scene = Scene { world: scene.world.clone(), now: scene.now, effects: Vec::new() };
+        scene.wait(10).says(C, started(at, promoted()));
+        assert_eq!((scene.head(), scene.node(C).applied), (Ok(C), position(from)));
+    }
+}
+
+#[test]
+fn what_was_written_beyond_the_beginning_of_the_present_timeline_is_lost_whatever_that_came_from() {
+    let mut scene = Scene::failed_over();
+    scene.wait(10).replica(C, 2, 200).silent(C, 1).silent(B, 3);
+    scene.wait(10).tell_promoted(C, 3, 300, 200);
+    assert_eq!(scene.node(C).applied, position("3:0/12C"), "nobody knows what it was promoted from");
+    for (wrote, kept) in [("2:0/C9", "2:0/C8"), ("1:0/64,2:0/FFFF,3:0/D0", "1:0/64,2:0/C8,3:0/D0")] {
+        let session = Session::new();
+        session.wrote(&position(wrote).unwrap());
+        session.saw(&position("1:0/FFFF").unwrap());
+        let lost = session.lost(&scene.topology()).unwrap();
+        assert_eq!(Some(lost.switch), position("2:0/C8"), "{wrote}");
+        assert!(session.give_up_lost(&scene.topology()).is_some());
+        assert_eq!(session.last_write(), position(kept));
+        assert_eq!((session.last_read(), session.lost(&scene.topology())), (position("1:0/C8"), None));
+    }
+    // It restarts after a crash, and does not tell any more where its timeline began.
+    scene.wait(10).primary(C, 3, 400);
+    for (wrote, is_lost) in [("2:0/C9", true), ("2:0/C8", false), ("3:0/FFFF", false), ("4:0/FFFF", false)] {
+        let session = Session::new();
+        session.wrote(&position(wrote).unwrap());
+        assert_eq!(session.lost(&scene.topology()).is_some(), is_lost, "{wrote}");
+    }
 }
 
 #[test]

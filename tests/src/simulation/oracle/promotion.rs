@@ -58,7 +58,7 @@ impl Oracle {
         let two = told.iter().find(|&&other| {
             let other = &truth.servers[other];
             // That somebody else promotes meanwhile nobody can prevent.
-            other.told || (other.writable && other.ours && !other.fenced)
+            other.told || (!other.follows() && other.ours && !other.fenced)
         });
         if let Some(other) = two {
             self.object(now, format!("db{server} is told to take over while db{other} may have"));
@@ -82,7 +82,7 @@ impl Oracle {
             return false;
         }
         let of_the_old = |content: &&Content| owed.old.is_some_and(|old| truth.wal.includes(old, **content));
-        let ours = |server: &&Server| !server.writable && server.system == truth.system;
+        let ours = |server: &&Server| server.follows() && server.system == truth.system;
         let lacked = |content| {
             truth.servers.iter().filter(ours).any(|standby| !truth.wal.includes(standby.received, content))
         };

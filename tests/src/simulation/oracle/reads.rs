@@ -1,6 +1,8 @@
 //! Rules for reads: what the chosen node holds in truth, against what the session must see.
 
 use rr_core::consistency::Consistency;
+use rr_core::position::{Position, Timeline};
+use rr_core::session::Session;
 use rr_core::time::Moment;
 
 use super::Oracle;
@@ -48,7 +50,7 @@ impl Oracle {
                 continue;
             }
             if reading.as_primary {
-                self.note_lost(now, written, reading);
+                self.note_lost(now, written, reading, truth.servers[server].shown_beginning());
                 lost = true;
             } else if self.lost_unplaced(written, reading, truth) {
                 lost = true;
@@ -73,18 +75,33 @@ impl Oracle {
         replaced || reading.excused || self.excuse(reading.node, subject, truth)
     }
 
-    /// A primary that lacks a write must not say that it has it.
-    fn note_lost(&mut self, now: Moment, written: &Written, reading: &Reading) {
+    /// A primary that lacks a write must not say that it has it, and the session is told.
+    fn note_lost(&mut self, now: Moment, written: &Written, reading: &Reading, began: Option<u64>) {
         let Some(position) = &written.position else {
             self.limits.lost_writes_unplaced += 1;
             return;
         };
-        let applied = reading.topology.node(reading.node).and_then(|node| node.applied.as_ref());
+        let (node, topology) = (reading.node, &reading.topology);
+        let applied = topology.node(node).and_then(|node| node.applied.as_ref());
         if applied.is_some_and(|applied| applied.covers(position)) {
-            let node = reading.node;
             self.object(now, format!("{node} lacks a lost write and is said to cover {position}"));
         }
-        self.limits.lost_writes_noticed += 1;
+        let session = Session::new();
+        session.wrote(position);
+        if session.lost(topology).is_some() {
+            self.limits.lost_writes_noticed += 1;
+            return;
+        }
+        let is_older = |(on, lsn): (Timeline, u64)| {
+            applied.and_then(head).is_some_and(|(now, _)| on < now) && began.is_some_and(|began| lsn > began)
+        };
+        if head(position).is_some_and(is_older) {
+            self.object(
+                now,
+                format!("{node} at {applied:?} lacks a lost write at {position}, which is not told"),
+            );
+        }
+        self.limits.lost_writes_untold += 1;
     }
 
     /// A write of unknown position from an earlier epoch is gone from the primary's history: no sample can tell.
@@ -139,4 +156,10 @@ impl Oracle {
         let node = reading.node;
         self.object(now, format!("{node} at {content:?} lacks {commit:?}, which is older than {limit:?}"));
     }
+}
+
+fn head(position: &Position) -> Option<(Timeline, u64)> {
+    let Position::Postgres(position) = position else { return None };
+    let (timeline, lsn) = position.head();
+    Some((timeline, lsn.as_u64()))
 }

@@ -4,14 +4,20 @@ use rr_core::adapter::Ended;
 use rr_core::config::LostWrites;
 use rr_core::route::RouteError;
 use rr_core::token::{LostWrite, Token, TokenError};
+use rr_core::topology::Role;
 use rr_core::world::Notice;
-use rr_tests::cluster::{Node, Part};
+use rr_tests::cluster::{ClusterError, Node, Part};
+use rr_tests::wait::wait_until;
 
 use super::*;
 
 async fn followed(router: &Router<Plain>) -> Result {
+    leads(router, "replica-1").await
+}
+
+async fn leads(router: &Router<Plain>, name: &str) -> Result {
     until(router, "the promotion to be followed", |r| {
-        r.topology().primary().is_ok_and(|node| &*node.name == "replica-1" && node.applied.is_some())
+        r.topology().primary().is_ok_and(|node| &*node.name == name && node.applied.is_some())
     })
     .await
 }
@@ -210,6 +216,98 @@ async fn what_is_answered_after_the_failover_is_told_of() -> Result {
     let resumed = behind.router().resume(token.as_str()).await?;
     assert_eq!(told(&behind, &resumed), None);
     assert!(matches!(other.router().resume(token.as_str()).await, Err(TokenError::LostWrite(_))));
+    Ok(())
+}
+
+/// A server that takes over shows its new timeline while it is still in recovery: for as long as `recovery_end_command` takes.
+#[tokio::test]
+async fn a_loss_is_told_of_where_the_new_timeline_was_seen_before_the_new_primary() -> Result {
+    let (cluster, db, _other) = two(1).await?;
+    let (kept, lost) = (Session::new(), Session::new());
+    let at = db.of(&kept).write("kept").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let (new, folder) = (cluster.replica(1)?, tempfile::tempdir()?);
+    let go = folder.path().join("go");
+    let wait = format!("until test -e {}; do sleep 0.01; done", go.display());
+    new.set("recovery_end_command", &wait).await?;
+    new.upstream_link().ok_or("a link")?.cut().await?;
+    db.of(&lost).write("lost").await?;
+    cluster.primary().kill9().await?;
+    let seen = async {
+        let timeline = "SELECT min_recovery_end_timeline::text FROM pg_control_recovery()";
+        let shown = async || Ok::<_, ClusterError>(new.admin_query_text(timeline).await? == "2");
+        wait_until(PATIENCE, "the new timeline", shown).await?;
+        let since = db.router().now();
+        let node = |r: &Router<Plain>| r.topology().nodes().iter().find(|n| &*n.name == new.name()).cloned();
+        until(db.router(), "a look at it", |r| node(r).is_some_and(|n| n.sampled_at > Some(since))).await?;
+        assert_eq!(node(db.router()).map(|n| n.role), Some(Role::Replica));
+        Ok(std::fs::write(&go, "")?)
+    };
+    let promoted = async { Ok::<_, Box<dyn std::error::Error>>(new.promote().await?) };
+    tokio::try_join!(promoted, seen)?;
+    followed(db.router()).await?;
+    let topology = db.router().topology();
+    let has = topology.primary().map_err(Clone::clone)?.applied.clone().ok_or("a position")?;
+    assert!(has.covers(&at), "it is known where it came from: {has}");
+    assert!(told(&db, &lost).is_some());
+    assert!(told(&db, &kept).is_none() && db.of(&kept).sees("kept").await?);
+    Ok(())
+}
+
+/// It has not even replayed a transaction since it was started.
+#[tokio::test]
+async fn a_loss_is_told_of_where_the_new_primary_was_restarted_before_its_promotion() -> Result {
+    let (cluster, db, _other) = two(1).await?;
+    let (kept, lost) = (Session::new(), Session::new());
+    db.of(&kept).write("kept").await?;
+    let new = cluster.replica(1)?;
+    cluster.primary().admin_sql("CHECKPOINT").await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    new.admin_sql("CHECKPOINT").await?;
+    new.upstream_link().ok_or("a link")?.cut().await?;
+    db.of(&lost).write("lost").await?;
+    cluster.primary().kill9().await?;
+    new.restart().await?;
+    new.promote().await?;
+    let replayed = "SELECT (pg_last_xact_replay_timestamp() IS NOT NULL)::text";
+    assert_eq!(new.admin_query_text(replayed).await?, "false");
+    followed(db.router()).await?;
+    assert!(told(&db, &lost).is_some());
+    assert!(told(&db, &kept).is_none() && db.of(&kept).sees("kept").await?);
+    Ok(())
+}
+
+/// Nobody saw the new primary shortly before its promotion: what it was promoted from nobody knows.
+#[tokio::test]
+async fn a_loss_is_told_of_where_the_new_primary_had_not_answered_before() -> Result {
+    let (cluster, db, other) = two(2).await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    cluster.primary().kill9().await?;
+    let (second, third) = (cluster.replica(1)?, cluster.replica(2)?);
+    second.promote().await?;
+    followed(db.router()).await?;
+    third.repoint(second).await?;
+    let (kept, lost) = (Session::new(), Session::new());
+    db.of(&kept).write("kept").await?;
+    third.wait_caught_up(second, PATIENCE).await?;
+
+    third.upstream_link().ok_or("a link")?.cut().await?;
+    third.link().cut().await?;
+    until(db.router(), "it to be missed", |r| {
+        r.topology().nodes().iter().any(|n| &*n.name == third.name() && n.failures > 0)
+    })
+    .await?;
+    db.of(&lost).write("lost").await?;
+    let token = db.router().token(&lost)?;
+    second.kill9().await?;
+    third.promote().await?;
+    third.link().heal().await?;
+    for router in [db.router(), other.router()] {
+        leads(router, "replica-2").await?;
+    }
+    assert!(told(&db, &lost).is_some());
+    assert!(matches!(other.router().resume(token.as_str()).await, Err(TokenError::LostWrite(_))));
+    assert!(told(&db, &kept).is_none() && db.of(&kept).sees("kept").await?);
     Ok(())
 }
 

@@ -145,6 +145,13 @@ fn told(db: &Handle, session: &Session) -> Option<LostWrite> {
     }
 }
 
+/// Whose write is lost is told, and who wrote what was kept reads it.
+async fn only_one_is_told(db: &Handle, lost: &Session, kept: &Session) -> Result {
+    assert!(told(db, lost).is_some());
+    assert!(told(db, kept).is_none() && db.of(kept).sees("kept").await?);
+    Ok(())
+}
+
 /// Where the write ended nobody can say: not who issued the token, and not who resumes it, before the failover or after.
 #[tokio::test]
 async fn a_token_of_a_write_that_was_not_placed_tells_of_a_failover_in_between() -> Result {
@@ -249,9 +256,7 @@ async fn a_loss_is_told_of_where_the_new_timeline_was_seen_before_the_new_primar
     let topology = db.router().topology();
     let has = topology.primary().map_err(Clone::clone)?.applied.clone().ok_or("a position")?;
     assert!(has.covers(&at), "it is known where it came from: {has}");
-    assert!(told(&db, &lost).is_some());
-    assert!(told(&db, &kept).is_none() && db.of(&kept).sees("kept").await?);
-    Ok(())
+    only_one_is_told(&db, &lost, &kept).await
 }
 
 /// It has not even replayed a transaction since it was started.
@@ -272,9 +277,7 @@ async fn a_loss_is_told_of_where_the_new_primary_was_restarted_before_its_promot
     let replayed = "SELECT (pg_last_xact_replay_timestamp() IS NOT NULL)::text";
     assert_eq!(new.admin_query_text(replayed).await?, "false");
     followed(db.router()).await?;
-    assert!(told(&db, &lost).is_some());
-    assert!(told(&db, &kept).is_none() && db.of(&kept).sees("kept").await?);
-    Ok(())
+    only_one_is_told(&db, &lost, &kept).await
 }
 
 /// Nobody saw the new primary shortly before its promotion: what it was promoted from nobody knows.
@@ -305,10 +308,8 @@ async fn a_loss_is_told_of_where_the_new_primary_had_not_answered_before() -> Re
     for router in [db.router(), other.router()] {
         leads(router, "replica-2").await?;
     }
-    assert!(told(&db, &lost).is_some());
     assert!(matches!(other.router().resume(token.as_str()).await, Err(TokenError::LostWrite(_))));
-    assert!(told(&db, &kept).is_none() && db.of(&kept).sees("kept").await?);
-    Ok(())
+    only_one_is_told(&db, &lost, &kept).await
 }
 
 #[tokio::test]

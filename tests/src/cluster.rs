@@ -28,6 +28,7 @@ mod error;
 mod guardian;
 mod knobs;
 mod language;
+mod lingering;
 mod node;
 mod processes;
 mod programs;
@@ -46,6 +47,7 @@ use guardian::Guardian;
 
 pub use builder::Builder;
 pub use error::{ClusterError, Result};
+pub use lingering::Promotion;
 pub use node::{Mode, Node};
 pub use processes::Part;
 pub use programs::Programs;

@@ -8,7 +8,7 @@
 //! Before the candidate is told to take over, everything can be undone, and is: a switchover thaws the old primary and
 //! releases the writes. A candidate that cannot is left out, and in a failover the next one is tried. From the moment
 //! that it *may* have been told, there are two ways on only: it is seen to be the primary, or it is fenced. Else this
-//! stops and says so. That is why there are never two.
+//! stops and says so. So it does when somebody else promotes anybody meanwhile. That is why there are never two.
 
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ use crate::topology::NodeId;
 
 /// So many times a candidate is tried that has more than all others, and answers.
 const TRIES: usize = 3;
+
+/// How a person lets the old primary write again.
+const UNFREEZE: &str = "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();";
 
 /// A promotion under way.
 #[derive(Clone, Debug)]
@@ -138,6 +141,7 @@ impl Promotion {
                 ));
                 Step::Look
             }
+            (Step::Look | Step::Promote(_) | Step::Delegate(_), Told::Overtaken(why)) => self.overtaken(why),
             (Step::Look, Told::Looked { replicas, last_known, primary_answers }) => {
                 self.choose(&replicas, last_known.as_ref(), primary_answers)
             }
@@ -191,8 +195,7 @@ impl Promotion {
             (Step::FenceCandidate(node), told) => self.end(Ending::InDoubt(node, told.why())),
             (Step::Thaw, told) => {
                 if !told.is_done() {
-                    let how = "ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf();";
-                    self.note(format!("let the old primary write again: {how} ({})", told.why()));
+                    self.note(format!("let the old primary write again: {UNFREEZE} ({})", told.why()));
                 }
                 Step::End
             }
@@ -290,6 +293,14 @@ impl Promotion {
         }
         self.candidate = None;
         Step::Look
+    }
+
+    /// Somebody else makes another primary. The old one, where it refuses writes, is not to take any beside that.
+    fn overtaken(&mut self, why: String) -> Step {
+        if std::mem::take(&mut self.frozen) {
+            self.note(format!("the old primary refuses writes; if it is to stay the primary: {UNFREEZE}"));
+        }
+        self.stop(Stop::Overtaken(why))
     }
 
     /// Undoes what can be undone, and ends.

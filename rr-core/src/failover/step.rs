@@ -88,6 +88,8 @@ pub enum Told {
     Failed(String),
     /// It may be done.
     Unknown(String),
+    /// It is not done, as somebody else has promoted somebody meanwhile, or is about to.
+    Overtaken(String),
     /// What the closer look showed.
     Looked {
         /// The replicas.
@@ -115,6 +117,8 @@ pub enum Stop {
     NoCandidate(NoCandidate),
     /// At a closer look, something stands in the way.
     Blocked(Block),
+    /// Somebody else has promoted somebody meanwhile, or is about to.
+    Overtaken(String),
     /// The old primary answers again.
     PrimaryIsBack,
     /// A switchover needs a primary that answers.
@@ -139,6 +143,7 @@ impl fmt::Display for Stop {
             Self::NotLooked(why) => write!(f, "the replicas could not be looked at: {why}"),
             Self::NoCandidate(why) => why.fmt(f),
             Self::Blocked(why) => why.fmt(f),
+            Self::Overtaken(why) => write!(f, "somebody else has promoted another one: {why}"),
             Self::PrimaryIsBack => f.write_str("the primary answers again"),
             Self::PrimaryIsGone => {
                 f.write_str("the primary does not answer, and a switchover needs one that does")
@@ -170,7 +175,7 @@ impl Told {
 
     pub(super) fn why(self) -> String {
         match self {
-            Self::Failed(why) | Self::Unknown(why) => why,
+            Self::Failed(why) | Self::Unknown(why) | Self::Overtaken(why) => why,
             Self::Done | Self::Looked { .. } | Self::Repointed(_) => "it makes no sense here".to_owned(),
         }
     }

@@ -28,6 +28,13 @@ pub(crate) enum Command {
     Hold(Option<NodeId>, oneshot::Sender<()>),
     /// The replicas as an election sees them after these closer looks, and the newest position of the primary.
     Candidates(Vec<(NodeId, Observation)>, oneshot::Sender<(Vec<ReplicaView>, Option<Position>)>),
+    /// Whether nobody else was promoted since `from` was the primary and `told` were told to take over, after these looks.
+    CheckHead {
+        from: Option<NodeId>,
+        told: Vec<NodeId>,
+        looks: Vec<(NodeId, Observation)>,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     Initiate {
         reason: String,
         target: Option<String>,
@@ -70,6 +77,9 @@ impl<C: Connector> Worker<C> {
             }
             Command::Candidates(looks, reply) => {
                 drop(reply.send((self.world.candidates(&looks), self.world.last_known())));
+            }
+            Command::CheckHead { from, told, looks, reply } => {
+                drop(reply.send(self.world.check_head(from, &told, &looks)));
             }
             Command::Initiate { reason, target, force, reply } => {
                 drop(reply.send(self.initiate(&reason, target.as_deref(), force)));

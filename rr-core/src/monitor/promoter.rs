@@ -87,7 +87,7 @@ impl<C: Connector> Executor<C> {
             }
             tracing::debug!(target: "rr", ?step, "promotion");
             let told = self.bounded(step, &task).await;
-            if let Told::Failed(why) | Told::Unknown(why) = &told {
+            if let Told::Failed(why) | Told::Unknown(why) | Told::Overtaken(why) = &told {
                 tracing::warn!(target: "rr", ?step, why, "a step of the promotion is not done");
             }
             if let (Step::Verify(_), Told::Done) = (step, &told)
@@ -198,6 +198,9 @@ impl<C: Connector> Executor<C> {
     }
 
     async fn delegate(&mut self, node: NodeId, task: &Task) -> Told {
+        if let Err(told) = self.check_head(task, Vec::new()).await {
+            return told;
+        }
         let (from, to) = (task.from.and_then(|id| self.peer(id)), self.peer(node));
         let order = to.map(|to| Order::new(from.map(Peer::place), to.place(), task.planned, self.token));
         let (Some(promoter), Some(order)) = (self.promoter.clone(), order) else {

@@ -11,13 +11,16 @@ use crate::position::Timeline;
 use crate::time::Moment;
 use crate::topology::{Epoch, Former, NoPrimary, NodeId, Quarantine, Role};
 
+pub(super) const fn timeline_of(seen: &Observation) -> Option<Timeline> {
+    match seen.log {
+        Log::Postgres { timeline, .. } => timeline,
+        Log::Set(_) => None,
+    }
+}
+
 impl World {
     /// Works out who is the primary, and begins a new epoch when that is somebody else than before.
     pub(super) fn settle_primary(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let timeline_of = |seen: &Observation| match seen.log {
-            Log::Postgres { timeline, .. } => timeline,
-            Log::Set(_) => None,
-        };
         let highest = self.history.highest();
         self.learn_identity();
         self.recall(effects);

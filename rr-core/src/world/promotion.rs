@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::node::NodeState;
 use super::notice::Notice;
+use super::primary::timeline_of;
 use super::{Effect, World};
 use crate::config::FailoverMode;
 use crate::engine::{Log, Observation};
@@ -56,6 +58,42 @@ impl World {
             Some(view)
         });
         views.collect()
+    }
+
+    /// Whether nobody else has promoted anybody since `from` was the primary; as far as nodes show that, and these closer
+    /// looks. `told` are those that were told to take over here.
+    ///
+    /// Who is promoted shows the new timeline before it takes writes, and so does whoever follows it.
+    ///
+    /// # Errors
+    /// What shows it.
+    pub fn check_head(
+        &self,
+        from: Option<NodeId>,
+        told: &[NodeId],
+        looks: &[(NodeId, Observation)],
+    ) -> Result<(), String> {
+        if let Some(primary) =
+            self.primary.as_ref().ok().filter(|primary| from.is_some_and(|from| from != **primary))
+        {
+            return Err(format!("`{}` is the primary now", self.name(*primary)));
+        }
+        let Some(old) = self.primary_timeline else { return Ok(()) };
+        let newer = |node: &&NodeState| {
+            let look = looks.iter().find(|(id, _)| *id == node.id).map(|(_, seen)| seen);
+            let seen = look.or(node.seen.as_ref()).filter(|seen| self.is_ours(seen));
+            seen.and_then(timeline_of).is_some_and(|timeline| timeline > old)
+        };
+        if let Some(node) = self.nodes.iter().filter(|node| !told.contains(&node.id)).find(newer) {
+            return Err(format!("`{}` is on a newer timeline than the primary was", node.spec.name));
+        }
+        // A token speaks of it, or a node that has left.
+        match self.history.highest() {
+            Some(highest) if told.is_empty() && highest > old => {
+                Err(format!("there is a timeline {highest} already"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The newest position known of the accepted primary.

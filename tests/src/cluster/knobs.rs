@@ -99,6 +99,10 @@ impl Node {
     /// When it is no standby or does not become writable in time.
     pub async fn promote(&self) -> Result<()> {
         self.admin_sql("SELECT pg_promote()").await?;
+        self.wait_writable().await
+    }
+
+    pub(super) async fn wait_writable(&self) -> Result<()> {
         let writable =
             async || Ok::<_, ClusterError>(self.admin_query_text("SELECT pg_is_in_recovery()").await? == "f");
         wait_until(PATIENCE, "the promotion", writable).await?;

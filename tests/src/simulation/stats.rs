@@ -121,6 +121,8 @@ counters! {
         taken_over,
         /// Promotions by the world that were given up.
         given_up,
+        /// Those of them that somebody else's promotion ended.
+        overtaken,
         /// Promotions by the world whose outcome nobody knew.
         doubts,
         /// Candidates that were tried after another one.

@@ -58,6 +58,7 @@ fn a_few_hundred_seeds_hold_and_see_everything_that_can_happen() {
         ("stale primaries", happened.stale_primaries),
         ("replicas beyond a fork", happened.beyond_fork),
         ("servers on a new timeline in recovery", happened.lingering),
+        ("promotions by the world that somebody else's ended", happened.overtaken),
         ("stalls", happened.stalls),
         ("suspended machines", happened.suspensions),
         ("writes to a primary that was left behind", stats.limits.writes_on_stale_primary),
@@ -129,6 +130,7 @@ fn every_rule_of_promotions_catches_who_breaks_it() {
         (Lie::Distracted, ": another one is under way, or in doubt"),
         (Lie::Misdirected, ": it is no replica that answers"),
         (Lie::Impatient, " is told to take over while "),
+        (Lie::Oblivious, " is on a newer timeline"),
         (Lie::Hasty, " and takes over from one that has "),
         (Lie::Unelected, " standbys had applied "),
     ] {

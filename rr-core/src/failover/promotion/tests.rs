@@ -245,3 +245,16 @@ fn replicas_that_do_not_follow_are_left_to_a_person() {
     assert_eq!(promotion.ending(), Some(&Ending::Promoted(A)));
     assert_eq!(promotion.to_do(), ["let #2 follow #1: no"]);
 }
+
+#[test]
+fn whoever_is_overtaken_stops_and_lets_the_old_primary_write_no_more() {
+    let overtaken = || Told::Overtaken("why".to_owned());
+    for told in [vec![Done, overtaken()], vec![Done, looked(false), Done, Done, overtaken()]] {
+        let promotion = after(failover(), told);
+        assert!(matches!(stopped(&promotion), Stop::Overtaken(_)));
+        assert!(promotion.to_do().is_empty());
+    }
+    let promotion = after(switchover(), [Done, looked(true), Done, Done, Done, Done, Done, overtaken()]);
+    assert!(matches!(stopped(&promotion), Stop::Overtaken(_)), "and nothing is undone");
+    assert!(promotion.to_do()[0].contains("default_transaction_read_only"));
+}

@@ -79,9 +79,6 @@ impl<C: Connector> Executor<C> {
 
     /// Tells the candidate to take over. What goes wrong before that is certain; after it, nothing is.
     pub(super) async fn promote(&mut self, node: NodeId, task: &Task) -> Told {
-        if let Err(why) = self.check_head(task) {
-            return Told::Failed(why);
-        }
         let Some(peer) = self.peer(node).cloned() else { return Told::Failed("it has left".to_owned()) };
         let line = self.lines.to(&peer);
         match lacking(line).await {
@@ -94,6 +91,9 @@ impl<C: Connector> Executor<C> {
         // It may have taken long to get here.
         if !self.tenure.is_certain().await {
             return Told::Failed("the lease is not held any more".to_owned());
+        }
+        if let Err(told) = self.check_head(task, Vec::new()).await {
+            return told;
         }
         // Of the server that gets the order, on the connection that carries it: one that was started again earlier has forgotten
         // nothing that it was told later.

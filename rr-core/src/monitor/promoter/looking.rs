@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{Executor, Line, Peer};
 use crate::connector::Connector;
+use crate::engine::Observation;
 use crate::engine::postgres::PROBE;
 use crate::engine::postgres::promotion as sql;
 use crate::engine::postgres::promotion::Look;
@@ -78,9 +79,6 @@ pub(crate) async fn look_at_all<C: Connector>(
 
 impl<C: Connector> Executor<C> {
     pub(super) async fn look(&mut self, task: &Task) -> Told {
-        if let Err(why) = self.check_head(task) {
-            return Told::Failed(why);
-        }
         let (mut looks, delegated) = (JoinSet::new(), task.delegated);
         for peer in &self.peers {
             let (id, mut line) = (peer.id, self.lines.take(peer));
@@ -108,6 +106,10 @@ impl<C: Connector> Executor<C> {
                 }
             }
         }
+        let observations: Vec<_> = seen.iter().map(|(id, look)| (*id, look.seen.clone())).collect();
+        if let Err(told) = self.check_head(task, observations.clone()).await {
+            return told;
+        }
         let old = seen.iter().find(|(id, look)| Some(*id) == task.from && look.seen.role == Role::Primary);
         let primary_answers = old.is_some();
         if let Some((id, Look { frozen: true, .. })) = old.filter(|_| task.planned) {
@@ -115,7 +117,6 @@ impl<C: Connector> Executor<C> {
             let name = self.name(*id);
             return Told::Failed(format!("`{name}` has default_transaction_read_only = on already"));
         }
-        let observations = seen.iter().map(|(id, look)| (*id, look.seen.clone())).collect();
         let Some((mut replicas, last_known)) =
             self.ask(|reply| Command::Candidates(observations, reply)).await
         else {
@@ -127,14 +128,16 @@ impl<C: Connector> Executor<C> {
         Told::Looked { replicas, last_known, primary_answers }
     }
 
-    /// Whether somebody else has promoted somebody meanwhile.
-    pub(super) fn check_head(&self, task: &Task) -> Result<(), String> {
-        let snapshot = self.shared.snapshot.load();
-        match snapshot.topology.primary() {
-            Ok(primary) if task.from.is_some_and(|from| primary.id != from) => {
-                Err(format!("`{}` is the primary now, and not by us", primary.name))
-            }
-            Ok(_) | Err(_) => Ok(()),
+    /// Whether nobody else has promoted anybody meanwhile; else what to tell of that.
+    pub(super) async fn check_head(
+        &mut self,
+        task: &Task,
+        looks: Vec<(NodeId, Observation)>,
+    ) -> Result<(), Told> {
+        let (from, told) = (task.from, self.started.keys().copied().collect());
+        match self.ask(|reply| Command::CheckHead { from, told, looks, reply }).await {
+            Some(result) => result.map_err(Told::Overtaken),
+            None => Err(Told::Failed("the router is shut down".to_owned())),
         }
     }
 }

@@ -11,6 +11,10 @@ use crate::simulation::wal::Content;
 /// What whoever takes over must have.
 #[derive(Debug)]
 pub(in crate::simulation) struct Owed<'a> {
+    /// The old primary.
+    pub(in crate::simulation) from: Option<NodeId>,
+    /// The servers that answered the closer look, and the timelines that they were on.
+    pub(in crate::simulation) looked_at: &'a [(usize, u32)],
     /// What each standby had applied at the closer look.
     pub(in crate::simulation) applied: &'a [Content],
     /// What the old primary had when it was made to refuse writes.
@@ -63,6 +67,12 @@ impl Oracle {
         if let Some(other) = two {
             self.object(now, format!("db{server} is told to take over while db{other} may have"));
         }
+        if let Some(other) = self.overtaking(owed, told, truth) {
+            self.object(
+                now,
+                format!("db{server} is told to take over, but db{other} is on a newer timeline"),
+            );
+        }
         let has = truth.servers[server].received;
         if let Some(frozen) = owed.frozen.filter(|frozen| !truth.wal.includes(has, *frozen)) {
             self.object(now, format!("db{server} has {has:?} and takes over from one that has {frozen:?}"));
@@ -82,7 +92,7 @@ impl Oracle {
             return false;
         }
         let of_the_old = |content: &&Content| owed.old.is_some_and(|old| truth.wal.includes(old, **content));
-        let ours = |server: &&Server| server.follows() && server.system == truth.system;
+        let ours = |server: &&Server| !server.writable && server.system == truth.system;
         let lacked = |content| {
             truth.servers.iter().filter(ours).any(|standby| !truth.wal.includes(standby.received, content))
         };
@@ -98,6 +108,18 @@ impl Oracle {
             }
         }
         at_stake
+    }
+
+    /// Who has shown a newer timeline than the old primary was on, and was not told to take over here.
+    fn overtaking(&self, owed: &Owed<'_>, told: &[usize], truth: &Cluster) -> Option<usize> {
+        let (_, branch) = self.reigns.values().rfind(|(node, _)| Some(*node) == owed.from)?;
+        let old = truth.wal.timeline((*branch)?);
+        let probed = self.known.values().filter(|known| !known.left).filter_map(|known| {
+            let shown = known.newest.as_ref().filter(|shown| shown.system == Some(self.system))?;
+            Some((known.server, shown.timeline?))
+        });
+        let mut all = probed.chain(owed.looked_at.iter().copied());
+        all.find(|(server, timeline)| *timeline > old && !told.contains(server)).map(|(server, _)| server)
     }
 
     fn may_order(

@@ -10,6 +10,7 @@ mod asked;
 mod automatic;
 mod leases;
 mod rejoining;
+mod rivals;
 mod switching;
 mod trouble;
 mod unfit;

@@ -6,8 +6,7 @@ use rr_core::route::RouteError;
 use rr_core::token::{LostWrite, Token, TokenError};
 use rr_core::topology::Role;
 use rr_core::world::Notice;
-use rr_tests::cluster::{ClusterError, Node, Part};
-use rr_tests::wait::wait_until;
+use rr_tests::cluster::{Node, Part};
 
 use super::*;
 
@@ -233,25 +232,16 @@ async fn a_loss_is_told_of_where_the_new_timeline_was_seen_before_the_new_primar
     let (kept, lost) = (Session::new(), Session::new());
     let at = db.of(&kept).write("kept").await?;
     cluster.wait_caught_up(PATIENCE).await?;
-    let (new, folder) = (cluster.replica(1)?, tempfile::tempdir()?);
-    let go = folder.path().join("go");
-    let wait = format!("until test -e {}; do sleep 0.01; done", go.display());
-    new.set("recovery_end_command", &wait).await?;
+    let new = cluster.replica(1)?;
     new.upstream_link().ok_or("a link")?.cut().await?;
     db.of(&lost).write("lost").await?;
     cluster.primary().kill9().await?;
-    let seen = async {
-        let timeline = "SELECT min_recovery_end_timeline::text FROM pg_control_recovery()";
-        let shown = async || Ok::<_, ClusterError>(new.admin_query_text(timeline).await? == "2");
-        wait_until(PATIENCE, "the new timeline", shown).await?;
-        let since = db.router().now();
-        let node = |r: &Router<Plain>| r.topology().nodes().iter().find(|n| &*n.name == new.name()).cloned();
-        until(db.router(), "a look at it", |r| node(r).is_some_and(|n| n.sampled_at > Some(since))).await?;
-        assert_eq!(node(db.router()).map(|n| n.role), Some(Role::Replica));
-        Ok(std::fs::write(&go, "")?)
-    };
-    let promoted = async { Ok::<_, Box<dyn std::error::Error>>(new.promote().await?) };
-    tokio::try_join!(promoted, seen)?;
+    let promotion = new.begin_promotion().await?;
+    let since = db.router().now();
+    let node = |r: &Router<Plain>| r.topology().nodes().iter().find(|n| &*n.name == new.name()).cloned();
+    until(db.router(), "a look at it", |r| node(r).is_some_and(|n| n.sampled_at > Some(since))).await?;
+    assert_eq!(node(db.router()).map(|n| n.role), Some(Role::Replica));
+    promotion.end().await?;
     followed(db.router()).await?;
     let topology = db.router().topology();
     let has = topology.primary().map_err(Clone::clone)?.applied.clone().ok_or("a position")?;

@@ -24,8 +24,8 @@ const PRIMARY: u64 = 1;
 async fn every_kind_of_read_is_served_by_a_standby() -> Result {
     let cluster = boot(2).await?;
     let db = &connect(&cluster).await?;
-    assert_eq!(reads(db).await?, vec![STANDBY; 24]);
-    assert_eq!(reads(&db.use_primary()).await?, vec![PRIMARY; 24]);
+    assert_eq!(reads(db).await?, vec![STANDBY; 28]);
+    assert_eq!(reads(&db.use_primary()).await?, vec![PRIMARY; 28]);
     Ok(())
 }
 
@@ -75,6 +75,18 @@ async fn reads(db: &RoutedConnection) -> Result<Vec<u64>> {
         find().paginate(db, 1).num_pages().await?,
         count(find().paginate(db, 1).into_stream().try_collect::<Vec<_>>().await?.len()),
         count(find().cursor_by(seen::Column::Id).last(10).all(db).await?.len()),
+        count(find().from_raw_sql(raw("SELECT * FROM seen")).all(db).await?.len()),
+        find().from_raw_sql(raw("SELECT * FROM seen")).paginate(db, 10).num_items().await?,
+        count(find().from_raw_sql(raw("SELECT * FROM seen")).paginate(db, 10).fetch_page(0).await?.len()),
+        count(
+            find()
+                .from_raw_sql(raw("SELECT * FROM seen"))
+                .stream(db)
+                .await?
+                .try_collect::<Vec<_>>()
+                .await?
+                .len(),
+        ),
         // Read on the primary, text may hold several statements; on a replica it is what it is as well.
         db.execute_unprepared("SELECT * FROM seen").await?.rows_affected(),
     ])
@@ -108,7 +120,9 @@ async fn every_kind_of_write_runs_on_the_primary_at_once() -> Result {
         )+};
     }
     let first = text("insert").insert(db).await?;
-    writes += 1;
+    let second = text("insert").insert(db).await?;
+    let third = text("insert").insert(db).await?;
+    writes += 3;
     let id = Unchanged(first.id);
     writes_once!(
         note::ActiveModel { id: id.clone(), stars: Set(1), ..Default::default() }.update(db).await?,
@@ -123,6 +137,18 @@ async fn every_kind_of_write_runs_on_the_primary_at_once() -> Result {
         note::ActiveModel { id: id.clone(), stars: Set(4), ..Default::default() }
             .update_without_returning(db)
             .await?,
+        note::Entity::update(note::ActiveModel { id: id.clone(), stars: Set(5), ..Default::default() })
+            .exec(db)
+            .await?,
+        note::Entity::insert(text("try")).on_conflict_do_nothing().exec(db).await?,
+        note::Entity::insert(text("try")).on_conflict_do_nothing().exec_without_returning(db).await?,
+        db.execute(
+            Query::insert()
+                .into_table(note::Entity)
+                .columns([note::Column::Text])
+                .select_from(Query::select().column(note::Column::Text).from(note::Entity).to_owned())?
+        )
+        .await?,
         note::Entity::update_many()
             .col_expr(note::Column::Stars, Expr::col(note::Column::Stars).add(1))
             .filter(note::Column::Text.eq("a"))
@@ -133,7 +159,11 @@ async fn every_kind_of_write_runs_on_the_primary_at_once() -> Result {
             .filter(Condition::all().add(note::Column::Text.eq("b")))
             .exec_with_returning(db)
             .await?,
-        note::Entity::delete_by_id(first.id).exec(db).await?,
+        note::Entity::delete(note::ActiveModel { id: id.clone(), ..Default::default() }).exec(db).await?,
+        note::Entity::delete(note::ActiveModel { id: Unchanged(second.id), ..Default::default() })
+            .exec_with_returning(db)
+            .await?,
+        note::Entity::delete_by_id(third.id).exec(db).await?,
         note::Entity::delete_many().filter(note::Column::Text.eq("c")).exec(db).await?,
         note::Entity::delete_many().filter(note::Column::Text.eq("e")).exec_with_returning(db).await?,
         note::Entity::find().filter(note::Column::Text.eq("d")).one(db).await?.ok_or("d")?.delete(db).await?,
@@ -177,12 +207,16 @@ async fn text_is_routed_by_what_it_says() -> Result {
     }
     until("the standbys to have it", async || Ok(on_standby(db).await?)).await?;
     // The builder's lock shows in its text only.
-    let locked = note::Entity::find()
-        .select_only()
-        .expr_as(Expr::cust("on_standby()"), "standby")
-        .lock_exclusive()
-        .into_tuple::<bool>();
-    assert_eq!(locked.one(db).await?, Some(false));
+    let locked = || {
+        note::Entity::find()
+            .select_only()
+            .expr_as(Expr::cust("on_standby()"), "standby")
+            .lock_exclusive()
+            .into_tuple::<bool>()
+    };
+    assert_eq!(locked().one(db).await?, Some(false));
+    let streamed = locked().stream(db).await?.try_collect::<Vec<_>>().await?;
+    assert!(!streamed.is_empty() && streamed.iter().all(|standby| !standby), "{streamed:?}");
     Ok(())
 }
 

@@ -31,8 +31,8 @@ ask() {
 ask -c CHECKPOINT
 [ "$(ask -c 'SELECT pg_is_in_recovery()')" = f ] || die "the server at SOURCE is no primary"
 
-# pg_rewind brings the settings of the new primary as well.
-kept=$(mktemp -d "$data/rejoin.XXXXXX")
+# pg_rewind brings the settings of the new primary as well, and removes from the data folder what that one does not have.
+kept=$(mktemp -d "${data%/}.rejoin.XXXXXX" 2>/dev/null) || kept=$(mktemp -d)
 for file in postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf; do
   if [ -f "$data/$file" ]; then cp -p "$data/$file" "$kept/$file"; fi
 done

@@ -120,8 +120,11 @@ pub enum FailoverError {
         "a node was told to take over and nobody knows whether it has; look at it, then use `clear_doubt`"
     )]
     InDoubt,
-    /// No primary was ever accepted, or two nodes take writes.
-    #[error("there is no primary that another node could take over from")]
+    /// No primary was ever accepted, or two nodes take writes, or somebody has begun to promote another one.
+    #[error(
+        "there is no primary that another node could take over from; see whether two nodes take writes, or one is being \
+         promoted (if that never ends: `clear_doubt`)"
+    )]
     NoPrimary,
     /// There is no such node.
     #[error("there is no node `{0}`")]

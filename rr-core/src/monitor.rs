@@ -246,7 +246,7 @@ impl<C: Connector> Worker<C> {
             couriers: Couriers::start(plugins.notifiers, clock, shared.metrics.deliveries()),
             cluster: shared.config.cluster().into(),
             seekers: discover::Seekers::start(&shared, plugins.discoveries, &command_sender, &stop),
-            desk: Desk::new(plugins.hooks, clock, command_sender.clone()),
+            desk: Desk::new(plugins.hooks, &shared.circle, clock, command_sender.clone()),
             holding: false,
             events,
             sender,

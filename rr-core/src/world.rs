@@ -138,7 +138,8 @@ impl World {
             Event::Undertaken => self.undertaken = true,
             Event::Promoting { to } => self.hold(to, &mut effects),
             Event::Promoted { sent, in_doubt } => self.promotion_ended(sent, in_doubt, now, &mut effects),
-            Event::Cleared => self.clear_doubt(),
+            Event::Fenced(node) => self.retract(|id| id == node, now, &mut effects),
+            Event::Cleared => self.clear_doubt(now, &mut effects),
             Event::Tick => {
                 let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
                 ids.into_iter().for_each(|id| self.signal(id, Signal::Tick, now, &mut effects));
@@ -271,7 +272,7 @@ impl World {
     /// Whoever issued the token knew its cluster as well as we do, so that is as good as having seen it.
     fn heard(&mut self, timeline: Timeline, effects: &mut Vec<Effect>) {
         if self.identity.is_some() && self.history.highest() < Some(timeline) {
-            self.history.reached(timeline);
+            self.history.establish(timeline);
             effects.push(Effect::Report(Notice::TimelineHeard { timeline }));
             effects.push(Effect::ProbeAll);
         }

@@ -47,7 +47,7 @@ use guardian::Guardian;
 
 pub use builder::Builder;
 pub use error::{ClusterError, Result};
-pub use lingering::Promotion;
+pub use lingering::Lingering;
 pub use node::{Mode, Node};
 pub use processes::Part;
 pub use programs::Programs;

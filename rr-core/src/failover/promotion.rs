@@ -141,7 +141,9 @@ impl Promotion {
                 ));
                 Step::Look
             }
-            (Step::Look | Step::Promote(_) | Step::Delegate(_), Told::Overtaken(why)) => self.overtaken(why),
+            (Step::Look | Step::Promote(_) | Step::Delegate(_), Told::Objected(why)) => self.object(why),
+            // Who may just be taking over must not be fenced by a router that goes.
+            (Step::Verify(node), told @ Told::Abandoned) => self.end(Ending::InDoubt(node, told.why())),
             (Step::Look, Told::Looked { replicas, last_known, primary_answers }) => {
                 self.choose(&replicas, last_known.as_ref(), primary_answers)
             }
@@ -165,12 +167,12 @@ impl Promotion {
                 (Some(candidate), true) => Step::Delegate(candidate),
                 (None, _) => self.stop(Stop::NoCandidate(NoCandidate { refused: Vec::new() })),
             },
-            (Step::Promote(node) | Step::Delegate(node), Told::Failed(why)) => {
-                self.cannot(node, Stop::NotPromoted(why))
-            }
-            (Step::Promote(node) | Step::Delegate(node), _) => {
+            (Step::Promote(node) | Step::Delegate(node), Told::Done | Told::Unknown(_)) => {
                 self.sent = true;
                 Step::Verify(node)
+            }
+            (Step::Promote(node) | Step::Delegate(node), told) => {
+                self.cannot(node, Stop::NotPromoted(told.why()))
             }
             (Step::Verify(node), Told::Done) => {
                 if self.task.delegated {
@@ -295,12 +297,13 @@ impl Promotion {
         Step::Look
     }
 
-    /// Somebody else makes another primary. The old one, where it refuses writes, is not to take any beside that.
-    fn overtaken(&mut self, why: String) -> Step {
-        if std::mem::take(&mut self.frozen) {
+    /// Nobody is to take over any more. Where somebody else makes another primary, the old one is not to take writes beside
+    /// that.
+    fn object(&mut self, why: Stop) -> Step {
+        if matches!(why, Stop::Overtaken(_)) && std::mem::take(&mut self.frozen) {
             self.note(format!("the old primary refuses writes; if it is to stay the primary: {UNFREEZE}"));
         }
-        self.stop(Stop::Overtaken(why))
+        self.stop(why)
     }
 
     /// Undoes what can be undone, and ends.

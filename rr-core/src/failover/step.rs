@@ -88,8 +88,10 @@ pub enum Told {
     Failed(String),
     /// It may be done.
     Unknown(String),
-    /// It is not done, as somebody else has promoted somebody meanwhile, or is about to.
-    Overtaken(String),
+    /// It is not done, and nobody is to take over any more.
+    Objected(Stop),
+    /// The router is shut down meanwhile, so that what becomes of it is not seen.
+    Abandoned,
     /// What the closer look showed.
     Looked {
         /// The replicas.
@@ -175,7 +177,9 @@ impl Told {
 
     pub(super) fn why(self) -> String {
         match self {
-            Self::Failed(why) | Self::Unknown(why) | Self::Overtaken(why) => why,
+            Self::Failed(why) | Self::Unknown(why) => why,
+            Self::Objected(why) => why.to_string(),
+            Self::Abandoned => "the router is shut down".to_owned(),
             Self::Done | Self::Looked { .. } | Self::Repointed(_) => "it makes no sense here".to_owned(),
         }
     }

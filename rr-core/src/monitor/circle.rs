@@ -1,4 +1,4 @@
-//! Routers of one database in one process tell one another that something was written.
+//! Routers of one database in one process tell one another that something was written, and have one lease.
 //!
 //! An application that opens two pools of a database reads through one what it wrote through the other, as it always
 //! did. Each router keeps its own register and settles it by what it sees of the cluster itself: one that has not heard
@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::config::DatabaseUrl;
+use crate::failover::{InProcessLease, Lease};
 use crate::session::{Placing, Session, WeakSession, Written};
 use crate::time::Moment;
 
@@ -23,6 +24,7 @@ pub(crate) struct Circle {
     /// What was written, through whichever router, and will be in the registers of all in a moment.
     placing: Placing,
     placed: Notify,
+    lease: Arc<InProcessLease>,
 }
 
 impl Circle {
@@ -48,6 +50,11 @@ impl Circle {
         let circle = Arc::default();
         circles.push((primary.clone(), Arc::downgrade(&circle)));
         circle
+    }
+
+    /// The lease of those that have none of their own: of two routers of one process one promotes.
+    pub(super) fn lease(&self) -> Arc<dyn Lease> {
+        Arc::clone(&self.lease) as _
     }
 
     /// Notes a write that was answered, and whose position is on its way: for all routers, and for a session.

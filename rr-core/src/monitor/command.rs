@@ -8,7 +8,7 @@ use crate::config::{Config, NodeConfig};
 use crate::connector::Connector;
 use crate::engine::Observation;
 use crate::error::NodeError;
-use crate::failover::{Decision, ReplicaView};
+use crate::failover::{Decision, ReplicaView, Stop, Task};
 use crate::position::Position;
 use crate::position::Timeline;
 use crate::topology::{NodeId, Role};
@@ -28,13 +28,15 @@ pub(crate) enum Command {
     Hold(Option<NodeId>, oneshot::Sender<()>),
     /// The replicas as an election sees them after these closer looks, and the newest position of the primary.
     Candidates(Vec<(NodeId, Observation)>, oneshot::Sender<(Vec<ReplicaView>, Option<Position>)>),
-    /// Whether nobody else was promoted since `from` was the primary and `told` were told to take over, after these looks.
+    /// Whether anybody may be told to take over, after these looks, and after `told` were.
     CheckHead {
-        from: Option<NodeId>,
+        task: Task,
         told: Vec<NodeId>,
         looks: Vec<(NodeId, Observation)>,
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Stop>>,
     },
+    /// This node was told to take over, and was fenced.
+    Fenced(NodeId, oneshot::Sender<()>),
     Initiate {
         reason: String,
         target: Option<String>,
@@ -78,8 +80,12 @@ impl<C: Connector> Worker<C> {
             Command::Candidates(looks, reply) => {
                 drop(reply.send((self.world.candidates(&looks), self.world.last_known())));
             }
-            Command::CheckHead { from, told, looks, reply } => {
-                drop(reply.send(self.world.check_head(from, &told, &looks)));
+            Command::CheckHead { task, told, looks, reply } => {
+                drop(reply.send(self.world.check_head(&task, &told, &looks)));
+            }
+            Command::Fenced(node, reply) => {
+                self.take(Event::Fenced(node));
+                let _ = reply.send(());
             }
             Command::Initiate { reason, target, force, reply } => {
                 drop(reply.send(self.initiate(&reason, target.as_deref(), force)));
@@ -87,11 +93,12 @@ impl<C: Connector> Worker<C> {
             Command::Approve(id, reply) => drop(reply.send(self.approve(id))),
             Command::ClearDoubt(reply) => {
                 let doubt = self.world.in_doubt().is_some();
+                let begun = self.world.has_begun_timeline();
                 self.take(Event::Cleared);
                 if doubt {
                     self.reign.resumes();
                 }
-                let _ = reply.send(doubt);
+                let _ = reply.send(doubt || begun);
             }
             Command::Prospects(reply) => {
                 let (peers, head) = (self.peers(), self.world.head());

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::tenure::Tenure;
 use super::{Command, Shared};
-use crate::config::NodeConfig;
+use crate::config::{FailoverMode, NodeConfig};
 use crate::connector::Connector;
 use crate::failover::{
     Ending, Fence, Order, Phase, Place, Promoter, Promotion, Report, Step, Stop, Task, Told,
@@ -69,6 +69,8 @@ pub(crate) struct Executor<C: Connector> {
     candidate: Option<NodeId>,
     /// The lease's fencing token.
     token: u64,
+    /// When the last closer look ended.
+    looked_at: Option<Instant>,
     /// The frozen primary's log ends here.
     end: Option<Lsn>,
     /// When each server that was told to take over had been started, by its own word right before.
@@ -87,7 +89,7 @@ impl<C: Connector> Executor<C> {
             }
             tracing::debug!(target: "rr", ?step, "promotion");
             let told = self.bounded(step, &task).await;
-            if let Told::Failed(why) | Told::Unknown(why) | Told::Overtaken(why) = &told {
+            if let Told::Failed(why) | Told::Unknown(why) = &told {
                 tracing::warn!(target: "rr", ?step, why, "a step of the promotion is not done");
             }
             if let (Step::Verify(_), Told::Done) = (step, &told)
@@ -107,6 +109,11 @@ impl<C: Connector> Executor<C> {
                     self.hold().await;
                 }
             }
+        }
+        let in_doubt = matches!(promotion.ending(), Some(Ending::InDoubt(..)));
+        if self.shared.config.failover.mode == FailoverMode::Manual && !in_doubt {
+            // Whoever is asked next may be another router, or process.
+            self.tenure.end().await;
         }
         self.leave_notes(&mut promotion);
         let name = |id: Option<NodeId>| id.and_then(|id| self.peer(id)).map(|peer| Arc::clone(&peer.name));
@@ -144,7 +151,7 @@ impl<C: Connector> Executor<C> {
             !matches!(step, Step::Promote(_) | Step::Delegate(_) | Step::Thaw | Step::FenceCandidate(_));
         let told = tokio::select! {
             told = step_done => told.map_err(|_| late()),
-            _ = give_up.wait_for(|stop| *stop), if obedient => Err("the router is shut down".to_owned()),
+            _ = give_up.wait_for(|stop| *stop), if obedient => Ok(Told::Abandoned),
         };
         match (told, step) {
             (Ok(told), _) => told,
@@ -167,7 +174,7 @@ impl<C: Connector> Executor<C> {
                 Told::Done
             }),
             Step::Fence => self.fence(task.from).await,
-            Step::FenceCandidate(node) => self.fence(Some(node)).await,
+            Step::FenceCandidate(node) => self.fence_candidate(node).await,
             Step::Look => self.look(task).await,
             Step::Hold => {
                 let hold = self.shared.config.failover.hold;
@@ -197,8 +204,18 @@ impl<C: Connector> Executor<C> {
         }
     }
 
+    /// Then the others have as much time as there was for the first one.
+    async fn fence_candidate(&mut self, node: NodeId) -> Told {
+        let told = self.fence(Some(node)).await;
+        if matches!(told, Told::Done) {
+            self.ask(|reply| Command::Fenced(node, reply)).await;
+            self.deadline = Instant::now() + self.shared.config.failover.timeout;
+        }
+        told
+    }
+
     async fn delegate(&mut self, node: NodeId, task: &Task) -> Told {
-        if let Err(told) = self.check_head(task, Vec::new()).await {
+        if let Err(told) = self.check_head_again(task, node).await {
             return told;
         }
         let (from, to) = (task.from.and_then(|id| self.peer(id)), self.peer(node));

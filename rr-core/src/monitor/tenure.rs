@@ -74,7 +74,7 @@ impl Tenure {
         }
         match self.acquire().await {
             Ok(Some(token)) => Ok(token),
-            Ok(None) => Err("another process has it; ask that one".to_owned()),
+            Ok(None) => Err("another process or router has it; ask that one".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

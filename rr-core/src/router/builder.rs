@@ -80,9 +80,10 @@ impl<C: Connector> Builder<C> {
         self
     }
 
-    /// The lease that says which process may promote. Without it, an [`InProcessLease`](crate::failover::InProcessLease).
+    /// The lease that says which process may promote. Without it, an [`InProcessLease`](crate::failover::InProcessLease) that all
+    /// routers of this process have which name the same database as their primary.
     pub fn lease(mut self, lease: Arc<dyn Lease>) -> Self {
-        self.plugins.hooks.lease = lease;
+        self.plugins.hooks.lease = Some(lease);
         self
     }
 
@@ -119,7 +120,7 @@ impl<C: Connector> Builder<C> {
         }
         let (policy, hooks) = (&self.config.failover, &self.plugins.hooks);
         let one_process = policy.single_process || hooks.promoter.is_some();
-        if policy.mode == FailoverMode::Automatic && !one_process && !hooks.lease.spans_processes() {
+        if policy.mode == FailoverMode::Automatic && !one_process && !hooks.spans_processes() {
             return Err(StartError::Lease);
         }
         let promotes = policy.mode != FailoverMode::Follow && hooks.promoter.is_none();

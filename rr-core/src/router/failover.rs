@@ -223,7 +223,9 @@ impl<C: Connector> Failover<'_, C> {
     }
 
     /// Says that somebody has looked at the node that was told to take over: it has not, and it will not (it is stopped, or
-    /// was started again as a standby). Writes go to the old primary again. `false` when there was no doubt.
+    /// was started again as a standby). The same of a standby that somebody else began to promote. Writes go to the old primary
+    /// again, if it is there; every process with a router has to be told. `false` when there was no doubt, and no timeline on which
+    /// nobody was ever a primary.
     ///
     /// Said in error, this makes two primaries.
     ///

@@ -61,7 +61,9 @@ pub enum Event {
         /// The node that was told so, when nobody knows whether it has.
         in_doubt: Option<NodeId>,
     },
-    /// Somebody has looked at the node in doubt: it has not taken over, and will not.
+    /// This node, which was told to take over and had not, was fenced: it will not.
+    Fenced(NodeId),
+    /// Somebody has looked at the node in doubt, or at one that has begun a new timeline: it has not taken over, and will not.
     Cleared,
     /// Time went by.
     Tick,

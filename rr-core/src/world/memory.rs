@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 pub struct Memory {
     /// The cluster (PostgreSQL's system identifier).
     pub system: u64,
-    /// The highest timeline that any of its nodes, or a token, has named.
+    /// The highest timeline on which somebody was a primary, as nodes have shown or a token has said.
     pub highest: Timeline,
     /// How far each older timeline is certainly part of a newer one, by the newer one.
     pub forks: BTreeMap<Timeline, BTreeMap<Timeline, Lsn>>,
@@ -175,7 +175,7 @@ impl World {
         if matches!(self.recall, Recall::Pending(_) | Recall::Refused) || !self.history.take_news() {
             return;
         }
-        if let (Some(identity), Some(highest)) = (&self.identity, self.history.highest()) {
+        if let (Some(identity), Some(highest)) = (&self.identity, self.history.established()) {
             let (system, forks) = (identity.system(), self.history.forks().clone());
             effects.push(Effect::Remember(Memory { system, highest, forks }));
         }
@@ -185,7 +185,7 @@ impl World {
 impl History {
     /// Takes in what an earlier process has seen.
     fn recall(&mut self, memory: &Memory) {
-        self.reached(memory.highest);
+        self.establish(memory.highest);
         for (timeline, past) in &memory.forks {
             self.learn(*timeline, past.clone());
         }

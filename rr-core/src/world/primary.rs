@@ -27,8 +27,13 @@ impl World {
         let believed = !self.awaits_identity();
         for node in &self.nodes {
             let seen = node.seen.as_ref().filter(|seen| believed && self.is_ours(seen));
-            if let Some(timeline) = seen.and_then(timeline_of) {
-                self.history.reached(timeline);
+            let Some((seen, timeline)) = seen.and_then(|seen| Some((seen, timeline_of(seen)?))) else {
+                continue;
+            };
+            // Whoever receives has somebody to receive from.
+            match seen.role == Role::Primary || seen.receiving == Some(true) {
+                true => self.history.establish(timeline),
+                false => self.history.reached(timeline),
             }
         }
         self.settle_twins(now);
@@ -120,7 +125,7 @@ impl World {
         self.place_all(now, effects);
     }
 
-    fn place_all(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+    pub(super) fn place_all(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for index in 0..self.nodes.len() {
             self.place(index, now, effects);
         }

@@ -9,7 +9,7 @@ use super::primary::timeline_of;
 use super::{Effect, World};
 use crate::config::FailoverMode;
 use crate::engine::{Log, Observation};
-use crate::failover::{self, Block, Decision, PrimaryView, ReplicaView, Situation};
+use crate::failover::{self, Block, Decision, PrimaryView, ReplicaView, Situation, Stop, Task};
 use crate::position::Position;
 use crate::time::Moment;
 use crate::topology::{HealthState, NoPrimary, NodeId, Role};
@@ -60,37 +60,55 @@ impl World {
         views.collect()
     }
 
-    /// Whether nobody else has promoted anybody since `from` was the primary; as far as nodes show that, and these closer
-    /// looks. `told` are those that were told to take over here.
+    /// Whether somebody may be told to take over in this promotion, as far as nodes and these closer looks show that: the old
+    /// primary is gone, and nobody else has promoted anybody meanwhile. `told` are those that were told to take over in it.
     ///
     /// Who is promoted shows the new timeline before it takes writes, and so does whoever follows it.
     ///
     /// # Errors
-    /// What shows it.
+    /// Why nobody may.
     pub fn check_head(
         &self,
-        from: Option<NodeId>,
+        task: &Task,
         told: &[NodeId],
         looks: &[(NodeId, Observation)],
-    ) -> Result<(), String> {
-        if let Some(primary) =
-            self.primary.as_ref().ok().filter(|primary| from.is_some_and(|from| from != **primary))
-        {
-            return Err(format!("`{}` is the primary now", self.name(*primary)));
+    ) -> Result<(), Stop> {
+        match &self.primary {
+            Ok(primary) if task.from.is_some_and(|from| from != *primary) => {
+                return Err(Stop::Overtaken(format!("`{}` is the primary now", self.name(*primary))));
+            }
+            Err(split @ NoPrimary::SplitBrain { .. }) => return Err(Stop::Overtaken(split.to_string())),
+            Ok(_) | Err(_) => {}
+        }
+        let look_at =
+            |id| looks.iter().find(|(node, seen)| *node == id && self.is_ours(seen)).map(|(_, seen)| seen);
+        let answers = |from| {
+            self.head() == Some((from, true)) || look_at(from).is_some_and(|seen| seen.role == Role::Primary)
+        };
+        if !task.planned && task.from.is_some_and(answers) {
+            return Err(Stop::PrimaryIsBack);
         }
         let Some(old) = self.primary_timeline else { return Ok(()) };
-        let newer = |node: &&NodeState| {
-            let look = looks.iter().find(|(id, _)| *id == node.id).map(|(_, seen)| seen);
-            let seen = look.or(node.seen.as_ref()).filter(|seen| self.is_ours(seen));
-            seen.and_then(timeline_of).is_some_and(|timeline| timeline > old)
+        let overtakes = |node: &&NodeState| {
+            let seen = look_at(node.id).or(node.seen.as_ref()).filter(|seen| self.is_ours(seen));
+            let Some((seen, timeline)) = seen.and_then(|seen| Some((seen, timeline_of(seen)?))) else {
+                return false;
+            };
+            // Somebody has removed its `standby.signal`. Of whom is silent that may have been long ago.
+            let rival = || {
+                let same_server = node.spec.mirror || node.twin.is_some() || task.from == Some(node.id);
+                seen.role == Role::Primary && look_at(node.id).is_some() && !same_server
+            };
+            timeline > old || timeline == old && rival()
         };
-        if let Some(node) = self.nodes.iter().filter(|node| !told.contains(&node.id)).find(newer) {
-            return Err(format!("`{}` is on a newer timeline than the primary was", node.spec.name));
+        if let Some(node) = self.nodes.iter().filter(|node| !told.contains(&node.id)).find(overtakes) {
+            let what = "takes writes, or is on a newer timeline than the primary was";
+            return Err(Stop::Overtaken(format!("`{}` {what}", node.spec.name)));
         }
         // A token speaks of it, or a node that has left.
         match self.history.highest() {
             Some(highest) if told.is_empty() && highest > old => {
-                Err(format!("there is a timeline {highest} already"))
+                Err(Stop::Overtaken(format!("there is a timeline {highest} already")))
             }
             _ => Ok(()),
         }
@@ -241,11 +259,36 @@ impl World {
         self.in_doubt
     }
 
-    pub(super) const fn clear_doubt(&mut self) {
+    /// Somebody has looked: whoever was told to take over has not, and will not.
+    pub(super) fn clear_doubt(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.in_doubt = None;
         if self.promoting.is_none() {
             self.held = None;
         }
+        self.retract(|_| true, now, effects);
+    }
+
+    /// What these nodes have shown of a timeline on which nobody was ever a primary does not count any more. Where one of them
+    /// shows it again, it does.
+    pub(super) fn retract(&mut self, whose: impl Fn(NodeId) -> bool, now: Moment, effects: &mut Vec<Effect>) {
+        let established = self.history.established();
+        let begun = |seen: &Observation| timeline_of(seen) > established && seen.role == Role::Replica;
+        for node in self.nodes.iter_mut().filter(|node| whose(node.id)) {
+            if let Some(seen) = node.seen.as_mut().filter(|seen| begun(seen))
+                && let Log::Postgres { timeline, .. } = &mut seen.log
+            {
+                *timeline = None;
+            }
+        }
+        self.history.retract();
+        self.settle_primary(now, effects);
+        self.place_all(now, effects);
+    }
+
+    /// Whether a timeline is known on which nobody was ever a primary.
+    #[must_use]
+    pub fn has_begun_timeline(&self) -> bool {
+        self.history.highest() > self.history.established()
     }
 
     /// A node's name, or a number when it is gone.

@@ -21,6 +21,8 @@ pub(super) type Past = BTreeMap<Timeline, Lsn>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     highest: Option<Timeline>,
+    /// The highest one on which somebody was certainly a primary. A standby that is promoted shows its own before that.
+    established: Option<Timeline>,
     /// The past of each timeline that an accepted primary was on.
     pasts: BTreeMap<Timeline, Past>,
     /// The timeline of the last accepted primary that told where it began, and that place.
@@ -56,18 +58,33 @@ impl History {
         std::mem::replace(&mut self.has_news, false)
     }
 
+    pub(super) const fn established(&self) -> Option<Timeline> {
+        self.established
+    }
+
     /// Takes in a timeline that some node has reached.
     pub(super) fn reached(&mut self, timeline: Timeline) {
-        if self.highest < Some(timeline) {
-            self.highest = Some(timeline);
+        self.highest = self.highest.max(Some(timeline));
+    }
+
+    /// Takes in a timeline on which somebody is or was a primary.
+    pub(super) fn establish(&mut self, timeline: Timeline) {
+        self.reached(timeline);
+        if self.established < Some(timeline) {
+            self.established = Some(timeline);
             self.has_news = true;
         }
+    }
+
+    /// What was begun above, nobody will end.
+    pub(super) const fn retract(&mut self) {
+        self.highest = self.established;
     }
 
     /// Takes in the accepted primary: its timeline, where that one began, and a timeline that this very node had
     /// reached while it was still a replica.
     pub(super) fn primary(&mut self, timeline: Timeline, began: Option<Lsn>, reached: Option<Timeline>) {
-        self.reached(timeline);
+        self.establish(timeline);
         let Some(began) = began else { return };
         // Two nodes that took the same number: no more is certain than the later one.
         self.began = Some((timeline, self.began(timeline).map_or(began, |known| known.max(began))));

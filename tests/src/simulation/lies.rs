@@ -39,7 +39,7 @@ pub enum Lie {
     Misdirected,
     /// Whoever was told to take over is given up at once, as if it certainly had not.
     Impatient,
-    /// A promotion does not ask whether somebody else has promoted anybody.
+    /// A promotion does not ask whether the old primary is back, or somebody else has promoted anybody.
     Oblivious,
     /// Nobody waits until the new primary of a switchover has all that the old one has.
     Hasty,

@@ -95,6 +95,8 @@ pub(super) struct Oracle {
     grace: std::time::Duration,
     /// The highest timeline of our cluster in any answer.
     highest: Option<u32>,
+    /// The highest one on which somebody was certainly a primary.
+    established: Option<u32>,
     /// Some node has said that it takes writes.
     claimed: bool,
     /// The configured primary has answered or been silent; before that nobody else is believed.
@@ -121,6 +123,7 @@ impl Oracle {
             policy: plan.config.failover.clone(),
             grace: (monitor.interval + monitor.timeout) * 3,
             highest: None,
+            established: None,
             claimed: false,
             identified: false,
             epoch: Epoch::default(),
@@ -180,6 +183,9 @@ impl Oracle {
         };
         if seen.system == Some(self.system) {
             self.highest = self.highest.max(timeline);
+            if seen.role == Role::Primary || seen.receiving == Some(true) {
+                self.established = self.established.max(timeline);
+            }
             self.claimed |= seen.role == Role::Primary;
         }
         known.newest = Some(Shown {

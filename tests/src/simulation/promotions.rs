@@ -4,6 +4,7 @@
 //! What is drawn here comes from dice of its own, so that a seed means the same weather with it and without it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rr_core::failover::{Ending, Promotion, Step, Stop, Task};
 use rr_core::time::Moment;
@@ -22,6 +23,9 @@ mod steps;
 /// How long a grant of the lease lasts.
 const GRANT: u64 = 200;
 
+/// How long a look is good for.
+const LASTS: Duration = Duration::from_millis(200);
+
 /// How long a candidate is given to show that it has taken over.
 const PATIENCE: u64 = 400;
 
@@ -32,8 +36,9 @@ pub(super) struct Undertaking {
     number: u64,
     /// Nobody waits for a candidate for longer.
     verify_until: Option<Moment>,
-    /// The servers that answered the closer look, and the timelines that they were on in truth.
-    looked_at: Vec<(usize, u32)>,
+    /// The servers that answered the last look, whether they took writes, and the timelines that they were on in truth.
+    looked_at: Vec<(usize, bool, u32)>,
+    looked_when: Moment,
     /// What each standby had applied at the closer look.
     applied: Vec<Content>,
     /// What the old primary had when it was made to refuse writes.
@@ -66,6 +71,7 @@ impl Simulation {
             number,
             verify_until: None,
             looked_at: Vec::new(),
+            looked_when: self.now,
             applied: Vec::new(),
             frozen: None,
             old: None,

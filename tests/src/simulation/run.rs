@@ -322,6 +322,11 @@ impl Simulation {
             self.lease_heard = *held;
             *held |= self.lies(Lie::Unleased);
         }
+        match event {
+            Event::Fenced(node) => self.oracle.retracted(Some(node)),
+            Event::Cleared => self.oracle.retracted(None),
+            _ => {}
+        }
         let idle = !self.busy && self.world.promoting().is_none();
         let effects = self.world.apply(event, self.now);
         if idle && self.world.in_doubt().is_none() {

@@ -130,7 +130,7 @@ fn every_rule_of_promotions_catches_who_breaks_it() {
         (Lie::Distracted, ": another one is under way, or in doubt"),
         (Lie::Misdirected, ": it is no replica that answers"),
         (Lie::Impatient, " is told to take over while "),
-        (Lie::Oblivious, " is on a newer timeline"),
+        (Lie::Oblivious, " is told to take over, but "),
         (Lie::Hasty, " and takes over from one that has "),
         (Lie::Unelected, " standbys had applied "),
     ] {

@@ -248,7 +248,7 @@ fn replicas_that_do_not_follow_are_left_to_a_person() {
 
 #[test]
 fn whoever_is_overtaken_stops_and_lets_the_old_primary_write_no_more() {
-    let overtaken = || Told::Overtaken("why".to_owned());
+    let overtaken = || Told::Objected(Stop::Overtaken("why".to_owned()));
     for told in [vec![Done, overtaken()], vec![Done, looked(false), Done, Done, overtaken()]] {
         let promotion = after(failover(), told);
         assert!(matches!(stopped(&promotion), Stop::Overtaken(_)));
@@ -257,4 +257,18 @@ fn whoever_is_overtaken_stops_and_lets_the_old_primary_write_no_more() {
     let promotion = after(switchover(), [Done, looked(true), Done, Done, Done, Done, Done, overtaken()]);
     assert!(matches!(stopped(&promotion), Stop::Overtaken(_)), "and nothing is undone");
     assert!(promotion.to_do()[0].contains("default_transaction_read_only"));
+}
+
+#[test]
+fn a_primary_that_is_back_ends_it_at_the_last_moment() {
+    let back = Told::Objected(Stop::PrimaryIsBack);
+    let promotion = after(failover(), [Done, looked(false), Done, Done, back]);
+    assert_eq!(stopped(&promotion), &Stop::PrimaryIsBack);
+}
+
+#[test]
+fn whoever_is_shut_down_does_not_fence_who_may_be_taking_over() {
+    let promotion = after(fenced(), [Done, Done, looked(false), Done, Done, Done, Told::Abandoned]);
+    assert_eq!(promotion.step(), Step::End);
+    assert!(matches!(promotion.ending(), Some(Ending::InDoubt(node, _)) if *node == A));
 }

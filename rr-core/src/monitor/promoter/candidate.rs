@@ -92,7 +92,7 @@ impl<C: Connector> Executor<C> {
         if !self.tenure.is_certain().await {
             return Told::Failed("the lease is not held any more".to_owned());
         }
-        if let Err(told) = self.check_head(task, Vec::new()).await {
+        if let Err(told) = self.check_head_again(task, node).await {
             return told;
         }
         // Of the server that gets the order, on the connection that carries it: one that was started again earlier has forgotten

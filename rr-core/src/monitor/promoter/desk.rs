@@ -12,8 +12,9 @@ use super::{Executor, Lines, Peer};
 use crate::config::FailoverMode;
 use crate::connector::Connector;
 use crate::error::FailoverError;
-use crate::failover::{Decision, Durations, Ending, Fence, InProcessLease, Lease, Promoter, Promotion};
+use crate::failover::{Decision, Durations, Ending, Fence, Lease, Promoter, Promotion};
 use crate::failover::{Proposal, Report, Stop, Task};
+use crate::monitor::circle::Circle;
 use crate::monitor::tenure::Tenure;
 use crate::monitor::{Command, Worker};
 use crate::time::{Clock, Moment};
@@ -27,16 +28,17 @@ const KEPT: usize = 64;
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// What an application has plugged in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Hooks {
-    pub(crate) lease: Arc<dyn Lease>,
+    /// Without one, that of the [`Circle`].
+    pub(crate) lease: Option<Arc<dyn Lease>>,
     pub(crate) fence: Option<Arc<dyn Fence>>,
     pub(crate) promoter: Option<Arc<dyn Promoter>>,
 }
 
-impl Default for Hooks {
-    fn default() -> Self {
-        Self { lease: Arc::new(InProcessLease::new()), fence: None, promoter: None }
+impl Hooks {
+    pub(crate) fn spans_processes(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.spans_processes())
     }
 }
 
@@ -98,8 +100,9 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(hooks: Hooks, clock: Clock, commands: mpsc::Sender<Command>) -> Self {
-        let tenure = Arc::new(Tenure::new(Arc::clone(&hooks.lease), clock));
+    pub(crate) fn new(hooks: Hooks, circle: &Circle, clock: Clock, commands: mpsc::Sender<Command>) -> Self {
+        let lease = hooks.lease.clone().unwrap_or_else(|| circle.lease());
+        let tenure = Arc::new(Tenure::new(lease, clock));
         let (give_up, _) = watch::channel(false);
         let (running, waiting) = (JoinSet::new(), Vec::new());
         Self { hooks, tenure, commands, running, give_up, waiting, next_report: 1, next_proposal: 1 }
@@ -183,6 +186,7 @@ impl<C: Connector> Worker<C> {
             deadline: Instant::now() + policy.timeout,
             hold_until: None,
             token: 0,
+            looked_at: None,
             end: None,
             candidate: None,
             started: std::collections::BTreeMap::new(),
@@ -284,6 +288,9 @@ impl<C: Connector> Worker<C> {
         if self.shared.config.failover.mode == FailoverMode::Follow {
             return Err(FailoverError::Follows);
         }
+        if self.world.in_doubt().is_some() {
+            return Err(FailoverError::InDoubt);
+        }
         let Some((from, answers)) = self.world.head() else { return Err(FailoverError::NoPrimary) };
         let target = match target {
             None => None,
@@ -296,9 +303,6 @@ impl<C: Connector> Worker<C> {
                 Some(node.common.id)
             }
         };
-        if self.world.in_doubt().is_some() {
-            return Err(FailoverError::InDoubt);
-        }
         let task = Task { from: Some(from), target, planned: answers, force, ..Task::default() };
         self.undertake_now(task, reason)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Executor, Line, Peer};
 use crate::connector::Connector;
@@ -18,6 +18,9 @@ use crate::topology::{HealthState, NodeId, Role};
 
 /// An old primary that is back says so at once; one that hangs must not hold up an election.
 const BACK: Duration = Duration::from_millis(100);
+
+/// For so long a closer look tells who is promoted meanwhile.
+const LASTS: Duration = Duration::from_millis(200);
 
 /// A replica that takes longer than this to say where it is, is not elected while others wait.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -106,12 +109,14 @@ impl<C: Connector> Executor<C> {
                 }
             }
         }
+        self.looked_at = Some(Instant::now());
         let observations: Vec<_> = seen.iter().map(|(id, look)| (*id, look.seen.clone())).collect();
         if let Err(told) = self.check_head(task, observations.clone()).await {
             return told;
         }
         let old = seen.iter().find(|(id, look)| Some(*id) == task.from && look.seen.role == Role::Primary);
-        let primary_answers = old.is_some();
+        // In a failover that has been objected to.
+        let primary_answers = task.planned && old.is_some();
         if let Some((id, Look { frozen: true, .. })) = old.filter(|_| task.planned) {
             // Somebody else wants it so, and that must not be undone.
             let name = self.name(*id);
@@ -128,17 +133,38 @@ impl<C: Connector> Executor<C> {
         Told::Looked { replicas, last_known, primary_answers }
     }
 
-    /// Whether nobody else has promoted anybody meanwhile; else what to tell of that.
+    /// Whether anybody may be told to take over, after these looks; else what to tell of that.
     pub(super) async fn check_head(
         &mut self,
         task: &Task,
         looks: Vec<(NodeId, Observation)>,
     ) -> Result<(), Told> {
-        let (from, told) = (task.from, self.started.keys().copied().collect());
-        match self.ask(|reply| Command::CheckHead { from, told, looks, reply }).await {
-            Some(result) => result.map_err(Told::Overtaken),
-            None => Err(Told::Failed("the router is shut down".to_owned())),
+        let (task, told) = (*task, self.started.keys().copied().collect());
+        match self.ask(|reply| Command::CheckHead { task, told, looks, reply }).await {
+            Some(result) => result.map_err(Told::Objected),
+            None => Err(Told::Abandoned),
         }
+    }
+
+    /// The same right before somebody is told, with one more look where the last one was some time ago.
+    pub(super) async fn check_head_again(&mut self, task: &Task, candidate: NodeId) -> Result<(), Told> {
+        let mut looks = JoinSet::new();
+        let is_old = self.looked_at.is_none_or(|at| at.elapsed() > LASTS);
+        for peer in self.peers.iter().filter(|peer| is_old && peer.id != candidate) {
+            let (id, mut line) = (peer.id, self.lines.take(peer));
+            looks.spawn(async move {
+                let seen = timeout(BACK, glance(&mut line)).await;
+                (id, line, seen)
+            });
+        }
+        let mut seen = Vec::new();
+        for (id, line, look) in looks.join_all().await {
+            self.lines.put(id, line);
+            if let Ok(Ok(look)) = look {
+                seen.push((id, look.seen));
+            }
+        }
+        self.check_head(task, seen).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! When the world orders a promotion, and what holds until it has ended.
 
 use super::*;
-use crate::failover::Block;
+use crate::failover::{Block, Stop, Task};
 
 /// The primary is gone, and everybody confirms it. `c` has most.
 fn orphaned(config: Config) -> Scene {
@@ -144,5 +144,96 @@ fn the_other_modes_promote_nobody() {
         let told = scene.effects.iter().any(|effect| matches!(effect, Effect::Propose(B)));
         assert_eq!(told, mode == FailoverMode::Supervised);
         assert_eq!(scene.promoted(), []);
+    }
+}
+
+/// What is said to whoever is about to tell somebody to take over from `a`.
+fn objection(scene: &Scene, told: &[NodeId], looks: &[(NodeId, Observation)]) -> Option<Stop> {
+    let task = Task { from: Some(A), ..Task::default() };
+    scene.world.check_head(&task, told, looks).err()
+}
+
+fn is_overtaken(stop: Option<&Stop>) -> bool {
+    matches!(stop, Some(Stop::Overtaken(_)))
+}
+
+#[test]
+fn nobody_takes_over_from_a_primary_that_is_back() {
+    let mut scene = orphaned(automatic());
+    assert_eq!(objection(&scene, &[], &[]), None);
+    let looks = [(A, seen(Role::Primary, 1, 110, None))];
+    assert_eq!(objection(&scene, &[], &looks), Some(Stop::PrimaryIsBack), "in the closer look");
+    assert_eq!(
+        objection(&scene, &[], &[(A, stranger(Role::Primary, 1))]),
+        None,
+        "it has another server's address"
+    );
+    scene.primary(A, 1, 110);
+    assert_eq!(objection(&scene, &[], &[]), Some(Stop::PrimaryIsBack), "in a probe");
+    let task = Task { from: Some(A), planned: true, ..Task::default() };
+    assert_eq!(scene.world.check_head(&task, &[], &looks), Ok(()), "a switchover is from one that is well");
+}
+
+#[test]
+fn nobody_takes_over_beside_somebody_elses_promotion() {
+    let scene = orphaned(automatic());
+    let looks = |seen: Observation| [(B, seen)];
+    assert!(is_overtaken(objection(&scene, &[], &looks(seen(Role::Replica, 2, 90, None))).as_ref()));
+    assert_eq!(objection(&scene, &[B], &looks(seen(Role::Replica, 2, 90, None))), None, "that was ours");
+    assert_eq!(objection(&scene, &[], &looks(stranger(Role::Replica, 2))), None);
+    // Without a promotion, by whoever removed `standby.signal`.
+    assert!(is_overtaken(objection(&scene, &[], &looks(seen(Role::Primary, 1, 90, None))).as_ref()));
+
+    let mut scene = orphaned(automatic());
+    scene.orphan(B, 2, 90);
+    assert!(is_overtaken(objection(&scene, &[], &[]).as_ref()), "a probe tells");
+    assert_eq!(objection(&scene, &[B], &[]), None);
+    let mut scene = orphaned(automatic());
+    scene.tell(Event::Heard(Timeline::new(2).unwrap()));
+    assert!(is_overtaken(objection(&scene, &[], &[]).as_ref()), "a token tells");
+    let mut scene = orphaned(automatic());
+    scene.primary(B, 1, 90);
+    assert!(is_overtaken(objection(&scene, &[], &[]).as_ref()));
+}
+
+#[test]
+fn a_timeline_that_nobody_came_to_the_end_of_counts_until_somebody_has_looked() {
+    let mut scene = orphaned(policy(FailoverMode::Manual));
+    scene.orphan(B, 2, 90).silent(B, 3);
+    assert_eq!((scene.world.head(), scene.world.has_begun_timeline()), (None, true));
+    assert_eq!(scene.node(C).applied, None, "it may have followed");
+    scene.tell(Event::Cleared);
+    assert_eq!((scene.world.head(), scene.world.has_begun_timeline()), (Some((A, false)), false));
+    assert_eq!(scene.node(C).applied, position("1:0/64"));
+    // Unless it is there all the same.
+    scene.orphan(B, 2, 90);
+    assert_eq!(scene.world.head(), None);
+    scene.tell(Event::Fenced(C));
+    assert_eq!(scene.world.head(), None, "that was another one");
+    scene.tell(Event::Fenced(B));
+    assert_eq!(scene.world.head(), Some((A, false)));
+}
+
+#[test]
+fn a_timeline_that_somebody_was_a_primary_on_counts_for_ever() {
+    type Sign = fn(&mut Scene);
+    let signs: [Sign; 3] = [
+        |scene| {
+            scene.replica(C, 2, 90);
+        },
+        |scene| {
+            scene.tell(Event::Heard(Timeline::new(2).unwrap()));
+        },
+        |scene| {
+            scene.tell_promoted(C, 2, 100, 90).silent(C, 3);
+        },
+    ];
+    for sign in signs {
+        let mut scene = orphaned(policy(FailoverMode::Manual));
+        sign(&mut scene);
+        scene.tell(Event::Cleared);
+        assert_ne!(scene.world.head().map(|(id, _)| id), Some(A));
+        scene.primary(A, 1, 110);
+        assert_ne!(scene.head(), Ok(A));
     }
 }

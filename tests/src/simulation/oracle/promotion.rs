@@ -1,5 +1,6 @@
 //! Rules for promotions that the world orders.
 
+use rr_core::failover::Task;
 use rr_core::time::Moment;
 use rr_core::topology::{HealthState, NodeId, Role, Topology};
 
@@ -11,10 +12,10 @@ use crate::simulation::wal::Content;
 /// What whoever takes over must have.
 #[derive(Debug)]
 pub(in crate::simulation) struct Owed<'a> {
-    /// The old primary.
-    pub(in crate::simulation) from: Option<NodeId>,
-    /// The servers that answered the closer look, and the timelines that they were on.
-    pub(in crate::simulation) looked_at: &'a [(usize, u32)],
+    /// What is undertaken.
+    pub(in crate::simulation) task: Task,
+    /// The servers that answered the last look, whether they took writes, and the timelines that they were on.
+    pub(in crate::simulation) looked_at: &'a [(usize, bool, u32)],
     /// What each standby had applied at the closer look.
     pub(in crate::simulation) applied: &'a [Content],
     /// What the old primary had when it was made to refuse writes.
@@ -67,11 +68,8 @@ impl Oracle {
         if let Some(other) = two {
             self.object(now, format!("db{server} is told to take over while db{other} may have"));
         }
-        if let Some(other) = self.overtaking(owed, told, truth) {
-            self.object(
-                now,
-                format!("db{server} is told to take over, but db{other} is on a newer timeline"),
-            );
+        if let Some(why) = self.objection(owed, told, truth) {
+            self.object(now, format!("db{server} is told to take over, but {why}"));
         }
         let has = truth.servers[server].received;
         if let Some(frozen) = owed.frozen.filter(|frozen| !truth.wal.includes(has, *frozen)) {
@@ -110,16 +108,45 @@ impl Oracle {
         at_stake
     }
 
-    /// Who has shown a newer timeline than the old primary was on, and was not told to take over here.
-    fn overtaking(&self, owed: &Owed<'_>, told: &[usize], truth: &Cluster) -> Option<usize> {
-        let (_, branch) = self.reigns.values().rfind(|(node, _)| Some(*node) == owed.from)?;
+    /// Why nobody may take over, by what nodes have shown: the old primary answers, or a server that was not told to take over here
+    /// takes writes, or is on a newer timeline.
+    fn objection(&self, owed: &Owed<'_>, told: &[usize], truth: &Cluster) -> Option<String> {
+        let from = owed.task.from?;
+        let known = self.known.get(&from)?;
+        let shows_it = known
+            .newest
+            .as_ref()
+            .is_some_and(|shown| shown.role == Role::Primary && shown.system == Some(self.system));
+        let looked_at = |server: usize| owed.looked_at.iter().any(|(s, writes, _)| *s == server && *writes);
+        if !owed.task.planned && (known.silences == 0 && shows_it || looked_at(known.server)) {
+            return Some(format!("the old primary, {from}, answers"));
+        }
+        let (_, branch) = self.reigns.values().rfind(|(node, _)| *node == from)?;
         let old = truth.wal.timeline((*branch)?);
         let probed = self.known.values().filter(|known| !known.left).filter_map(|known| {
             let shown = known.newest.as_ref().filter(|shown| shown.system == Some(self.system))?;
-            Some((known.server, shown.timeline?))
+            Some((known.server, false, shown.timeline?))
         });
         let mut all = probed.chain(owed.looked_at.iter().copied());
-        all.find(|(server, timeline)| *timeline > old && !told.contains(server)).map(|(server, _)| server)
+        let overtakes = |&(server, writes, timeline): &(usize, bool, u32)| {
+            !told.contains(&server) && (timeline > old || timeline == old && writes && server != known.server)
+        };
+        all.find(overtakes).map(|(server, ..)| format!("db{server} takes writes or is on a newer timeline"))
+    }
+
+    /// What was shown of timelines on which nobody was a primary does not count any more.
+    pub(in crate::simulation) fn retracted(&mut self, whose: Option<NodeId>) {
+        for (id, known) in &mut self.known {
+            let Some(shown) = known.newest.as_mut().filter(|_| whose.is_none_or(|node| node == *id)) else {
+                continue;
+            };
+            if shown.role == Role::Replica && shown.timeline > self.established {
+                shown.timeline = None;
+            }
+        }
+        let shown = self.known.values().filter_map(|known| known.newest.as_ref());
+        let ours = shown.filter(|shown| shown.system == Some(self.system)).filter_map(|shown| shown.timeline);
+        self.highest = ours.max().max(self.established);
     }
 
     fn may_order(

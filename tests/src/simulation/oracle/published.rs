@@ -35,13 +35,13 @@ impl Oracle {
         if topology.epoch() < self.epoch {
             self.object(now, format!("epoch {} after epoch {}", topology.epoch(), self.epoch));
         }
-        let Ok(primary) = topology.primary() else { return };
         let epoch = topology.epoch();
-        let branch = self.branch_of(primary.id);
         if epoch > self.epoch && self.epoch.number() > 0 {
             self.last_failover = Some(now);
         }
         self.epoch = epoch;
+        let Ok(primary) = topology.primary() else { return };
+        let branch = self.branch_of(primary.id);
         let reign = self.reigns.entry(epoch).or_insert((primary.id, branch));
         // A primary that was taken at its word shows its branch later.
         reign.1 = reign.1.or(branch);

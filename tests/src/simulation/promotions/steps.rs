@@ -1,11 +1,12 @@
 //! The steps of a promotion, done to the simulated servers.
 
-use rr_core::engine::Observation;
+use rr_core::engine::{Log, Observation};
 use rr_core::failover::{Step, Told};
+use rr_core::position::Timeline;
 use rr_core::topology::{HealthState, NodeId, Role};
 use rr_core::world::Event;
 
-use super::{GRANT, PATIENCE, Undertaking};
+use super::{GRANT, LASTS, PATIENCE, Undertaking};
 use crate::simulation::Lie;
 use crate::simulation::faults::Mend;
 use crate::simulation::lies;
@@ -40,6 +41,7 @@ impl Simulation {
             Step::FenceCandidate(node) => match self.member(node).map(|member| member.server) {
                 Some(server) if !one_in(&mut self.dice, 4) => {
                     self.fence(server);
+                    self.tell(Event::Fenced(node));
                     Told::Done
                 }
                 _ => failed("no answer"),
@@ -93,35 +95,52 @@ impl Simulation {
         self.agenda.add(at, Action::Mend(Mend::Unfence(server)));
     }
 
-    /// Whether nobody else has promoted anybody meanwhile.
+    /// Whether anybody may be told to take over, after these looks.
     fn check_head(&self, under: &Undertaking, looks: &[(NodeId, Observation)]) -> Result<(), Told> {
         let was_told = |member: &&Member| under.starts.contains_key(&member.server);
         let told: Vec<NodeId> = self.members.iter().filter(was_told).map(|member| member.id).collect();
-        let head = self.world.check_head(under.machine.task().from, &told, looks);
-        head.map_err(Told::Overtaken)
-            .or_else(|told| if self.lies(Lie::Oblivious) { Ok(()) } else { Err(told) })
+        let head = self.world.check_head(under.machine.task(), &told, looks);
+        head.or_else(|why| if self.lies(Lie::Oblivious) { Ok(()) } else { Err(Told::Objected(why)) })
+    }
+
+    /// The servers that answer, by the nodes that they are.
+    fn reached(&mut self) -> Vec<(NodeId, usize)> {
+        let nodes: Vec<(NodeId, usize)> =
+            self.members.iter().filter(|m| !m.left).map(|m| (m.id, m.server)).collect();
+        nodes.into_iter().filter(|(_, server)| self.reaches(*server)).collect()
+    }
+
+    /// What those show, to a closer look or to a probe.
+    fn shown(
+        &self,
+        under: &mut Undertaking,
+        reached: &[(NodeId, usize)],
+        closely: bool,
+    ) -> Vec<(NodeId, Observation)> {
+        under.looked_at.clear();
+        under.looked_when = self.now;
+        let mut shown = Vec::new();
+        for (node, server) in reached {
+            let (there, wal) = (&self.truth.servers[*server], &self.truth.wal);
+            let seen = if closely { there.look(wal, self.now) } else { there.observe(wal, self.now, true) };
+            let Some(seen) = seen else { continue };
+            if let (true, Log::Postgres { timeline, .. }) = (there.system == self.truth.system, &seen.log) {
+                under.looked_at.push((*server, there.writable, timeline.map_or(0, Timeline::get)));
+            }
+            shown.push((*node, seen));
+        }
+        shown
     }
 
     fn look(&mut self, under: &mut Undertaking, from: Option<usize>) -> Told {
-        let nodes: Vec<(NodeId, usize)> =
-            self.members.iter().filter(|m| !m.left).map(|m| (m.id, m.server)).collect();
-        let mut looks: Vec<(NodeId, Observation)> = Vec::new();
-        let mut primary_answers = false;
-        under.looked_at.clear();
-        for (node, server) in nodes {
-            if !self.reaches(server) {
-                continue;
-            }
-            let there = &self.truth.servers[server];
-            if there.system == self.truth.system {
-                under.looked_at.push((server, self.truth.timeline(server)));
-            }
-            primary_answers |= Some(server) == from && there.writable;
-            looks.extend(there.look(&self.truth.wal, self.now).map(|seen| (node, seen)));
-        }
+        let reached = self.reached();
+        let looks = self.shown(under, &reached, true);
         if let Err(told) = self.check_head(under, &looks) {
             return told;
         }
+        let there = |server: usize| &self.truth.servers[server];
+        let primary_answers = under.machine.task().planned
+            && reached.iter().any(|(_, server)| Some(*server) == from && there(*server).writable);
         let mut replicas = self.world.candidates(&looks);
         for view in &mut replicas {
             match looks.iter().find(|(id, _)| *id == view.id) {
@@ -174,7 +193,9 @@ impl Simulation {
         if self.now >= self.lease_until {
             return Told::Failed("the lease is not held any more".to_owned());
         }
-        if let Err(told) = self.check_head(under, &[]) {
+        let again = if self.now.since(under.looked_when) > LASTS { self.reached() } else { Vec::new() };
+        let shown = if again.is_empty() { Vec::new() } else { self.shown(under, &again, false) };
+        if let Err(told) = self.check_head(under, &shown) {
             return told;
         }
         if !self.reaches(server) || self.truth.servers[server].writable {
@@ -187,8 +208,7 @@ impl Simulation {
             return Told::Done;
         }
         let Undertaking { looked_at, applied, frozen, old, .. } = &*under;
-        let from = under.machine.task().from;
-        let owed = Owed { from, looked_at, applied, frozen: *frozen, old: *old };
+        let owed = Owed { task: *under.machine.task(), looked_at, applied, frozen: *frozen, old: *old };
         let at_stake = self.oracle.taking_over(self.now, server, &owed, &under.told, self.lease, &self.truth);
         self.stats.happened.writes_at_stake += u64::from(at_stake);
         under.told.push(server);

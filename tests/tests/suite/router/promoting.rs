@@ -8,6 +8,7 @@ use rr_tests::plain::promoting;
 
 mod asked;
 mod automatic;
+mod doubts;
 mod leases;
 mod rejoining;
 mod rivals;

@@ -40,6 +40,43 @@ async fn two_controllers_with_one_lease_promote_once() -> Result {
     Ok(())
 }
 
+/// An application with both ORMs has a router for each, of one configuration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_routers_of_one_process_promote_once_and_either_may_be_asked() -> Result {
+    let (cluster, mut config) = cluster_and_config().await?;
+    config.failover.single_process = true;
+    let (one, other) = (start(config.clone()).await?, start(config.clone()).await?);
+    for router in [&one, &other] {
+        all_serving(router).await?;
+    }
+    cluster.primary().kill9().await?;
+    for router in [&one, &other] {
+        until(router, "the new primary to be followed", |r| primary(r).is_some_and(|name| name != "primary"))
+            .await?;
+    }
+    until(&one, "a report", |r| !r.failover().history().is_empty() || !other.failover().history().is_empty())
+        .await?;
+    assert_eq!(one.failover().history().len() + other.failover().history().len(), 1);
+    assert_eq!(writable(&cluster).await?.len(), 1);
+    for router in [one, other] {
+        router.shutdown().await;
+    }
+
+    // The lease of those who promote when they are asked is held for as long as that takes.
+    let (_cluster, mut config) = cluster_and_config().await?;
+    config.failover.mode = FailoverMode::Manual;
+    let (one, other) = (start(config.clone()).await?, start(config).await?);
+    for router in [&one, &other] {
+        all_serving(router).await?;
+    }
+    let report = one.failover().initiate("maintenance", Some("replica-1"), false).await?;
+    assert!(report.succeeded(), "{report}");
+    until(&other, "it to be followed", |r| primary(r).as_deref() == Some("replica-1")).await?;
+    let report = other.failover().initiate("maintenance", Some("replica-2"), false).await?;
+    assert!(report.succeeded(), "{report}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_loses_the_lease_promotes_nobody() -> Result {
     let (cluster, config) = cluster_and_config().await?;

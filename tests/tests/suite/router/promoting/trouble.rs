@@ -318,6 +318,7 @@ async fn a_router_that_is_shut_down_in_the_middle_leaves_the_primary_as_it_was()
     let (cluster, router) = promoted(1, FailoverMode::Manual, |_| {}).await?;
     // It will never have everything.
     cluster.replica(1)?.upstream_link().ok_or("a link")?.cut().await?;
+    write(&router, "never shipped").await?;
     let switching = tokio::spawn({
         let router = router.clone();
         async move { router.failover().initiate("maintenance", None, false).await }

@@ -40,7 +40,9 @@ fn benchmarks_on_servers_run_and_write_down_what_they_found() {
         "diesel_read_ratio=",
         "rr_stale=0",
         "violations=0",
+        "failover_write_outage_ms_p50=",
         "failed_reads=0",
+        "lost_acknowledged_writes=",
         "switchover_pause_ms=",
     ] {
         assert!(printed.contains(figure), "{figure} is missing in\n{printed}");

@@ -191,3 +191,69 @@ async fn a_primary_that_is_back_before_anybody_was_told_stays() -> Result {
     write_soon(&router, "as before").await?;
     Ok(())
 }
+
+/// Nobody can pull the plug.
+#[derive(Debug)]
+struct Powerless;
+
+impl Fence for Powerless {
+    fn fence<'a>(&'a self, _: &'a Place) -> BoxFuture<'a, std::result::Result<(), HookError>> {
+        Box::pin(async { Err(HookError::new("the power switch does not answer")) })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_cannot_be_fenced_is_replaced_only_where_that_is_wanted() -> Result {
+    for required in [true, false] {
+        let cluster = Cluster::builder().replicas(1).start().await?;
+        prepare(&cluster).await?;
+        let mut config = promoting(&cluster, FailoverMode::Automatic);
+        config.failover.fence_required = required;
+        let router = Router::builder(Plain).config(config).fence(Arc::new(Powerless)).start().await?;
+        all_serving(&router).await?;
+        cluster.primary().kill9().await?;
+        let report = ended(&router, 1).await?;
+        assert!(report.to_string().contains("the power switch does not answer"), "{report}");
+        if required {
+            assert!(matches!(report.ending, Ending::Stopped(Stop::NotFenced(_))), "{report}");
+            assert_eq!(writable(&cluster).await?, Vec::<String>::new());
+        } else {
+            assert!(report.succeeded() && !report.to_do.is_empty(), "{report}");
+            assert_eq!(writable(&cluster).await?, ["replica-1"]);
+        }
+    }
+    Ok(())
+}
+
+/// Somebody takes it away while the candidate catches up.
+#[derive(Debug, Default)]
+struct Taken(InProcessLease);
+
+impl Lease for Taken {
+    fn acquire(&self) -> BoxFuture<'_, std::result::Result<Option<Grant>, LeaseError>> {
+        self.0.acquire()
+    }
+
+    fn renew(&self, _: Grant) -> BoxFuture<'_, std::result::Result<Option<Grant>, LeaseError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn release(&self, grant: Grant) -> BoxFuture<'_, std::result::Result<(), LeaseError>> {
+        self.0.release(grant)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_loses_the_lease_meanwhile_tells_nobody_to_take_over() -> Result {
+    let cluster = Cluster::builder().replicas(1).start().await?;
+    prepare(&cluster).await?;
+    let config = promoting(&cluster, FailoverMode::Manual);
+    let router = Router::builder(Plain).config(config).lease(Arc::new(Taken::default())).start().await?;
+    all_serving(&router).await?;
+    // A switchover that had made the primary refuse writes undoes that.
+    let report = router.failover().initiate("maintenance", None, false).await?;
+    assert!(matches!(report.ending, Ending::Stopped(Stop::NoLease(_))), "{report}");
+    write_soon(&router, "as before").await?;
+    assert_eq!(writable(&cluster).await?, ["primary"]);
+    Ok(())
+}

@@ -27,7 +27,7 @@ enum Shown {
     With(&'static str),
 }
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 15] = [
     Row {
         what: "a routing decision among sixteen nodes, without any server",
         figures: &[("route", None, "route_16_p2c_ns")],
@@ -39,6 +39,24 @@ const ROWS: [Row; 13] = [
             ("diesel", None, "diesel_read_ratio"),
             ("seaorm", None, "seaorm_read_ratio"),
             ("blocking", None, "blocking_read_ratio"),
+        ],
+        shown: Shown::Number(2),
+    },
+    Row {
+        what: "a write through the same three",
+        figures: &[
+            ("diesel", None, "diesel_write_ratio"),
+            ("seaorm", None, "seaorm_write_ratio"),
+            ("blocking", None, "blocking_write_ratio"),
+        ],
+        shown: Shown::Number(2),
+    },
+    Row {
+        what: "a transaction that reads and writes",
+        figures: &[
+            ("diesel", None, "diesel_tx_ratio"),
+            ("seaorm", None, "seaorm_tx_ratio"),
+            ("blocking", None, "blocking_tx_ratio"),
         ],
         shown: Shown::Number(2),
     },

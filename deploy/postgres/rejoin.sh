@@ -19,6 +19,7 @@ die() {
 [ $# -ge 3 ] || die "usage: rejoin.sh DATA SOURCE PRIMARY_CONNINFO [SLOT]"
 data=$1 source=$2 conninfo=$3 slot=${4:-}
 [ -f "$data/PG_VERSION" ] || die "$data is no data folder"
+data=$(cd "$data" && pwd)
 if pg_ctl status -D "$data" >/dev/null 2>&1; then
   die "the server of $data is running; stop it first"
 fi
@@ -32,7 +33,7 @@ ask -c CHECKPOINT
 [ "$(ask -c 'SELECT pg_is_in_recovery()')" = f ] || die "the server at SOURCE is no primary"
 
 # pg_rewind brings the settings of the new primary as well, and removes from the data folder what that one does not have.
-kept=$(mktemp -d "${data%/}.rejoin.XXXXXX" 2>/dev/null) || kept=$(mktemp -d)
+kept=$(mktemp -d "$data.rejoin.XXXXXX" 2>/dev/null) || kept=$(mktemp -d)
 for file in postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf; do
   if [ -f "$data/$file" ]; then cp -p "$data/$file" "$kept/$file"; fi
 done
@@ -43,6 +44,7 @@ restore() {
   rm -rf "$kept"
 }
 trap restore EXIT
+trap 'exit 1' HUP INT TERM
 
 # After a crash this first starts the server by itself, to end its recovery.
 pg_rewind --target-pgdata="$data" --source-server="$source dbname=postgres"

@@ -272,7 +272,8 @@ impl<C: Connector> Worker<C> {
     pub(crate) async fn run(mut self) {
         let mut tenure = JoinSet::new();
         let mode = self.shared.config.failover.mode;
-        if matches!(mode, FailoverMode::Supervised | FailoverMode::Automatic) {
+        let rehearses = self.shared.config.failover.dry_run;
+        if matches!(mode, FailoverMode::Supervised | FailoverMode::Automatic) && !rehearses {
             tenure.spawn(Arc::clone(&self.desk.tenure).keep(self.sender.clone()));
         }
         let mut ticks = tokio::time::interval(TICK);
@@ -302,6 +303,7 @@ impl<C: Connector> Worker<C> {
         self.commands = mpsc::channel(1).1;
         self.desk.close().await;
         tenure.shutdown().await;
+        self.desk.tenure.end().await;
         self.seekers.shutdown().await;
         self.probes.shutdown().await;
         self.couriers.close().await;

@@ -133,12 +133,12 @@ impl World {
                 self.call_witnesses(node, &mut effects);
             }
             Event::Faulted { node, fault, run } => self.faulted(node, fault, run, now, &mut effects),
-            Event::Heard(timeline) => self.heard(timeline, &mut effects),
+            Event::Heard { timeline, written } => self.heard(timeline, written, &mut effects),
             Event::Lease(held) => self.lease = held,
             Event::Undertaken => self.undertaken = true,
             Event::Promoting { to } => self.hold(to, &mut effects),
             Event::Promoted { sent, in_doubt } => self.promotion_ended(sent, in_doubt, now, &mut effects),
-            Event::Fenced(node) => self.retract(|id| id == node, now, &mut effects),
+            Event::Fenced(node) => self.fenced(node, now, &mut effects),
             Event::Cleared => self.clear_doubt(now, &mut effects),
             Event::Tick => {
                 let ids: Vec<NodeId> = self.nodes.iter().map(|n| n.id).collect();
@@ -270,9 +270,17 @@ impl World {
     }
 
     /// Whoever issued the token knew its cluster as well as we do, so that is as good as having seen it.
-    fn heard(&mut self, timeline: Timeline, effects: &mut Vec<Effect>) {
-        if self.identity.is_some() && self.history.highest() < Some(timeline) {
-            self.history.establish(timeline);
+    fn heard(&mut self, timeline: Timeline, written: bool, effects: &mut Vec<Effect>) {
+        let known = if written { self.history.established() } else { self.history.highest() };
+        if self.identity.is_none() || known >= Some(timeline) {
+            return;
+        }
+        let is_news = self.history.highest() < Some(timeline);
+        match written {
+            true => self.history.establish(timeline),
+            false => self.history.reached(timeline),
+        }
+        if is_news {
             effects.push(Effect::Report(Notice::TimelineHeard { timeline }));
             effects.push(Effect::ProbeAll);
         }

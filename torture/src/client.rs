@@ -127,14 +127,16 @@ impl Db {
         }
     }
 
-    /// Whether a write of this session is lost, as its next read would be told; it goes on without.
+    /// Whether this error of a read has told that a write of its session is lost; then the session goes on without.
     #[must_use]
-    pub fn takes_note_of_loss(&self, session: &Session) -> bool {
+    pub fn takes_note_of_loss(&self, session: &Session, error: &str) -> bool {
         let lost = match self {
             Self::Diesel(pool) => lost(pool.router(), session),
             Self::Seaorm(db) => lost(db.router(), session),
         };
-        lost.inspect(|lost| session.accept_loss(lost)).is_some()
+        // Whatever else has gone wrong meanwhile, the application has heard of that only.
+        let told = lost.filter(|lost| error.contains(&lost.to_string()));
+        told.inspect(|lost| session.accept_loss(lost)).is_some()
     }
 
     /// Statements that are in flight.

@@ -290,8 +290,9 @@ impl Client {
         let nothing = Action::Read { level, seen: Vec::new(), standby: false };
         match done {
             Ok(Ok(action)) => self.record(desk.as_ref(), invoked, Outcome::Ok, action),
-            Ok(Err(_)) => {
-                let told = desk.as_ref().is_some_and(|desk| self.db.takes_note_of_loss(&desk.session));
+            Ok(Err(error)) => {
+                let told =
+                    desk.as_ref().is_some_and(|desk| self.db.takes_note_of_loss(&desk.session, &error));
                 let outcome = if told { Outcome::LostWrite } else { Outcome::Failed };
                 self.record(desk.as_ref(), invoked, outcome, nothing);
             }

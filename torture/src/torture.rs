@@ -123,7 +123,10 @@ pub async fn torture(wish: &Torture, tell: impl Fn(&str)) -> Result<Sum, Error> 
         }
     }
     let counts = &sum.counts;
-    tell(&format!("reads checked: {}; violations: {}", counts.reads, sum.violations));
+    tell(&format!(
+        "reads checked: {}; violations: {}; reads that failed or took too long: {}",
+        counts.reads, sum.violations, counts.failed
+    ));
     for (router, reads) in &counts.standby_reads {
         tell(&format!("reads of standbys by {:?} in process {}: {reads}", router.orm, router.process));
     }
@@ -189,9 +192,20 @@ impl Sum {
 
 /// Keeps a bad history, and for each rule that it breaks what is left of it when that is made small.
 fn keep(folder: &Path, history: &History, verdict: &Verdict, tell: &impl Fn(&str)) -> Result<(), Error> {
-    std::fs::create_dir_all(folder)?;
+    // Whoever else runs this here may have made the folder.
+    let own = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    let folder = &match own {
+        Ok(_) => folder.to_owned(),
+        Err(_) => tempfile::Builder::new().prefix("rr-torture-").tempdir()?.keep(),
+    };
     let seed = history.facts.seed;
-    let whole = folder.join(format!("{seed}.jsonl"));
+    // The same round played again is another history.
+    let names =
+        (0..).map(|number| if number == 0 { seed.to_string() } else { format!("{seed}-again-{number}") });
+    let Some(name) = names.into_iter().find(|name| !folder.join(format!("{name}.jsonl")).exists()) else {
+        return Ok(());
+    };
+    let whole = folder.join(format!("{name}.jsonl"));
     history.write(&whole)?;
     tell(&format!("  kept: {}", whole.display()));
     let mut rules: Vec<_> = verdict.violations.iter().map(|violation| violation.rule).collect();
@@ -202,7 +216,7 @@ fn keep(folder: &Path, history: &History, verdict: &Verdict, tell: &impl Fn(&str
             tell(&format!("  {first}"));
         }
         let small = minimise(history, rule);
-        let file = folder.join(format!("{seed}-{rule:?}.jsonl"));
+        let file = folder.join(format!("{name}-{rule:?}.jsonl"));
         small.write(&file)?;
         tell(&format!("  made small, {} operations: {}", small.ops.len(), file.display()));
     }

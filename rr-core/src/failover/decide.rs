@@ -115,7 +115,7 @@ impl fmt::Display for Block {
                 write!(f, "{answering} replicas answer, {needed} are needed")
             }
             Self::NoCandidate(why) => why.fmt(f),
-            Self::NoLease => f.write_str("another process holds the lease"),
+            Self::NoLease => f.write_str("another process or router holds the lease"),
         }
     }
 }

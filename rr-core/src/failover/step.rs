@@ -19,7 +19,7 @@ pub struct Task {
     pub target: Option<NodeId>,
     /// The present primary is well, and is asked to stop first.
     pub planned: bool,
-    /// Takes a candidate that lacks too much, goes on although the old primary answers, ends what does not drain.
+    /// Takes a candidate that lacks too much, ends what does not drain.
     pub force: bool,
     /// Somebody else ([`Promoter`](super::Promoter)) fences, promotes and re-points.
     pub delegated: bool,
@@ -145,7 +145,7 @@ impl fmt::Display for Stop {
             Self::NotLooked(why) => write!(f, "the replicas could not be looked at: {why}"),
             Self::NoCandidate(why) => why.fmt(f),
             Self::Blocked(why) => why.fmt(f),
-            Self::Overtaken(why) => write!(f, "somebody else has promoted another one: {why}"),
+            Self::Overtaken(why) => write!(f, "another one has taken over, or is about to: {why}"),
             Self::PrimaryIsBack => f.write_str("the primary answers again"),
             Self::PrimaryIsGone => {
                 f.write_str("the primary does not answer, and a switchover needs one that does")

@@ -23,7 +23,10 @@ pub(crate) enum Command {
     Relabel(Box<NodeConfig>),
     Tell(Notice),
     /// A token speaks of this timeline.
-    Heard(Timeline),
+    Heard {
+        timeline: Timeline,
+        written: bool,
+    },
     /// Nobody is to write to the primary, as this node is about to take over.
     Hold(Option<NodeId>, oneshot::Sender<()>),
     /// The replicas as an election sees them after these closer looks, and the newest position of the primary.
@@ -70,7 +73,7 @@ impl<C: Connector> Worker<C> {
             }
             Command::Relabel(node) => self.relabel(*node),
             Command::Tell(notice) => self.report(notice),
-            Command::Heard(timeline) => self.take(Event::Heard(timeline)),
+            Command::Heard { timeline, written } => self.take(Event::Heard { timeline, written }),
             Command::Hold(to, reply) => {
                 if let Some(to) = to {
                     self.take(Event::Promoting { to });

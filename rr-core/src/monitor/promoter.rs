@@ -110,8 +110,9 @@ impl<C: Connector> Executor<C> {
                 }
             }
         }
-        let in_doubt = matches!(promotion.ending(), Some(Ending::InDoubt(..)));
-        if self.shared.config.failover.mode == FailoverMode::Manual && !in_doubt {
+        let keeps =
+            matches!(promotion.ending(), Some(Ending::InDoubt(..) | Ending::Stopped(Stop::NoLease(_))));
+        if self.shared.config.failover.mode == FailoverMode::Manual && !keeps {
             // Whoever is asked next may be another router, or process.
             self.tenure.end().await;
         }

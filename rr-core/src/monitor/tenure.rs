@@ -1,6 +1,9 @@
 //! Holding the lease: taken early, renewed in time, and shown once more before anything is done under it.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
@@ -23,6 +26,8 @@ pub(crate) struct Tenure {
     clock: Clock,
     /// Held across calls of the lease: one at a time.
     held: Mutex<Option<Held>>,
+    /// Who was told to take over may have: nobody else is to promote before the grant expires by itself.
+    in_doubt: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +45,7 @@ impl Held {
 
 impl Tenure {
     pub(crate) fn new(lease: Arc<dyn Lease>, clock: Clock) -> Self {
-        Self { lease, clock, held: Mutex::new(None) }
+        Self { lease, clock, held: Mutex::new(None), in_doubt: AtomicBool::new(false) }
     }
 
     /// Shows that the lease is held now, by renewing it; the fencing token.
@@ -49,7 +54,9 @@ impl Tenure {
     /// When it is not, or nobody can say.
     pub(crate) async fn confirm(&self) -> Result<u64, String> {
         let mut held = self.held.lock().await;
-        let Some(old) = *held else { return Err("another process has it, or had it last".to_owned()) };
+        let Some(old) = *held else {
+            return Err("another process or router has it, or had it last".to_owned());
+        };
         let asked_at = self.clock.now();
         match answer(self.lease.renew(old.grant)).await {
             Ok(Some(grant)) => {
@@ -70,7 +77,10 @@ impl Tenure {
     /// When somebody else has it, or nobody can say.
     pub(crate) async fn take(&self) -> Result<u64, String> {
         if self.held.lock().await.is_some() {
-            return self.confirm().await;
+            let confirmed = self.confirm().await;
+            if confirmed.is_ok() || self.held.lock().await.is_some() {
+                return confirmed;
+            }
         }
         match self.acquire().await {
             Ok(Some(token)) => Ok(token),
@@ -140,11 +150,32 @@ impl Tenure {
         brief(held.and_then(|held| held.grant.lasts).map_or(PACE, |lasts| lasts / 3))
     }
 
-    /// Gives it back.
+    /// It is not given back any more.
+    pub(crate) fn keep_for_ever(&self) {
+        self.in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives it back, unless somebody may be taking over under it.
     pub(crate) async fn end(&self) {
+        if self.in_doubt.load(Ordering::Relaxed) {
+            return;
+        }
         let Some(held) = self.held.lock().await.take() else { return };
         if let Err(error) = answer(self.lease.release(held.grant)).await {
             tracing::warn!(target: "rr", %error, "the lease for promotions was not given back; it expires");
+        }
+    }
+}
+
+impl Drop for Tenure {
+    /// Where the runtime went, or the worker panicked, nothing else gives back what does not expire.
+    fn drop(&mut self) {
+        if *self.in_doubt.get_mut() || self.lease.spans_processes() {
+            return;
+        }
+        if let Some(held) = self.held.get_mut().take() {
+            let release = pin!(self.lease.release(held.grant));
+            drop(release.poll(&mut Context::from_waker(Waker::noop())));
         }
     }
 }
@@ -157,5 +188,42 @@ async fn answer<T>(asked: impl Future<Output = Result<T, LeaseError>>) -> Result
     match timeout(PATIENCE, asked).await {
         Ok(answer) => answer,
         Err(_) => Err(LeaseError::new(format!("no answer within {PATIENCE:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failover::InProcessLease;
+
+    async fn holder(lease: &Arc<InProcessLease>) -> Tenure {
+        let tenure = Tenure::new(Arc::clone(lease) as _, Clock::start());
+        tenure.take().await.unwrap();
+        tenure
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_holds_it_no_more_unless_somebody_may_be_taking_over_under_it() {
+        let lease = Arc::new(InProcessLease::new());
+        drop(holder(&lease).await);
+        let tenure = holder(&lease).await;
+        tenure.end().await;
+        let tenure = holder(&lease).await;
+        tenure.keep_for_ever();
+        tenure.end().await;
+        drop(tenure);
+        assert!(Tenure::new(lease, Clock::start()).take().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_is_asked_for_again() {
+        let lease = Arc::new(InProcessLease::new());
+        let tenure = holder(&lease).await;
+        let held = tenure.held.lock().await.unwrap();
+        lease.release(held.grant).await.unwrap();
+        assert!(tenure.confirm().await.is_err() && tenure.take().await.is_ok());
+        let held = tenure.held.lock().await.unwrap();
+        lease.release(held.grant).await.unwrap();
+        assert!(tenure.take().await.is_ok(), "in one step");
     }
 }

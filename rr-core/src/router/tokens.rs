@@ -209,14 +209,16 @@ impl<C: Connector> Router<C> {
     /// A token of a timeline that is newer than the primary's tells of a failover that was not seen here. Only one that was
     /// issued a moment ago does: an old one may be from before the database was restored to an older state.
     fn learn_of(&self, claims: &Claims, now: Wall) {
-        let named = claims.wrote.iter().chain(&claims.saw).filter_map(Position::timeline).max();
-        let Some(named) = named else { return };
+        let wrote = claims.wrote.as_ref().and_then(Position::timeline);
+        let saw = claims.saw.as_ref().and_then(Position::timeline);
+        let Some(timeline) = wrote.max(saw) else { return };
+        let written = wrote == Some(timeline);
         // Everybody was asked before: a promotion that can be seen from here has been seen.
         let topology = self.topology();
         let known = topology.primary().ok().and_then(|primary| primary.applied.as_ref()?.timeline());
-        if known.is_none_or(|known| named > known) && now.since(claims.issued_at) <= RECENT {
+        if known.is_none_or(|known| timeline > known) && now.since(claims.issued_at) <= RECENT {
             // When nobody takes it the monitor is busy, and the next token will tell.
-            drop(self.inner.commands.try_send(Command::Heard(named)));
+            drop(self.inner.commands.try_send(Command::Heard { timeline, written }));
         }
     }
 

@@ -43,8 +43,13 @@ pub enum Event {
         /// How many there were without a success in between.
         run: u32,
     },
-    /// A token that we signed speaks of this timeline: another process has seen a primary on it.
-    Heard(Timeline),
+    /// A token that we signed speaks of this timeline.
+    Heard {
+        /// Which.
+        timeline: Timeline,
+        /// Somebody has written on it; else somebody has read from a node that was on it.
+        written: bool,
+    },
     /// This process has, or has lost, the lease without which nobody may promote.
     Lease(bool),
     /// Somebody has begun a promotion; another one must wait.

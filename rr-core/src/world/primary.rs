@@ -25,7 +25,8 @@ impl World {
         self.learn_identity();
         self.recall(effects);
         let believed = !self.awaits_identity();
-        for node in &self.nodes {
+        // A mirror is a second look at a server, and is said to be what it is not.
+        for node in self.nodes.iter().filter(|node| !node.spec.mirror) {
             let seen = node.seen.as_ref().filter(|seen| believed && self.is_ours(seen));
             let Some((seen, timeline)) = seen.and_then(|seen| Some((seen, timeline_of(seen)?))) else {
                 continue;

@@ -95,13 +95,12 @@ impl World {
                 return false;
             };
             // Somebody has removed its `standby.signal`. Of whom is silent that may have been long ago.
-            let rival = || {
-                let same_server = node.spec.mirror || node.twin.is_some() || task.from == Some(node.id);
-                seen.role == Role::Primary && look_at(node.id).is_some() && !same_server
-            };
-            timeline > old || timeline == old && rival()
+            let takes_writes = seen.role == Role::Primary && look_at(node.id).is_some();
+            let was_told = told.iter().any(|id| self.is_same_server(node, *id));
+            let is_old = task.from.is_some_and(|from| self.is_same_server(node, from));
+            timeline > old && !was_told || timeline >= old && takes_writes && !is_old
         };
-        if let Some(node) = self.nodes.iter().filter(|node| !told.contains(&node.id)).find(overtakes) {
+        if let Some(node) = self.nodes.iter().filter(|node| !node.spec.mirror).find(overtakes) {
             let what = "takes writes, or is on a newer timeline than the primary was";
             return Err(Stop::Overtaken(format!("`{}` {what}", node.spec.name)));
         }
@@ -261,23 +260,38 @@ impl World {
 
     /// Somebody has looked: whoever was told to take over has not, and will not.
     pub(super) fn clear_doubt(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        self.in_doubt = None;
+        let node = self.in_doubt.take();
         if self.promoting.is_none() {
             self.held = None;
         }
-        self.retract(|_| true, now, effects);
+        self.retract(node, |_| true, now, effects);
     }
 
-    /// What these nodes have shown of a timeline on which nobody was ever a primary does not count any more. Where one of them
-    /// shows it again, it does.
-    pub(super) fn retract(&mut self, whose: impl Fn(NodeId) -> bool, now: Moment, effects: &mut Vec<Effect>) {
-        let established = self.history.established();
-        let begun = |seen: &Observation| timeline_of(seen) > established && seen.role == Role::Replica;
-        for node in self.nodes.iter_mut().filter(|node| whose(node.id)) {
-            if let Some(seen) = node.seen.as_mut().filter(|seen| begun(seen))
-                && let Log::Postgres { timeline, .. } = &mut seen.log
-            {
+    /// It was told to take over and had not, and is fenced.
+    pub(super) fn fenced(&mut self, node: NodeId, now: Moment, effects: &mut Vec<Effect>) {
+        let names: Vec<NodeId> =
+            self.nodes.iter().filter(|other| self.is_same_server(other, node)).map(|node| node.id).collect();
+        self.retract(Some(node), |id| names.contains(&id), now, effects);
+    }
+
+    /// What these nodes have shown of a timeline on which nobody was ever a primary does not count any more, nor what this one
+    /// was asked before. Where one of them shows it again, it does.
+    fn retract(
+        &mut self,
+        node: Option<NodeId>,
+        whose: impl Fn(NodeId) -> bool,
+        now: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(established) = self.history.established() else { return };
+        for state in self.nodes.iter_mut().filter(|state| whose(state.id)) {
+            let Some(seen) = &mut state.seen else { continue };
+            let begun = timeline_of(seen) > Some(established) && seen.role == Role::Replica;
+            if let (true, Log::Postgres { timeline, .. }) = (begun, &mut seen.log) {
                 *timeline = None;
+            }
+            if begun || node == Some(state.id) {
+                state.sampled_at = state.sampled_at.max(Some(now));
             }
         }
         self.history.retract();
@@ -288,7 +302,7 @@ impl World {
     /// Whether a timeline is known on which nobody was ever a primary.
     #[must_use]
     pub fn has_begun_timeline(&self) -> bool {
-        self.history.highest() > self.history.established()
+        self.history.established().is_some_and(|established| self.history.highest() > Some(established))
     }
 
     /// A node's name, or a number when it is gone.

@@ -57,6 +57,20 @@ impl World {
     }
 }
 
+impl World {
+    /// Whether a node is this one, under whatever name.
+    pub(super) fn is_same_server(&self, node: &NodeState, id: NodeId) -> bool {
+        let is_twin = |one: &NodeState, of: NodeId| one.twin.is_some_and(|twin| twin.of == of);
+        let other = || self.nodes.iter().find(|other| other.id == id);
+        node.id == id
+            || is_twin(node, id)
+            || other().is_some_and(|other| {
+                is_twin(other, node.id)
+                    || node.twin.zip(other.twin).is_some_and(|(one, other)| one.of == other.of)
+            })
+    }
+}
+
 /// Which server answered; not where the configuration means to have one server twice.
 fn server(node: &NodeState) -> Option<(u64, u64)> {
     let seen = node.seen.as_ref().filter(|_| !node.spec.mirror)?;

@@ -323,8 +323,8 @@ impl Simulation {
             *held |= self.lies(Lie::Unleased);
         }
         match event {
-            Event::Fenced(node) => self.oracle.retracted(Some(node)),
-            Event::Cleared => self.oracle.retracted(None),
+            Event::Fenced(node) => self.oracle.retracted(self.now, Some(node), false),
+            Event::Cleared => self.oracle.retracted(self.now, self.world.in_doubt(), true),
             _ => {}
         }
         let idle = !self.busy && self.world.promoting().is_none();

@@ -25,6 +25,8 @@ pub struct Counts {
     pub crossed_process: usize,
     /// Those that it brought from the other ORM, likewise.
     pub crossed_orm: usize,
+    /// Reads that failed or took too long: they prove nothing.
+    pub failed: usize,
 }
 
 impl Counts {
@@ -47,6 +49,8 @@ impl Counts {
                 Some(_) | None => {}
             }
             counts.reads += usize::from(op.read().is_some());
+            let is_read = matches!(op.action, Action::Read { .. } | Action::Lists { .. });
+            counts.failed += usize::from(is_read && op.outcome == Outcome::Failed);
             counts.lost += usize::from(history.facts.lossy && saw_what_is_gone(history, op));
         }
         for op in &history.ops {
@@ -87,8 +91,17 @@ impl Counts {
 impl AddAssign<&Self> for Counts {
     fn add_assign(&mut self, other: &Self) {
         // By name, so that none is forgotten.
-        let Self { reads, standby_reads, bounded, strong, lost, resumed, crossed_process, crossed_orm } =
-            other;
+        let Self {
+            reads,
+            standby_reads,
+            bounded,
+            strong,
+            lost,
+            resumed,
+            crossed_process,
+            crossed_orm,
+            failed,
+        } = other;
         self.reads += reads;
         for (router, count) in standby_reads {
             *self.standby_reads.entry(*router).or_default() += count;
@@ -99,6 +112,7 @@ impl AddAssign<&Self> for Counts {
         self.resumed += resumed;
         self.crossed_process += crossed_process;
         self.crossed_orm += crossed_orm;
+        self.failed += failed;
     }
 }
 

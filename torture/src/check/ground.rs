@@ -113,6 +113,12 @@ impl<'h> Ground<'h> {
         self.writers.get(&item).copied()
     }
 
+    /// Whether somebody has appended this item to this list, or may have.
+    pub(super) fn was_appended(&self, key: Key, item: Item) -> bool {
+        let writer = self.appended(item).map(|index| &self.history.ops[index].action);
+        matches!(writer, Some(Action::Append { key: of, .. }) if *of == key)
+    }
+
     /// How long a list is in the end.
     pub(super) fn length(&self, key: usize) -> usize {
         let list = Key::try_from(key).ok().and_then(|key| self.history.facts.finals.get(&key));

@@ -5,9 +5,9 @@
 //! between the two only the former holds, because a primary may show two concurrent commits in another order than its log
 //! has them (which PostgreSQL's own snapshot isolation does not forbid, and no router can see).
 
-use super::ground::{Floor, Ground};
+use super::ground::{Floor, Ground, place};
 use super::{Rule, Violation};
-use crate::history::Outcome;
+use crate::history::{Action, Item, Key, Outcome};
 
 /// Judges.
 #[must_use]
@@ -22,7 +22,7 @@ pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
 
 fn never_was(ground: &Ground<'_>) -> Vec<Violation> {
     if ground.history.facts.lossy {
-        return Vec::new();
+        return never_appended(ground);
     }
     let bad = ground.ops().filter_map(|(index, _)| Some((index, ground.view(index).gone.first()?)));
     bad.map(|(index, (key, _))| Violation {
@@ -31,6 +31,37 @@ fn never_was(ground: &Ground<'_>) -> Vec<Violation> {
         what: format!("list {key} was never like that"),
     })
     .collect()
+}
+
+/// What a failover has lost was there before, and was one list as well.
+fn never_appended(ground: &Ground<'_>) -> Vec<Violation> {
+    let mut longest: Vec<(&[Item], usize)> = vec![(&[], 0); ground.keys];
+    let mut violations = Vec::new();
+    let mut object = |ops, key, what| {
+        violations.push(Violation { rule: Rule::Prefix, ops, what: format!("list {key} {what}") });
+    };
+    for (index, op) in ground.ops() {
+        let gone = |key: Key| ground.view(index).gone.iter().any(|(of, _)| *of == place(key));
+        for seen in op.seen().iter().filter(|seen| gone(seen.key)) {
+            if !ground.was_appended(seen.key, seen.item) {
+                object(vec![index], seen.key, "ends with what nobody has appended");
+            }
+        }
+        let Action::Lists { lists, .. } = &op.action else { continue };
+        for (key, list) in lists.iter().filter(|(key, _)| gone(*key)) {
+            let (known, by) = longest[place(*key)];
+            if !list.iter().zip(known).all(|(one, other)| one == other) {
+                object(vec![by, index], *key, "was lost in two ways");
+            } else if list.len() > known.len() {
+                // Its beginning was looked through already.
+                if !list[known.len()..].iter().all(|item| ground.was_appended(*key, *item)) {
+                    object(vec![index], *key, "has what nobody has appended");
+                }
+                longest[place(*key)] = (list, index);
+            }
+        }
+    }
+    violations
 }
 
 fn reads<'g>(ground: &'g Ground<'_>) -> impl Iterator<Item = (usize, bool)> + 'g {

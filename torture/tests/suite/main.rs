@@ -26,7 +26,8 @@ async fn nobody_reads_the_past_while_servers_are_tortured() -> Result<(), Error>
     assert_eq!(sum.violations, 0, "seed {seed}");
     // What there is to judge was there, and somebody else than us has judged it.
     assert_eq!(sum.counts.lacking(ROUTERS), None, "seed {seed}: {sum:?}");
-    assert!(sum.decided() > 0, "seed {seed}: {sum:?}");
+    assert!(sum.undecided <= 1, "seed {seed}: {sum:?}");
+    assert!(sum.counts.failed < sum.counts.reads / 4, "seed {seed}: {sum:?}");
     assert!(sum.disturbed > 0, "seed {seed}: {sum:?}");
     assert!(sum.faults.values().all(|count| *count > 0), "seed {seed}: {sum:?}");
     Ok(())

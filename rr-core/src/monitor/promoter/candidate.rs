@@ -88,10 +88,6 @@ impl<C: Connector> Executor<C> {
             }
             Ok(_) => {}
         }
-        // It may have taken long to get here.
-        if !self.tenure.is_certain().await {
-            return Told::Failed("the lease is not held any more".to_owned());
-        }
         if let Err(told) = self.check_head_again(task, node).await {
             return told;
         }
@@ -102,6 +98,10 @@ impl<C: Connector> Executor<C> {
             Ok(Some(started)) => drop(self.started.insert(node, started)),
             Ok(None) => return Told::Failed("the server does not say when it was started".to_owned()),
             Err(why) => return Told::Failed(why),
+        }
+        // It may have taken long to get here.
+        if !self.tenure.is_certain().await {
+            return Told::Failed("the lease is not held any more".to_owned());
         }
         match self.lines.to(&peer).ask(sql::PROMOTE).await {
             Ok(row) if sql::is_true(&row, 0) => Told::Done,

@@ -118,15 +118,28 @@ impl Desk {
         self.running.join_next().await
     }
 
-    /// Ends what is under way, and gives the lease back.
+    /// Ends what is under way.
     pub(crate) async fn close(&mut self) {
         self.give_up.send_replace(true);
-        let farewell = async { while self.running.join_next().await.is_some() {} };
+        let (running, tenure) = (&mut self.running, &self.tenure);
+        let farewell = async {
+            while let Some(ended) = running.join_next().await {
+                match ended {
+                    Ok(report) => {
+                        tracing::error!(target: "rr", %report, "the router is shut down in the middle of a promotion");
+                        if matches!(report.ending, Ending::InDoubt(..)) {
+                            tenure.keep_for_ever();
+                        }
+                    }
+                    Err(_) => tenure.keep_for_ever(),
+                }
+            }
+        };
         if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
             tracing::error!(target: "rr", "a promotion did not end in time; see who is the primary, and whether it writes");
+            self.tenure.keep_for_ever();
         }
         self.running.shutdown().await;
-        self.tenure.end().await;
     }
 }
 

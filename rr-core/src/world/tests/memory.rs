@@ -78,9 +78,9 @@ fn each_change_of_timelines_is_to_be_kept_once() {
 #[test]
 fn who_hears_of_a_newer_timeline_does_not_write_to_an_older_one() {
     let mut scene = Scene::settled();
-    scene.tell(Event::Heard(Timeline::FIRST));
+    scene.tell(Event::Heard { timeline: Timeline::FIRST, written: true });
     assert_eq!(scene.head(), Ok(A));
-    scene.tell(Event::Heard(timeline(3)));
+    scene.tell(Event::Heard { timeline: timeline(3), written: true });
     assert!(scene.asks_everybody());
     assert_eq!(scene.head(), Err(NoPrimary::NotFound));
     assert_eq!(scene.standing(A), Err(Rejection::Quarantined(Quarantine::StalePrimary)));

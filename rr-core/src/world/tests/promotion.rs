@@ -189,7 +189,7 @@ fn nobody_takes_over_beside_somebody_elses_promotion() {
     assert!(is_overtaken(objection(&scene, &[], &[]).as_ref()), "a probe tells");
     assert_eq!(objection(&scene, &[B], &[]), None);
     let mut scene = orphaned(automatic());
-    scene.tell(Event::Heard(Timeline::new(2).unwrap()));
+    scene.tell(Event::Heard { timeline: Timeline::new(2).unwrap(), written: true });
     assert!(is_overtaken(objection(&scene, &[], &[]).as_ref()), "a token tells");
     let mut scene = orphaned(automatic());
     scene.primary(B, 1, 90);
@@ -205,8 +205,11 @@ fn a_timeline_that_nobody_came_to_the_end_of_counts_until_somebody_has_looked() 
     scene.tell(Event::Cleared);
     assert_eq!((scene.world.head(), scene.world.has_begun_timeline()), (Some((A, false)), false));
     assert_eq!(scene.node(C).applied, position("1:0/64"));
+    // What it was asked before does not count.
+    scene.wait(10).answer(B, Moment::from_millis(1), seen(Role::Replica, 2, 90, None));
+    assert_eq!(scene.world.head(), Some((A, false)));
     // Unless it is there all the same.
-    scene.orphan(B, 2, 90);
+    scene.wait(10).orphan(B, 2, 90);
     assert_eq!(scene.world.head(), None);
     scene.tell(Event::Fenced(C));
     assert_eq!(scene.world.head(), None, "that was another one");
@@ -222,7 +225,7 @@ fn a_timeline_that_somebody_was_a_primary_on_counts_for_ever() {
             scene.replica(C, 2, 90);
         },
         |scene| {
-            scene.tell(Event::Heard(Timeline::new(2).unwrap()));
+            scene.tell(Event::Heard { timeline: Timeline::new(2).unwrap(), written: true });
         },
         |scene| {
             scene.tell_promoted(C, 2, 100, 90).silent(C, 3);
@@ -236,4 +239,35 @@ fn a_timeline_that_somebody_was_a_primary_on_counts_for_ever() {
         scene.primary(A, 1, 110);
         assert_ne!(scene.head(), Ok(A));
     }
+}
+
+#[test]
+fn a_token_of_a_reader_tells_of_no_more_than_a_look_does() {
+    let heard = |written| Event::Heard { timeline: Timeline::new(2).unwrap(), written };
+    let mut scene = orphaned(policy(FailoverMode::Manual));
+    scene.tell(heard(false));
+    assert_eq!(scene.world.head(), None);
+    scene.tell(Event::Cleared);
+    assert_eq!(scene.world.head(), Some((A, false)));
+    // Whoever has written there is another matter, also where the timeline was seen to begin.
+    scene.orphan(B, 2, 90).tell(heard(true)).tell(Event::Cleared);
+    assert_eq!(scene.world.head(), None);
+}
+
+#[test]
+fn who_was_told_is_known_by_its_other_name_too() {
+    let named = |role, timeline| Observation { started: Some(5), ..seen(role, timeline, 90, None) };
+    let mut scene = orphaned(automatic());
+    for node in [B, C] {
+        let orphan = Observation { receiving: Some(false), ..named(Role::Replica, 2) };
+        scene.says(node, orphan);
+    }
+    assert_eq!(objection(&scene, &[B], &[]), None);
+    assert_eq!(objection(&scene, &[C], &[]), None);
+    assert!(is_overtaken(objection(&scene, &[], &[]).as_ref()));
+    scene.tell(Event::Fenced(C));
+    assert_eq!(scene.world.head(), Some((A, false)), "what the other name has shown is of the same server");
+    // Who takes writes all the same was not fenced.
+    let looks = [(B, named(Role::Primary, 2))];
+    assert!(is_overtaken(objection(&scene, &[B], &looks).as_ref()));
 }

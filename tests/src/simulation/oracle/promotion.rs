@@ -135,13 +135,15 @@ impl Oracle {
     }
 
     /// What was shown of timelines on which nobody was a primary does not count any more.
-    pub(in crate::simulation) fn retracted(&mut self, whose: Option<NodeId>) {
+    pub(in crate::simulation) fn retracted(&mut self, now: Moment, of: Option<NodeId>, all: bool) {
         for (id, known) in &mut self.known {
-            let Some(shown) = known.newest.as_mut().filter(|_| whose.is_none_or(|node| node == *id)) else {
-                continue;
-            };
-            if shown.role == Role::Replica && shown.timeline > self.established {
+            let Some(shown) = known.newest.as_mut().filter(|_| all || of == Some(*id)) else { continue };
+            let begun = shown.role == Role::Replica && shown.timeline > self.established;
+            if begun {
                 shown.timeline = None;
+            }
+            if begun || of == Some(*id) {
+                shown.asked_at = shown.asked_at.max(now);
             }
         }
         let shown = self.known.values().filter_map(|known| known.newest.as_ref());

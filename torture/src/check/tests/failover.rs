@@ -242,3 +242,21 @@ fn what_is_correct_in_spite_of_a_loss_has_reads_of_what_is_lost() {
     let with = histories.filter(|history| check(history).counts.lost > 0).count();
     assert!(with > 10, "{with} of 50");
 }
+
+#[test]
+fn what_is_lost_was_appended_once_and_was_one_list() {
+    let mut story = Story::new(1);
+    story.append(9, 0).append(8, 0).append(7, 0);
+    story.fail_over(&[1]);
+    let of = |items: &[Item]| Lists::from([(0, items.to_vec())]);
+    for whole in [false, true] {
+        let read =
+            |items| story.clone().read_of(&of(items), 1, Level::Eventual, &[items.len()], whole).broken();
+        assert_eq!(read(&[1, 2]), NONE);
+        assert_eq!(read(&[1, 99]), [Rule::Prefix], "nobody has appended that");
+    }
+    let mut both = story.clone();
+    both.read_of(&of(&[1, 2, 3]), 1, Level::Eventual, &[3], true);
+    assert_eq!(both.clone().read_of(&of(&[1, 2]), 2, Level::Eventual, &[2], true).broken(), NONE);
+    assert_eq!(both.read_of(&of(&[1, 3]), 2, Level::Eventual, &[2], true).broken(), [Rule::Prefix]);
+}

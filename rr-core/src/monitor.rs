@@ -272,9 +272,13 @@ impl<C: Connector> Worker<C> {
     pub(crate) async fn run(mut self) {
         let mut tenure = JoinSet::new();
         let mode = self.shared.config.failover.mode;
-        let rehearses = self.shared.config.failover.dry_run;
-        if matches!(mode, FailoverMode::Supervised | FailoverMode::Automatic) && !rehearses {
-            tenure.spawn(Arc::clone(&self.desk.tenure).keep(self.sender.clone()));
+        if matches!(mode, FailoverMode::Supervised | FailoverMode::Automatic) {
+            if self.shared.config.failover.dry_run {
+                // Who only says what it would do keeps nobody from doing it.
+                self.take(Event::Lease(true));
+            } else {
+                tenure.spawn(Arc::clone(&self.desk.tenure).keep(self.sender.clone()));
+            }
         }
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

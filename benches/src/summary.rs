@@ -198,11 +198,11 @@ mod tests {
         };
         let written = table(found);
         let rows: Vec<_> = written.lines().collect();
-        assert_eq!(rows.len(), 8, "{written}");
+        assert_eq!(rows.len(), 10, "{written}");
         assert!(rows[4].ends_with(
             "| 1.04, –, 1.04 | `make bench-diesel`, `make bench-seaorm`, `make bench-blocking` |"
         ));
-        assert!(rows[5].ends_with("| 99.4 % | `make bench-causal` |"));
+        assert!(rows[7].ends_with("| 99.4 % | `make bench-causal` |"));
     }
 
     #[test]

@@ -37,38 +37,30 @@ impl Fence for Power {
     }
 }
 
-/// The first candidate begins a timeline and does not come to the end of that; `power` can turn it off.
-async fn stuck(
-    mode: FailoverMode,
-    power: impl FnOnce(&Cluster) -> Option<Arc<Power>>,
-) -> Result<(Cluster, Router<Plain>, Lingering)> {
+/// The first candidate begins a timeline and does not come to the end of that.
+async fn stuck(mode: FailoverMode, fenced: bool) -> Result<(Cluster, Router<Plain>, Lingering, Arc<Power>)> {
     let cluster = Cluster::builder().replicas(2).start().await?;
     prepare(&cluster).await?;
     let mut config = promoting(&cluster, mode);
     config.failover.timeout = Duration::from_secs(2);
     config.replicas[1] = std::mem::take(&mut config.replicas[1]).with_priority(1);
-    let builder = Router::builder(Plain).config(config);
-    let router = match power(&cluster) {
-        Some(power) => builder.fence(power).start().await?,
-        None => builder.start().await?,
-    };
+    let (mut builder, power) = (Router::builder(Plain).config(config), Power::of(&cluster));
+    if fenced {
+        builder = builder.fence(Arc::clone(&power) as _);
+    }
+    let router = builder.start().await?;
     all_serving(&router).await?;
     let stuck = cluster.replica(1)?.linger().await?;
-    Ok((cluster, router, stuck))
+    Ok((cluster, router, stuck, power))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_candidate_that_is_fenced_is_followed_by_the_next_one_though_it_had_begun_a_timeline() -> Result {
-    let mut power = None;
-    let (cluster, router, _stuck) = stuck(FailoverMode::Automatic, |cluster| {
-        power = Some(Power::of(cluster));
-        power.clone()
-    })
-    .await?;
+    let (cluster, router, _stuck, power) = stuck(FailoverMode::Automatic, true).await?;
     cluster.primary().kill9().await?;
     let report = ended(&router, 1).await?;
     assert_eq!((report.to.as_deref(), report.succeeded()), (Some("replica-2"), true), "{report}");
-    assert_eq!(power.ok_or("power")?.off(), ["primary", "replica-1"]);
+    assert_eq!(power.off(), ["primary", "replica-1"]);
     write_soon(&router, "by the next one").await?;
     assert_eq!(writable(&cluster).await?, ["replica-2"]);
     Ok(())
@@ -76,17 +68,12 @@ async fn a_candidate_that_is_fenced_is_followed_by_the_next_one_though_it_had_be
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_taking_over_while_the_router_is_shut_down_is_not_fenced() -> Result {
-    let mut power = None;
-    let (cluster, router, stuck) = stuck(FailoverMode::Automatic, |cluster| {
-        power = Some(Power::of(cluster));
-        power.clone()
-    })
-    .await?;
+    let (cluster, router, stuck, power) = stuck(FailoverMode::Automatic, true).await?;
     cluster.primary().kill9().await?;
     stuck.begun().await?;
     router.shutdown().await;
     stuck.end().await?;
-    assert_eq!(power.ok_or("power")?.off(), ["primary"]);
+    assert_eq!(power.off(), ["primary"]);
     assert_eq!(writable(&cluster).await?, ["replica-1"]);
     Ok(())
 }
@@ -104,7 +91,7 @@ async fn in_doubt(router: &Router<Plain>, stuck: &Node) -> Result {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cleared_doubt_lets_another_one_take_over_though_a_timeline_was_begun() -> Result {
-    let (cluster, router, _stuck) = stuck(FailoverMode::Manual, |_| None).await?;
+    let (cluster, router, _stuck, _) = stuck(FailoverMode::Manual, false).await?;
     cluster.primary().kill9().await?;
     until(&router, "the primary to be down", |r| !healthy_primary(r)).await?;
     in_doubt(&router, cluster.replica(1)?).await?;
@@ -117,7 +104,7 @@ async fn a_cleared_doubt_lets_another_one_take_over_though_a_timeline_was_begun(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cleared_doubt_lets_the_old_primary_of_a_switchover_write_again() -> Result {
-    let (cluster, router, _stuck) = stuck(FailoverMode::Manual, |_| None).await?;
+    let (cluster, router, _stuck, _) = stuck(FailoverMode::Manual, false).await?;
     in_doubt(&router, cluster.replica(1)?).await?;
     for thaw in ["ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()"] {
         cluster.primary().admin_sql(thaw).await?;

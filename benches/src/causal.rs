@@ -5,6 +5,8 @@
 //! whether a standby gave it; nothing is taken from our own counters. The same load is run in the ways in which
 //! applications help themselves otherwise.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -71,12 +73,23 @@ pub(crate) struct Tally {
     /// Reads that lacked the client's own write, or showed less than it had seen before.
     pub(crate) unseen: u64,
     pub(crate) back: u64,
+    /// Reads of the primary without a write that was still under way when they began, and which a standby had shown: the
+    /// standby may have it first, and no router can know.
+    pub(crate) ahead: u64,
     pub(crate) times: Histogram<u64>,
 }
 
 impl Tally {
     pub(crate) fn new() -> Result<Self, Error> {
-        Ok(Self { reads: 0, writes: 0, on_standby: 0, unseen: 0, back: 0, times: Histogram::new(3)? })
+        Ok(Self {
+            reads: 0,
+            writes: 0,
+            on_standby: 0,
+            unseen: 0,
+            back: 0,
+            ahead: 0,
+            times: Histogram::new(3)?,
+        })
     }
 
     pub(crate) fn add(&mut self, other: &Self) -> Result<(), Error> {
@@ -85,6 +98,7 @@ impl Tally {
         self.on_standby += other.on_standby;
         self.unseen += other.unseen;
         self.back += other.back;
+        self.ahead += other.ahead;
         Ok(self.times.add(&other.times)?)
     }
 
@@ -101,13 +115,14 @@ impl Tally {
     /// One line; times are multiples of those of another tally.
     fn print(&self, name: &str, base: &Self) {
         println!(
-            "{name:<30} {:>6.3} {:>10} {:>8.2} {:>8.2} {:>10} {:>10}",
+            "{name:<30} {:>6.3} {:>10} {:>8.2} {:>8.2} {:>10} {:>10} {:>6}",
             self.share(),
             self.reads,
             self.times_of(base, 0.5),
             self.times_of(base, 0.99),
             self.unseen,
             self.back,
+            self.ahead,
         );
     }
 }
@@ -121,6 +136,8 @@ struct Client<N> {
     row: usize,
     /// What it knows of each row.
     versions: [i64; CLIENTS],
+    /// What each row's writer has been answered.
+    returned: Rc<[Cell<i64>; CLIENTS]>,
     last_write: Option<Moment>,
     tally: Tally,
 }
@@ -148,6 +165,7 @@ impl<N: Notes> Client<N> {
         let version = self.versions[self.row] + 1;
         self.notes.write(number(self.row)?, version).await?;
         self.versions[self.row] = version;
+        self.returned[self.row].set(version);
         self.last_write = Some(self.clock.now());
         self.tally.writes += 1;
         Ok(())
@@ -155,7 +173,7 @@ impl<N: Notes> Client<N> {
 
     async fn read(&mut self, wrote: bool) -> Result<(), Error> {
         let row = if fastrand::bool() { self.row } else { fastrand::usize(..CLIENTS) };
-        let begun = self.clock.now();
+        let (begun, returned) = (self.clock.now(), self.returned[row].get());
         let on_primary = match self.way {
             Way::Causal => false,
             Way::Primary => true,
@@ -167,9 +185,15 @@ impl<N: Notes> Client<N> {
         tally.times.record(u64::try_from(self.clock.now().since(begun).as_nanos())?)?;
         tally.reads += 1;
         tally.on_standby += u64::from(seen.standby);
-        if seen.version < self.versions[row] {
-            let violations = if row == self.row { &mut tally.unseen } else { &mut tally.back };
-            *violations += 1;
+        let known = self.versions[row];
+        if seen.version < known {
+            let is_ahead = !seen.standby && seen.version + 1 == known && returned < known;
+            let short = match (row == self.row, is_ahead) {
+                (true, _) => &mut tally.unseen,
+                (_, true) => &mut tally.ahead,
+                (_, false) => &mut tally.back,
+            };
+            *short += 1;
         } else {
             self.versions[row] = seen.version;
         }
@@ -191,13 +215,21 @@ pub(crate) async fn load<N: Notes>(
     cluster.primary().sql("UPDATE note SET version = 0").await?;
     cluster.wait_caught_up(Duration::from_secs(20)).await?;
     let clock = Clock::start();
+    let returned = Rc::new([const { Cell::new(0) }; CLIENTS]);
     let clients = LocalSet::new();
     let total = clients.run_until(async {
         let mut working = JoinSet::new();
         for row in 0..CLIENTS {
-            let (notes, versions) = (notes.clone(), [0; CLIENTS]);
-            let mut client =
-                Client { notes, way, clock, row, versions, last_write: None, tally: Tally::new()? };
+            let mut client = Client {
+                notes: notes.clone(),
+                way,
+                clock,
+                row,
+                versions: [0; CLIENTS],
+                returned: Rc::clone(&returned),
+                last_write: None,
+                tally: Tally::new()?,
+            };
             let work = async move {
                 client.work(Moment::ORIGIN + WARM_UP).await?;
                 client.tally = Tally::new()?;
@@ -241,8 +273,8 @@ pub(crate) async fn run(measured: Duration) -> Result<Report, Error> {
          times are multiples of those of the first line"
     );
     println!(
-        "{:<30} {:>6} {:>10} {:>8} {:>8} {:>10} {:>10}",
-        "reads by", "share", "reads", "p50", "p99", "own unseen", "gone back"
+        "{:<30} {:>6} {:>10} {:>8} {:>8} {:>10} {:>10} {:>6}",
+        "reads by", "share", "reads", "p50", "p99", "own unseen", "gone back", "ahead"
     );
     let diesel = Diesel::start(config(&cluster)?.build()?).await?;
     let seaorm = SeaOrm::start(config(&cluster)?.build()?).await?;

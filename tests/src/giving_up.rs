@@ -4,6 +4,7 @@
 //! given back are its own.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::pin::pin;
 
 use rr_core::tally::Step;
@@ -13,6 +14,38 @@ use crate::cluster::Cluster;
 use crate::wait::{polled, until};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// Drops `work` at each of its awaits, until it was done twice with what the one before has left. `settles` waits until nothing
+/// is left of what was given up.
+///
+/// # Errors
+/// Those of the work, and when it does not wait or what was given up does not settle.
+pub async fn at_each_await<E: Display>(
+    what: &str,
+    work: impl AsyncFn() -> std::result::Result<(), E>,
+    settles: impl AsyncFn() -> Result,
+) -> Result {
+    let (mut polls, mut given_up, mut tries) = (1, 0, 0);
+    loop {
+        let at = |error: &dyn Display| format!("{what}, polled {polls} times: {error}");
+        let mut completed = 0;
+        for _ in 0..2 {
+            match polled(polls, work()).await.transpose() {
+                Ok(done) => completed += u32::from(done.is_some()),
+                Err(error) => return Err(at(&error).into()),
+            }
+            settles().await.map_err(|error| at(&error))?;
+        }
+        given_up += 2 - completed;
+        match (completed, given_up) {
+            // The server may have answered before it is asked whether it has: then nothing was given up yet.
+            (2, 0) => tries += 1,
+            (2, _) => return Ok(()),
+            _ => polls += 1,
+        }
+        assert!(tries < 100, "{what} never waited");
+    }
+}
 
 /// A read that waits for a replica to have what was written, whose replay stands still until then. `read` says whether a
 /// standby has answered, and `settles` waits until nothing is left of what was given up.

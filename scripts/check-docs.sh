@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the documentation names is there: files and headings of relative links, keys of the configuration and metrics in the guides.
-# And the tour speaks of every source file.
+# The tour speaks of every source file, and troubleshooting has a command for every symptom.
 # (Their own pages are held against the code by tests: docs/guide/configuration.md and docs/guide/metrics.md.)
 set -eu
 cd "$(dirname "$0")/.."
@@ -57,6 +57,38 @@ for word in $(words | grep -xE 'rr\.[a-z_]+(\.[a-z_]+)*' || true); do
     ;;
   esac
 done
+
+# The same as Prometheus names them, or the beginning of that, as for grep.
+exported=$(sed -n 's/^| `\(rr\.[a-z_.]*\)` | \([a-z]*\), `\([^`]*\)` |.*/\1 \2 \3/p' docs/guide/metrics.md | awk '{
+  gsub(/[.]/, "_", $1)
+  print $1 ($3 == "s" ? "_seconds" : $3 == "By" ? "_bytes" : "") ($2 == "counter" ? "_total" : "")
+}')
+labels=$(grep '^| `rr[.]' docs/guide/metrics.md | cut -d'|' -f4 | grep -o 'rr[.][a-z_]*' | tr . _ | sort -u)
+for word in $(cat docs/guide/*.md README.md | grep -owE 'rr_[a-z_]+' | sed -E 's/_(bucket|sum|count)?$//' | sort -u); do
+  # Crates, and the role for promotions.
+  case $word in rr_core | rr_diesel | rr_seaorm | rr_tests | rr_failover) continue ;; esac
+  if ! printf '%s\n' "$exported" | grep -q -- "^$word" && ! printf '%s\n' "$labels" | grep -qxF -- "$word"; then
+    printf 'error: the guides name `%s`, which is no metric of docs/guide/metrics.md for Prometheus\n' "$word" >&2
+    status=1
+  fi
+done
+
+# In troubleshooting every row has a command before what to do about it: a query, a program, or a function of the page's head.
+commands=$(sed -n 's/^\([a-z]*\)() {.*/\1/p' docs/guide/troubleshooting.md | paste -sd'|' -)
+bare=$(awk -v commands="\`($commands|psql|env|cargo|SELECT|SHOW) [^\`]+\`" '
+  /^```/ { code = !code }
+  code || !/^\|/ { table = 0; next }
+  /^\|-/ { table = 1; next }
+  table {
+    row = $0
+    gsub(/\\[|]/, "", row)
+    sub(/[|][^|]*[|]$/, "", row)
+    if (row !~ commands) print
+  }' docs/guide/troubleshooting.md)
+if [ -n "$bare" ]; then
+  printf 'error: docs/guide/troubleshooting.md has no command that shows this:\n%s\n' "$bare" >&2
+  status=1
+fi
 
 # Every source file of the crates is somewhere in the tour.
 for file in $(git ls-files 'rr-*/src/*.rs' 'tests/src/*.rs' 'benches/src/*.rs' | grep -vE '/tests(/|\.rs$)|^rr-sea-orm/tests/'); do

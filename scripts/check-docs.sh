@@ -73,6 +73,14 @@ for word in $(cat docs/guide/*.md README.md | grep -owE 'rr_[a-z_]+' | sed -E 's
   fi
 done
 
+# Every kind of notice is in the table of them.
+for kind in $(sed -n '/ KINDS: /,/];/s/^ *"\([a-z_]*\)",$/\1/p' rr-core/src/world/notice.rs); do
+  if ! sed -n '/^| kind | says /,/^$/p' docs/guide/operating.md | cut -d'|' -f2 | grep -qF -- "\`$kind\`"; then
+    printf 'error: docs/guide/operating.md does not speak of notices of the kind `%s`\n' "$kind" >&2
+    status=1
+  fi
+done
+
 # In troubleshooting every row has a command before what to do about it: a query, a program, or a function of the page's head.
 commands=$(sed -n 's/^\([a-z]*\)() {.*/\1/p' docs/guide/troubleshooting.md | paste -sd'|' -)
 bare=$(awk -v commands="\`($commands|psql|env|cargo|SELECT|SHOW) [^\`]+\`" '

@@ -47,6 +47,7 @@ lint-fuzz: setup-lints
 	@scripts/check-fuzz.sh
 lint-doc: setup-lints setup-libpq
 	@. scripts/lib.sh; find_libpq; set -x; RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --features "$$optional"
+	@scripts/check-docsrs.sh
 	@scripts/check-docs.sh
 lint-api: setup-libpq
 	@scripts/check-api.sh

@@ -83,7 +83,7 @@ done
 
 # In troubleshooting every row has a command before what to do about it: a query, a program, or a function of the page's head.
 commands=$(sed -n 's/^\([a-z]*\)() {.*/\1/p' docs/guide/troubleshooting.md | paste -sd'|' -)
-bare=$(awk -v commands="\`($commands|psql|env|cargo|SELECT|SHOW) [^\`]+\`" '
+bare=$(awk -v commands="\`($commands|curl|psql|env|cargo|SELECT|SHOW) [^\`]+\`" '
   /^```/ { code = !code }
   code || !/^\|/ { table = 0; next }
   /^\|-/ { table = 1; next }

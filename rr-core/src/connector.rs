@@ -78,6 +78,25 @@ impl PoolState {
     }
 }
 
+/// How far connections have been used that an adapter has lent, so that it does not see what is written on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lent {
+    /// Another number whenever one was used since.
+    pub uses: u64,
+    /// One is out: something on it may be about to be committed.
+    pub out: bool,
+}
+
+impl Lent {
+    /// So many uses, and whether a connection is out. The uses are to be counted before it is looked what is out: what begins in
+    /// between is out then, or counted the next time.
+    #[must_use]
+    pub const fn new(uses: u64, out: bool) -> Self {
+        Self { uses, out }
+    }
+}
+
 /// Opens pools and control connections of one database driver.
 pub trait Connector: Send + Sync + 'static {
     /// A pool of connections, or a handle of one. It is dropped when its node leaves or changes its role, as soon as
@@ -125,6 +144,12 @@ pub trait Connector: Send + Sync + 'static {
     /// How many statements so far looked like reads and were refused by a replica; `None` when the adapter does not count
     /// them.
     fn misroutes(&self) -> Option<u64> {
+        None
+    }
+
+    /// How far connections have been used that were lent ([`Ledger::lends`](crate::adapter::Ledger::lends)); `None` while none
+    /// was.
+    fn lent(&self) -> Option<Lent> {
         None
     }
 

@@ -27,7 +27,7 @@ use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::notify::{Couriers, Post};
 use crate::requirement::Requirement;
-use crate::session::Session;
+use crate::session::{LentWrites, Session};
 use crate::snapshot::{Common, Member, Pulse, Snapshot};
 use crate::sync::{News, Swap};
 use crate::tally::{Reign, Tally};
@@ -81,6 +81,8 @@ pub(crate) struct Shared<C: Connector> {
     pub(crate) trail: Trail,
     /// What this process wrote, in whatever session.
     pub(crate) own: Session,
+    /// What was written where nobody sees for whom.
+    pub(crate) lent: LentWrites,
     pub(crate) tally: Tally,
     /// What became of promotions, and what is proposed.
     pub(crate) board: Board,
@@ -229,6 +231,7 @@ impl<C: Connector> Worker<C> {
             first_writes,
             circle: Circle::join(&config.primary.url, &own),
             own,
+            lent: LentWrites::default(),
             metrics: Metrics::new(),
             pulse: Pulse::default(),
             throttles: Throttles::default(),

@@ -34,6 +34,7 @@ mod explain;
 mod failover;
 mod health;
 mod jobs;
+mod lent;
 mod nodes;
 mod otherwise;
 mod outcome;

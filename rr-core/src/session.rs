@@ -18,6 +18,7 @@ mod affinity;
 mod answered;
 mod following;
 mod last_read;
+mod lent;
 mod losses;
 #[cfg(all(test, rr_loom))]
 mod models;
@@ -28,6 +29,7 @@ mod stamp;
 use answered::Answered;
 pub(crate) use answered::Written;
 pub(crate) use last_read::{Follows, LastRead};
+pub(crate) use lent::LentWrites;
 pub(crate) use placing::Placing;
 use register::Register;
 
@@ -60,6 +62,8 @@ struct Registers {
     placing: Placing,
     /// Nothing but the primary will do: what it must see could not be said otherwise.
     primary: AtomicBool,
+    /// A connection was lent to whoever works for it.
+    borrowed: AtomicBool,
     /// The node that served it last, and when.
     node: AtomicU64,
 }
@@ -188,6 +192,16 @@ impl Session {
         self.registers.primary.load(Ordering::Acquire)
     }
 
+    /// Whoever works for it may write on a lent connection from now on.
+    pub(crate) fn borrows(&self) {
+        self.registers.borrowed.store(true, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn has_borrowed(&self) -> bool {
+        self.registers.borrowed.load(Ordering::Acquire)
+    }
+
     /// When it last wrote something whose position is still unknown.
     #[inline]
     #[must_use]
@@ -236,6 +250,9 @@ impl Session {
         if other.demands_primary() {
             self.demand_primary();
         }
+        if other.has_borrowed() {
+            self.borrows();
+        }
     }
 
     /// The end of the last write of known position (register **W**).
@@ -252,8 +269,8 @@ impl Session {
 
     /// The order matters: `settle` raises the register before it clears the mark.
     #[inline]
-    fn demand_writes(&self, requirement: &mut Requirement) {
-        requirement.after = self.unplaced_since();
+    pub(crate) fn demand_writes(&self, requirement: &mut Requirement) {
+        requirement.after = requirement.after.max(self.unplaced_since());
         self.registers.wrote.demand(requirement);
         requirement.primary |= self.demands_primary();
     }

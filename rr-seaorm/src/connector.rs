@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use rr_core::Connector;
 use rr_core::adapter::Classes;
-use rr_core::connector::{PoolState, Target};
+use rr_core::connector::{Lent, PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
 use rr_core::sql::{Dialect, StatementClass, calls_unknown};
 use rr_core::topology::Role;
@@ -26,7 +26,7 @@ mod steady;
 
 pub use node::NodePool;
 pub(crate) use settings::Template;
-pub(crate) use steady::{Steady, Use};
+pub(crate) use steady::Steady;
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
 const LEARNED: usize = 4096;
@@ -236,6 +236,10 @@ impl Connector for SeaOrmConnector {
 
     fn misroutes(&self) -> Option<u64> {
         Some(self.classes().misroutes())
+    }
+
+    fn lent(&self) -> Option<Lent> {
+        self.steady().and_then(Steady::lent)
     }
 
     fn pool_state(&self, pool: &NodePool) -> Option<PoolState> {

@@ -147,6 +147,25 @@ impl<C: Connector> Ledger<C> {
         }
     }
 
+    /// Notes that whoever works here was lent a connection that the adapter does not see at work: what is written on it, as
+    /// [`Connector::lent`] tells, is seen by the session's reads from now on. Where there is no session it is seen by all.
+    pub fn lends(&self) {
+        match &self.session {
+            Some(session) => self.router.lends_to(Some(session)),
+            None => scope::look(|session| self.router.lends_to(session)),
+        }
+    }
+
+    /// Whether something may be about to be committed on a lent connection that a read must see: then only the primary will do.
+    #[must_use]
+    pub(super) fn is_lent(&self, call: Option<Consistency>) -> bool {
+        let level = self.level_at(call);
+        match &self.session {
+            Some(session) => self.router.is_lent_to(Some(session), level),
+            None => scope::look(|session| self.router.is_lent_to(session, level)),
+        }
+    }
+
     /// Notes what may have been written: its caller knows that it was not answered.
     pub(super) fn may_have_written_in(&self, session: Option<&Session>) {
         self.router.may_have_written();

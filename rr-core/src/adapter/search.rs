@@ -48,6 +48,12 @@ impl Search {
         request
     }
 
+    /// Only the primary will do while something may be about to be committed on a [lent](Ledger::lends) connection that the read
+    /// must see.
+    pub fn mind_lent<C: Connector>(&mut self, ledger: &Ledger<C>) {
+        self.primary |= ledger.is_lent(self.wish.level);
+    }
+
     /// Another node may do, this one did not.
     pub fn failed(&mut self, node: impl Into<Option<NodeId>>) {
         self.tried.extend(node.into());

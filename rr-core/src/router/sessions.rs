@@ -27,6 +27,13 @@ impl<C: Connector> Router<C> {
         };
         session.catch_up(&self.inner.shared.snapshot.load().topology);
         let mut requirement = session.requirement(level);
+        if self.inner.shared.lent.binds(session)
+            && matches!(level, Consistency::Session | Consistency::ReadAfterWrite)
+        {
+            let writes = self.inner.shared.lent.writes();
+            writes.catch_up(&self.inner.shared.snapshot.load().topology);
+            writes.demand_writes(&mut requirement);
+        }
         if level == Consistency::ReadAfterWrite
             && let Some(at) = requirement.after
             && self.now().since(at) >= config.read_after_write_window

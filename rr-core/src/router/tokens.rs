@@ -52,6 +52,12 @@ impl<C: Connector> Router<C> {
     /// # Errors
     /// As [`Router::token`].
     pub fn token_at(&self, session: &Session, now: Wall) -> Result<Token, TokenError> {
+        self.gather_lent(session);
+        self.sign(session, now)
+    }
+
+    /// The session as a token, with what is known to have been written for it.
+    fn sign(&self, session: &Session, now: Wall) -> Result<Token, TokenError> {
         let shared = &self.inner.shared;
         let snapshot = shared.snapshot.load();
         let topology = &*snapshot.topology;
@@ -102,6 +108,7 @@ impl<C: Connector> Router<C> {
     /// # Errors
     /// As [`Router::token`].
     pub async fn export(&self, session: &Session, patience: Duration) -> Result<Export, TokenError> {
+        self.gather_lent(session);
         let placed = |topology: &Topology| {
             session.catch_up(topology);
             is_placed(session, topology).then_some(())
@@ -118,7 +125,7 @@ impl<C: Connector> Router<C> {
             let server = server.filter(|_| session.unplaced_since().is_none());
             self.look(patience, server, placed).await;
         }
-        let token = self.token(session)?;
+        let token = self.sign(session, Wall::now())?;
         Ok(Export { token, exact: is_placed(session, &self.topology()) })
     }
 

@@ -229,6 +229,7 @@ impl<C: Connector> SessionLayer<C> {
     async fn depart(&self, arrival: &Arrival, headers: &mut HeaderMap) {
         let config = self.router.config();
         let reads = !self.settings.writes_only;
+        self.router.gather_lent(&arrival.session);
         if config.session.keys.is_empty() || !arrival.has_advanced(reads) {
             return;
         }

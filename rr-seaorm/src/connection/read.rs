@@ -2,16 +2,16 @@
 
 use std::ops::{Deref, DerefMut};
 
-use rr_core::Router;
 use rr_core::adapter::{Next, Search, Wish};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::topology::Role;
+use rr_core::{Connector, Router};
 use sea_orm::{ConnAcquireErr, DbErr};
 
 use super::RoutedConnection;
 use super::checkout::{Checkout, within};
-use crate::connector::{NodePool, SeaOrmConnector, Use};
+use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 use crate::job::{Job, reading_only};
 use crate::metric::Timing;
@@ -124,11 +124,8 @@ impl RoutedConnection {
     pub(crate) async fn route_for(&self, search: &mut Attempts) -> Result<Route<NodePool>, DbErr> {
         let router = self.router();
         loop {
-            if let Some(steady) = self.connector().steady()
-                && steady.is_lent()
-                && steady.used(|| self.ledger.wrote(None)) == Use::Now
-            {
-                search.insist_on_primary();
+            if self.connector().lent().is_some() {
+                search.mind_lent(&self.ledger);
             }
             let request = search.request(&self.ledger);
             // What is rare is boxed here and elsewhere: a statement's future is small enough to be allocated cheaply.

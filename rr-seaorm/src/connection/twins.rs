@@ -125,7 +125,10 @@ impl Deref for RoutedConnection {
             return &CLOSED;
         }
         // A router that has started has opened the pool of its primary.
-        self.connector().steady().map_or_else(|| &*CLOSED, |steady| steady.lend())
+        let Some(steady) = self.connector().steady() else { return &CLOSED };
+        // Whoever may use it is known before he has it.
+        self.ledger.lends();
+        steady.lend()
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use rr_core::connector::Lent;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 
@@ -25,8 +26,6 @@ pub(crate) struct Steady {
     shared: Arc<Shared>,
     /// Somebody has had a reference.
     lent: AtomicBool,
-    /// What of its use has been told: how often it was used, and how many connections there were.
-    told: AtomicU64,
 }
 
 #[derive(Default)]
@@ -37,17 +36,6 @@ struct Shared {
     since: Mutex<Option<tokio::time::Instant>>,
     /// The application's own callback.
     callback: RwLock<Option<Callback>>,
-}
-
-/// What became of the pool since it was last asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// Nothing.
-    None,
-    /// A connection is out.
-    Now,
-    /// It was used, and all of it has ended.
-    Past,
 }
 
 impl Steady {
@@ -70,14 +58,7 @@ impl Steady {
                 callback(info);
             }
         });
-        Self {
-            database,
-            pool,
-            node: Mutex::new(node.to_owned()),
-            shared,
-            lent: AtomicBool::new(false),
-            told: AtomicU64::new(0),
-        }
+        Self { database, pool, node: Mutex::new(node.to_owned()), shared, lent: AtomicBool::new(false) }
     }
 
     /// Leads to this node from now on.
@@ -108,32 +89,15 @@ impl Steady {
         *self.shared.callback.write().unwrap_or_else(PoisonError::into_inner) = Some(callback);
     }
 
-    /// Whether it is worth asking for its use.
-    pub(crate) fn is_lent(&self) -> bool {
-        self.lent.load(Ordering::Relaxed)
-    }
-
-    /// What became of it since this was last asked. [`Use::Past`] is said once, to one of those who ask at the same time:
-    /// it must be noted before anybody else acts on `None`, which `note` is for.
-    pub(crate) fn used(&self, note: impl FnOnce()) -> Use {
-        let told = self.told.load(Ordering::Acquire);
-        // Counted before the look at what is out: what begins in between is out, or is counted the next time.
-        let now = self.fingerprint();
-        if (self.pool.size() as usize) > self.pool.num_idle() {
-            return Use::Now;
+    /// How far it has been used, once somebody has had a reference: taking a connection is counted, and opening one changes their
+    /// number.
+    pub(crate) fn lent(&self) -> Option<Lent> {
+        if !self.lent.load(Ordering::Relaxed) {
+            return None;
         }
-        if now == told {
-            return Use::None;
-        }
-        note();
-        self.told.store(now, Ordering::Release);
-        Use::Past
-    }
-
-    /// Changes whenever it was used: taking a connection is counted, opening one changes their number.
-    fn fingerprint(&self) -> u64 {
         let uses = self.shared.uses.load(Ordering::Acquire);
-        (uses << 16) | u64::from(self.pool.size() & 0xffff)
+        let uses = (uses << 16) | u64::from(self.pool.size() & 0xffff);
+        Some(Lent::new(uses, (self.pool.size() as usize) > self.pool.num_idle()))
     }
 }
 
@@ -146,6 +110,6 @@ impl Shared {
 
 impl fmt::Debug for Steady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Steady").field("lent", &self.is_lent()).finish_non_exhaustive()
+        f.debug_struct("Steady").field("lent", &self.lent()).finish_non_exhaustive()
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use rr_core::config::FailoverMode;
+use rr_core::config::{FailoverMode, Secret};
+use rr_core::{Requirement, Session};
 use rr_seaorm::{RoutedConnection, RoutedTransaction};
 use rr_tests::cluster::Node;
 use rr_tests::plain::promoting;
@@ -83,6 +84,59 @@ async fn replicas_alone_see_what_is_written_through_a_plain_reference() -> Resul
     let cluster = boot(1).await?;
     let db = crate::support::started(replicas_only(&cluster)).await?;
     write_in_every_way(&db).await
+}
+
+/// Somebody else may be the first to hear that the connection is back.
+#[tokio::test]
+async fn a_session_sees_what_it_wrote_through_a_plain_reference_whoever_reads_first() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let (mine, yours) = (Session::new(), Session::new());
+    for expected in 1..=10 {
+        mine.scope(async { insert(&db).await }).await?;
+        assert_eq!(notes(&db).await?, expected, "reads of no session see all");
+        assert_eq!(mine.scope(notes(&db)).await?, expected);
+        assert_eq!(notes(&db.with_session(&mine)).await?, expected);
+    }
+    assert_eq!(db.router().requirement(Some(&yours), None), Requirement::NONE, "it has not borrowed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_written_through_a_plain_reference_of_nobodys_is_seen_by_all() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let (mine, yours) = (Session::new(), Session::new());
+    let kept: &DatabaseConnection = &db;
+    mine.scope(insert(kept)).await?;
+    assert_eq!(yours.scope(notes(&db)).await?, 1);
+    assert_eq!(mine.scope(notes(&db)).await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_tells_of_what_was_written_through_a_plain_reference() -> Result {
+    let cluster = boot(1).await?;
+    let keyed = || {
+        config(&cluster).with(|config| {
+            config.session.keys = vec![Secret::new("a key that all processes of this test have")]
+        })
+    };
+    let settings = keyed().build()?;
+    let here = RoutedConnection::start(settings.clone()).await?;
+    let there = RoutedConnection::start(settings).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    for expected in 1..=10 {
+        let session = Session::new();
+        session.scope(async { insert(&here).await }).await?;
+        let exported = here.router().export(&session, PATIENCE).await?;
+        assert!(exported.exact);
+        let resumed = there.router().resume(exported.token.as_str()).await?;
+        assert_eq!(notes(&there.with_session(&resumed)).await?, expected);
+    }
+    Ok(())
 }
 
 #[tokio::test]

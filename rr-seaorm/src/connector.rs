@@ -205,8 +205,10 @@ impl Connector for SeaOrmConnector {
         let connect = settings::connect(template, target)?;
         let options = settings::pool(template, &target.pool);
         if target.role == Role::Primary {
-            let steady =
-                self.inner.steady.get_or_init(|| Steady::open(&target.node.name, &connect, &options));
+            // Nobody runs a statement of a plain reference again: its connections are asked as the application has it.
+            let tests = template.is_none_or(Template::tests_before_acquire);
+            let plain = options.clone().test_before_acquire(tests);
+            let steady = self.inner.steady.get_or_init(|| Steady::open(&target.node.name, &connect, &plain));
             steady.follow(&target.node.name, &connect);
         }
         let pool = Arc::new(options.connect_lazy_with(connect));

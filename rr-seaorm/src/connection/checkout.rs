@@ -6,6 +6,7 @@ use futures_util::TryFutureExt;
 use rr_core::Router;
 use rr_core::route::{Outcome, Route};
 use rr_core::topology::{NodeId, Role};
+use sea_orm::sqlx::Connection as _;
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::time::Instant;
 
@@ -37,6 +38,32 @@ impl Checkout {
                 Ok(Self { conn: Taken::new(conn, router, &route), route })
             }
             Err(error) => Err((error, route)),
+        }
+    }
+
+    /// As [`take`](Self::take), for what cannot be run again: a connection that may have died with what was last noticed of its
+    /// node is asked first.
+    pub(crate) async fn take_alive(
+        router: &Router<SeaOrmConnector>,
+        mut route: Route<NodePool>,
+    ) -> Result<Self, (DbErr, Route<NodePool>)> {
+        loop {
+            let mut checkout = Self::take(router, route).await?;
+            let topology = router.topology();
+            let broke = topology.node(checkout.node()).map(|node| node.steady_since);
+            let pool = checkout.route.pool();
+            if !broke.is_some_and(|at| pool.is_in_doubt(at)) {
+                return Ok(checkout);
+            }
+            let pong = checkout.conn.ping().map_err(error::acquire);
+            match Box::pin(within(Some(pool.connect_timeout()), checkout.route.name(), pong)).await {
+                Ok(()) => return Ok(checkout),
+                Err(error) => tracing::debug!(
+                    target: "rr", error = &*error::word(&error), "a connection has died while nobody used it; another one is taken"
+                ),
+            }
+            checkout.conn.discard();
+            route = checkout.route;
         }
     }
 

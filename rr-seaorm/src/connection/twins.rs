@@ -80,16 +80,23 @@ impl RoutedConnection {
     /// # Errors
     /// When it is not.
     pub async fn ping(&self) -> Result<(), DbErr> {
-        let mut checkout = self.writer(Access::Write, &mut Turn::new(self.router())).await?;
-        let pong = checkout.conn.ping().await.map_err(error::acquire);
-        match &pong {
-            Ok(()) => checkout.finish(Outcome::Answered),
-            Err(error) => {
-                let outcome = error::outcome(error, checkout.role());
-                checkout.discard(outcome);
+        let mut turn = Turn::new(self.router());
+        let mut dead = None;
+        loop {
+            let mut checkout = self.writer(Access::Write, &mut turn).await?;
+            let left = dead.get_or_insert(checkout.route.pool().connections().0);
+            let Err(error) = checkout.conn.ping().await.map_err(error::acquire) else {
+                checkout.finish(Outcome::Answered);
+                return Ok(());
+            };
+            let outcome = error::outcome(&error, checkout.role());
+            checkout.discard(outcome);
+            // A connection that died while nobody used it says nothing of the server.
+            if !error::is_lost(&error) || *left == 0 {
+                return Err(error);
             }
+            *left -= 1;
         }
-        pong
     }
 
     /// Closes all connections to all nodes and stops watching them. All handles that were made from one another are closed

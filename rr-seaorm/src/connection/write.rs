@@ -78,7 +78,7 @@ impl RoutedConnection {
                 Ok(route) => route,
                 Err(none) => return Err(error::no_primary(none, refusal, || self.connector().troubles())),
             };
-            match Checkout::take(router, route).await {
+            match Checkout::take_alive(router, route).await {
                 Ok(checkout) => {
                     turn.connected(router);
                     return Ok(checkout);

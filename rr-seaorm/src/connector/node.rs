@@ -3,13 +3,14 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use rr_core::adapter::Waits;
 use rr_core::config::PoolConfig;
 use rr_core::connector::PoolState;
+use rr_core::time::Moment;
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::PgPool;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
@@ -27,6 +28,10 @@ pub struct NodePool {
     waits: Waits,
     /// Those among them that wait for a connection which others use.
     queued: AtomicU32,
+    /// Nanoseconds of the last break of the node that was noticed, and how many connections from before it have not been taken
+    /// since. The driver hands out what has been idle for longest.
+    broke: AtomicU64,
+    in_doubt: AtomicU32,
 }
 
 impl NodePool {
@@ -45,6 +50,8 @@ impl NodePool {
             connect_timeout,
             waits: Waits::default(),
             queued: AtomicU32::new(0),
+            broke: AtomicU64::new(0),
+            in_doubt: AtomicU32::new(0),
         }
     }
 
@@ -108,6 +115,18 @@ impl NodePool {
         let used = self.pool.size().saturating_sub(idle).saturating_add(self.queued.load(Ordering::Relaxed));
         let max = self.pool.options().get_max_connections();
         (in_flight <= max && used < max).then_some(self.connect_timeout)
+    }
+
+    /// Whether a connection that was just taken may be from before the node's last break, which was noticed at that moment.
+    pub(crate) fn is_in_doubt(&self, broke: Moment) -> bool {
+        let known = self.broke.load(Ordering::Relaxed);
+        let exchanged =
+            |to| self.broke.compare_exchange(known, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if known < broke.as_nanos() && exchanged(broke.as_nanos()) {
+            self.in_doubt.store(self.pool.size(), Ordering::Release);
+        }
+        let one_less = |left: u32| left.checked_sub(1);
+        self.in_doubt.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).is_ok()
     }
 
     /// One more waits for a connection which others use, until this is dropped.

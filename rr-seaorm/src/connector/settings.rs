@@ -42,6 +42,11 @@ impl Template {
         Ok(Self { options: options.clone(), connect, pool: pool.options().clone() })
     }
 
+    /// Whether a connection is to be asked whether it lives before it is used.
+    pub(crate) fn tests_before_acquire(&self) -> bool {
+        self.pool.get_test_before_acquire()
+    }
+
     /// The sizes and limits that were set.
     pub(crate) fn overrides(&self) -> PoolOverrides {
         let (set, default) = (&self.pool, PgPoolOptions::new());

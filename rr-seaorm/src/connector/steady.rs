@@ -28,19 +28,25 @@ pub(crate) struct Steady {
     lent: AtomicBool,
 }
 
-#[derive(Default)]
 struct Shared {
     /// How often a connection was taken, or a statement ended, as far as that can be seen.
     uses: AtomicU64,
     /// Since when connections lead to the present node.
     since: Mutex<Option<tokio::time::Instant>>,
+    /// How long one may take to be opened: until then one may have been begun before.
+    opening: Duration,
     /// The application's own callback.
     callback: RwLock<Option<Callback>>,
 }
 
 impl Steady {
     pub(super) fn open(node: &str, connect: &PgConnectOptions, options: &PgPoolOptions) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            uses: AtomicU64::new(0),
+            since: Mutex::default(),
+            opening: options.get_acquire_timeout(),
+            callback: RwLock::default(),
+        });
         let watching = Arc::clone(&shared);
         // A hook of the application's that was set here does not run for this pool: there is room for one.
         let options = options.clone().min_connections(0).before_acquire(move |_, connection| {
@@ -104,7 +110,7 @@ impl Steady {
 impl Shared {
     fn leads_to_present_node(&self, age: Duration) -> bool {
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        since.is_none_or(|since| age < since.elapsed())
+        since.is_none_or(|since| age.saturating_add(self.opening) < since.elapsed())
     }
 }
 

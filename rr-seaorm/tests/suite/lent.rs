@@ -17,7 +17,7 @@ use sea_orm::{
 use tokio::task::JoinSet;
 
 use crate::support::{
-    PATIENCE, Result, boot, config, connect, note, notes, on_standby, replicas_only, until,
+    PATIENCE, Result, boot, config, connect, note, notes, on_standby, replicas_only, standby_serves, until,
 };
 
 const COUNT: &str = "SELECT count(*)::text FROM note";
@@ -91,6 +91,7 @@ async fn replicas_alone_see_what_is_written_through_a_plain_reference() -> Resul
 async fn a_session_sees_what_it_wrote_through_a_plain_reference_whoever_reads_first() -> Result {
     let cluster = boot(1).await?;
     let db = connect(&cluster).await?;
+    standby_serves(&db).await?;
     cluster.replica(1)?.pause_replay().await?;
     let (mine, yours) = (Session::new(), Session::new());
     for expected in 1..=10 {
@@ -107,6 +108,7 @@ async fn a_session_sees_what_it_wrote_through_a_plain_reference_whoever_reads_fi
 async fn what_is_written_through_a_plain_reference_of_nobodys_is_seen_by_all() -> Result {
     let cluster = boot(1).await?;
     let db = connect(&cluster).await?;
+    standby_serves(&db).await?;
     cluster.replica(1)?.pause_replay().await?;
     let (mine, yours) = (Session::new(), Session::new());
     let kept: &DatabaseConnection = &db;
@@ -127,6 +129,7 @@ async fn a_token_tells_of_what_was_written_through_a_plain_reference() -> Result
     let settings = keyed().build()?;
     let here = RoutedConnection::start(settings.clone()).await?;
     let there = RoutedConnection::start(settings).await?;
+    standby_serves(&there).await?;
     cluster.replica(1)?.pause_replay().await?;
     for expected in 1..=10 {
         let session = Session::new();

@@ -8,11 +8,15 @@ use rr_seaorm::RoutedConnection;
 use rr_tests::cluster::Cluster;
 use rr_tests::outage::Outage;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryResult, QuerySelect, StreamTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryResult, QuerySelect, StreamTrait,
+};
 use tokio::task::JoinHandle;
 
 use crate::readers::Readers;
-use crate::support::{Result, boot, config, raw, running, seen, server_port, standby_serves, started, until};
+use crate::support::{
+    Result, boot, config, connect, raw, running, seen, server_port, standby_serves, started, until,
+};
 
 /// A node whose statements failed is out for longer each time. Here it comes back soon, to be lost again.
 async fn forgiving(cluster: &Cluster) -> Result<RoutedConnection> {
@@ -99,6 +103,53 @@ async fn connections_that_died_in_the_pool_fail_no_read() -> Result {
             burst(&db).await.map_err(|error| format!("{outage:?}: {error}"))?;
         }
         Outage::end(&cluster).await?;
+    }
+    Ok(())
+}
+
+/// Idle connections to the primary, opened by whatever `work` does at the same time.
+async fn idle<F: Future<Output = Result<(), DbErr>>>(work: impl Fn() -> F) -> Result {
+    try_join_all((0..4).map(|_| work())).await?;
+    Ok(())
+}
+
+/// What the monitor has noticed costs no write: connections from before are asked first.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_died_with_a_restart_fail_no_write() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let write = || async {
+        db.execute_unprepared("INSERT INTO note (text) SELECT 'x' FROM pg_sleep(0.05)").await.map(drop)
+    };
+    let steady_since = || db.router().topology().primary().ok().map(|primary| primary.steady_since);
+    for _ in 0..3 {
+        idle(write).await?;
+        let before = steady_since();
+        cluster.primary().restart().await?;
+        until("the restart to be noticed", async || Ok(steady_since() > before)).await?;
+        until("a primary to be there", async || Ok(db.router().topology().primary().is_ok())).await?;
+        for _ in 0..4 {
+            write().await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_died_unseen_fail_nothing_on_a_plain_reference_and_no_ping() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let plain: &DatabaseConnection = &db;
+    let slow = "SELECT FROM pg_sleep(0.05)";
+    for _ in 0..3 {
+        idle(|| async { plain.execute_unprepared(slow).await.map(drop) }).await?;
+        let on_primary = db.use_primary();
+        idle(|| async { on_primary.execute_unprepared(slow).await.map(drop) }).await?;
+        Outage::Sessions.begin(cluster.primary()).await?;
+        for _ in 0..4 {
+            plain.execute_unprepared("INSERT INTO note (text) VALUES ('x')").await?;
+            db.ping().await?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
+#[cfg(all(test, rr_loom))]
+mod models;
+
 /// Latencies are remembered as a peak-sensitive moving average: a slower sample counts at once, faster ones let it
 /// sink, those of statements by an eighth of the difference each ...
 const STATEMENT_SHIFT: u32 = 3;

@@ -10,7 +10,7 @@ mod twins;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(all(test, rr_loom))]
-pub(crate) use atomics::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+pub(crate) use atomics::{AtomicBool, AtomicU32, AtomicU64, Ordering, is_exchanging};
 #[cfg(all(test, rr_loom))]
 pub(crate) use twins::{News, Swap, block_on};
 

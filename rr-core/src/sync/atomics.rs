@@ -13,6 +13,11 @@ pub(crate) use loom::sync::atomic::Ordering;
 static EXCHANGE: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("RR_TEST_LOOM_LOADS").is_some_and(|loads| loads == "exchange"));
 
+/// Whether loads and stores are exchanges.
+pub(crate) fn is_exchanging() -> bool {
+    *EXCHANGE
+}
+
 macro_rules! atomics {
     ($($name:ident: $value:ty, $exchange:ident($same:expr);)*) => {$(
         #[derive(Debug, Default)]

@@ -100,6 +100,41 @@ fn edited(text: &str, kind: u8, at: u8, other: &str, number: u32) -> String {
     }
 }
 
+/// A list out of `pool`, changed as the numbers say: elements and digits of it, and never what holds them together. Of a
+/// text as short as a position nearly all that [`mutated`] does is refused.
+///
+/// `pool` must not be empty.
+#[must_use]
+pub fn relisted(pool: &[&str], numbers: &[u32]) -> String {
+    let any = |number: u32| pool[usize::try_from(number).unwrap_or(0) % pool.len()];
+    let Some((first, edits)) = numbers.split_first() else { return String::new() };
+    let mut text = any(*first).to_owned();
+    for number in edits {
+        let [kind, at, by, other] = number.to_le_bytes();
+        let mut elements: Vec<&str> = text.split(',').collect();
+        let (one, two) = (usize::from(at) % elements.len(), usize::from(by) % elements.len());
+        match kind % 6 {
+            0 => elements.swap(one, two),
+            1 => elements.insert(one, elements[two]),
+            2 => elements.push(any(other.into())),
+            3 if elements.len() > 1 => drop(elements.remove(one)),
+            _ => {}
+        }
+        text = elements.join(",");
+        if kind % 6 > 2 {
+            text = redigited(&text, at, by);
+        }
+    }
+    text
+}
+
+/// Another digit in place of one of the digits.
+fn redigited(text: &str, at: u8, by: u8) -> String {
+    let digits: Vec<usize> = text.match_indices(|c: char| c.is_ascii_digit()).map(|(at, _)| at).collect();
+    let Some(place) = digits.get(usize::from(at) % digits.len().max(1)) else { return text.to_owned() };
+    format!("{}{}{}", &text[..*place], by % 10, &text[place + 1..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

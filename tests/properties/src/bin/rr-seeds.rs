@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rr_core::sql::Dialect;
 use rr_properties::seeds::{self, CONFIGS, POSITIONS, URLS};
+use rr_properties::tokens::{GENUINE, body};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("usage: rr-seeds FOLDER")?;
@@ -16,16 +17,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         dialect.to_owned() + &statement.sql
     });
     let statements: Vec<String> = statements.collect();
-    write(&folder.join("statements"), statements.iter().map(String::as_str))?;
-    write(&folder.join("appending"), statements.iter().map(String::as_str))?;
+    write(&folder.join("statements"), statements.iter())?;
+    write(&folder.join("appending"), statements.iter())?;
     write(&folder.join("positions"), POSITIONS.iter().copied())?;
     write(&folder.join("urls"), URLS.iter().copied())?;
     write(&folder.join("configs"), CONFIGS.iter().copied())?;
-    write(&folder.join("tokens"), ["AQAB"].into_iter())?;
+    // The target takes a text for a token, and for what is signed of one.
+    let tokens = GENUINE.iter().flat_map(|genuine| [genuine.token.as_str().into(), body(genuine)]);
+    write(&folder.join("tokens"), tokens)?;
     Ok(())
 }
 
-fn write<'a>(folder: &Path, seeds: impl Iterator<Item = &'a str>) -> std::io::Result<()> {
+fn write(folder: &Path, seeds: impl Iterator<Item = impl AsRef<[u8]>>) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     for (number, seed) in seeds.enumerate() {
         fs::write(folder.join(format!("seed-{number}")), seed)?;

@@ -1,13 +1,14 @@
-//! A thousand tasks on threads, and ten connections to each node.
+//! A thousand tasks on threads, and ten connections to each node; and replicas that are lost meanwhile.
 
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::{PgConnection, sql_query};
 use rr_core::Router;
+use rr_core::config::ConfigBuilder;
 use rr_diesel::blocking::NodeConnector;
 use rr_tests::cluster::Cluster;
-use rr_tests::storm::{Client, Ended, GROUND, READ, TASKS, WRITE, overload, waiting};
+use rr_tests::storm::{Client, Ended, GROUND, READ, TASKS, WRITE, losses, overload, waiting};
 use tokio::runtime::Builder;
 
 use super::RoutedPool;
@@ -55,18 +56,18 @@ fn on_threads(test: impl Future<Output = Result>) -> Result {
     Builder::new_multi_thread().enable_all().max_blocking_threads(threads).build()?.block_on(test)
 }
 
-async fn start(limit: Duration) -> Result<(Cluster, Blocking)> {
+async fn start(settings: impl FnOnce(ConfigBuilder) -> ConfigBuilder) -> Result<(Cluster, Blocking)> {
     let cluster = boot(2).await?;
     cluster.primary().sql(GROUND).await?;
     cluster.wait_caught_up(PATIENCE).await?;
-    let pool = RoutedPool::start(waiting(config(&cluster), limit).build()?)?;
+    let pool = RoutedPool::start(settings(config(&cluster)).build()?)?;
     Ok((cluster, Blocking(pool)))
 }
 
 #[test]
 fn everybody_is_served() -> Result {
     on_threads(async {
-        let (cluster, db) = start(PATIENCE).await?;
+        let (cluster, db) = start(|config| waiting(config, PATIENCE)).await?;
         println!("{:?}", overload::everybody_is_served(&db, &cluster).await?);
         Ok(())
     })
@@ -75,8 +76,26 @@ fn everybody_is_served() -> Result {
 #[test]
 fn nobody_waits_for_ever() -> Result {
     on_threads(async {
-        let (cluster, db) = start(Duration::from_millis(200)).await?;
+        let (cluster, db) = start(|config| waiting(config, Duration::from_millis(200))).await?;
         println!("{:?}", overload::nobody_waits_for_ever(&db, &cluster).await?);
+        Ok(())
+    })
+}
+
+#[test]
+fn the_primary_survives_its_replicas() -> Result {
+    on_threads(async {
+        let (cluster, db) = start(losses::with_budget).await?;
+        println!("{:?}", losses::the_primary_survives_its_replicas(&db, &cluster).await?);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_is_old_will_do() -> Result {
+    on_threads(async {
+        let (cluster, db) = start(losses::stale_ok).await?;
+        println!("{:?}", losses::what_is_old_will_do(&db, &cluster).await?);
         Ok(())
     })
 }

@@ -35,11 +35,22 @@ async fn nobody_reads_the_past_while_servers_are_tortured() -> Result<(), Error>
 
 /// What is switched off by public settings is noticed within seconds, by the judge of that rule.
 async fn is_noticed(lie: Lie, rule: Rule) -> Result<History, Error> {
+    is_noticed_by(lie, rule, |_| true).await
+}
+
+/// The same, where the first line of what is said has these words.
+async fn is_noticed_by(lie: Lie, rule: Rule, words: impl Fn(&str) -> bool) -> Result<History, Error> {
     let plan = Plan::new(fastrand::u64(..1 << 32), Duration::from_secs(4), Path::new(PROGRAM));
     let history = play(&plan.lying(lie)).await?;
     let verdict = check(&history);
-    let broken = verdict.violations.iter().filter(|violation| violation.rule == rule).count();
-    assert!(broken > 0, "{rule:?} was not noticed in {} reads", verdict.counts.reads);
+    let of_rule = verdict.violations.iter().filter(|violation| violation.rule == rule);
+    let said: Vec<&str> =
+        of_rule.map(|violation| violation.what.lines().next().unwrap_or_default()).collect();
+    assert!(
+        said.iter().any(|what| words(what)),
+        "{rule:?} was not noticed in {} reads, but {said:?}",
+        verdict.counts.reads
+    );
     Ok(history)
 }
 
@@ -71,6 +82,13 @@ async fn strong_reads_that_are_not_are_noticed() -> Result<(), Error> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_independent_judge_notices_by_itself() -> Result<(), Error> {
     is_noticed(Lie::Eventual, Rule::Appends).await.map(drop)
+}
+
+/// A session's own order accuses these reads as well: only who asks for real time names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_independent_judge_notices_by_real_time_as_well() -> Result<(), Error> {
+    let by_time = |what: &str| what.split(':').next().is_some_and(|kind| kind.ends_with("-realtime"));
+    is_noticed_by(Lie::Strong, Rule::Appends, by_time).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,6 +39,7 @@ lint-clippy: setup-lints setup-libpq
 	cargo clippy --locked -p rr-core --all-targets --features notify-http -- -D warnings
 	cargo clippy --locked -p rr-core --all-targets --no-default-features --features notify-smtp -- -D warnings
 	cargo clippy --locked -p rr-diesel --all-targets --features blocking -- -D warnings
+	cargo clippy --locked -p rr-torture --all-targets --features blocking -- -D warnings
 	cargo clippy --locked -p rr-bench --all-targets --features blocking,sqlx-pool-router -- -D warnings
 	cargo clippy --locked -p rr-diesel -p rr-seaorm --all-targets --features rr-diesel/axum,rr-seaorm/axum -- -D warnings
 	@scripts/check-backends.sh
@@ -86,8 +87,8 @@ torture: setup ## check histories of both ORMs on real servers under faults (MIN
 	cargo run -p rr-torture -- run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(CHANGE),--change $(CHANGE))
 
 .PHONY: soak
-soak: setup ## run statements of both ORMs and look for what they leave behind (STATEMENTS=1000000)
-	RR_TEST_STATEMENTS=$(STATEMENTS) cargo test -p rr-torture --test leaks -- --nocapture
+soak: setup setup-libpq ## run statements of both ORMs, blocking ones too, and look for what they leave behind (STATEMENTS=1000000)
+	@. scripts/lib.sh; find_libpq; set -x; RR_TEST_STATEMENTS=$(STATEMENTS) cargo test -p rr-torture --features blocking --test leaks -- --nocapture
 
 .PHONY: loom
 loom: ## run every interleaving of the atomics of the core

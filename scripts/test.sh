@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 find_libpq
 
-features="$optional,rr-bench/sqlx-pool-router"
+features="$optional,rr-torture/blocking,rr-bench/sqlx-pool-router"
 
 runner=nextest
 if [ "${RR_TEST_RUNNER:-}" = cargo ]; then

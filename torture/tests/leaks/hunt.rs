@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::{CONNECTIONS, Result, live};
 
-/// Statements of both ORMs together, unless somebody wants more.
+/// Statements of all together, unless somebody wants more.
 pub(crate) const STATEMENTS: u64 = 50_000;
 
 /// After a first one, which fills caches and histories.
@@ -54,7 +54,7 @@ pub(crate) trait Mix: Send + Sync + 'static + Clone {
 /// What is held while nothing runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
-    /// Tasks of the runtime.
+    /// Tasks of the runtime. Blocking connections have another one, whose tasks are seen by the bytes that they hold.
     tasks: usize,
     /// File descriptors of the process.
     files: usize,

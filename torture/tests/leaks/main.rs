@@ -15,6 +15,8 @@ use rr_tests::wait::PATIENCE;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 mod hunt;
+#[cfg(feature = "blocking")]
+mod with_blocking;
 mod with_diesel;
 mod with_seaorm;
 
@@ -60,7 +62,7 @@ fn live() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statements_leave_nothing_behind() -> Result {
     let wanted = std::env::var("RR_TEST_STATEMENTS").ok().map(|count| count.parse()).transpose()?;
-    let statements = wanted.unwrap_or(hunt::STATEMENTS) / 2;
+    let statements = wanted.unwrap_or(hunt::STATEMENTS) / if cfg!(feature = "blocking") { 3 } else { 2 };
     // What is seldom, often: it takes longer.
     let both = [(Kind::Turns, statements), (Kind::Stumbles, statements / 4)];
     let cluster = Cluster::builder().replicas(2).start().await?;
@@ -72,6 +74,14 @@ async fn statements_leave_nothing_behind() -> Result {
     }
     diesel.0.router().shutdown().await;
     drop(diesel);
+    #[cfg(feature = "blocking")]
+    {
+        let blocking = with_blocking::Blocking(rr_diesel::blocking::RoutedPool::start(config(&cluster)?)?);
+        for (kind, count) in both {
+            hunt::hunt("rr-diesel, blocking", &blocking, &cluster, kind, count).await?;
+        }
+        blocking.0.router().shutdown().await;
+    }
     let seaorm = with_seaorm::SeaOrm(RoutedConnection::start(config(&cluster)?).await?);
     for (kind, count) in both {
         hunt::hunt("rr-seaorm", &seaorm, &cluster, kind, count).await?;

@@ -11,7 +11,7 @@ thread_local! {
     pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-fn step() {
+pub(super) fn step() {
     #[cfg(test)]
     STEPS.set(STEPS.get() + 1);
 }

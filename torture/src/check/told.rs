@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::ground::{Edge, Ground, place};
+use super::ground::{Edge, Ground, place, step};
 use super::{Rule, Violation};
-use crate::history::{Action, Outcome, SessionId};
+use crate::history::{Action, Op, Outcome, SessionId};
 
-/// Writes that are owed a word: their lists, and the operations.
+/// Writes that are owed a word: their lists, and the operations. Of each list only the last ones, see [`owe`].
 type Owed = Vec<(usize, usize)>;
 
 /// Judges.
@@ -31,18 +31,21 @@ pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
         if edge == Edge::Invoked
             && let Some(until) = forgiven(op.session, op.returned)
         {
-            owed.retain(|(_, write)| ops[*write].invoked > until);
+            owed.retain(|(_, write)| {
+                step();
+                ops[*write].invoked > until
+            });
         }
         match (edge, &op.action) {
             (Edge::Invoked, Action::Export { token }) => drop(tokens.insert(*token, owed.clone())),
             (Edge::Returned, Action::Resume { token }) if op.outcome == Outcome::Ok => {
-                owed.extend(tokens.get(token).into_iter().flatten());
+                tokens.get(token).into_iter().flatten().for_each(|lost| owe(ops, owed, *lost));
             }
             // Nobody in particular can be told of a write without a session: there is a notice.
             (Edge::Returned, Action::Append { key, .. })
                 if op.outcome == Outcome::Ok && !op.unscoped && ground.placed(op).is_none() =>
             {
-                owed.push((place(*key), index));
+                owe(ops, owed, (place(*key), index));
             }
             (Edge::Invoked, Action::Read { .. } | Action::Lists { .. }) if op.reads_for_session() => {
                 let lacking = |(key, write): &&(usize, usize)| lacks(ground, index, *key, *write);
@@ -56,6 +59,22 @@ pub fn check(ground: &Ground<'_>) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// A write that had returned when another one to its list was invoked came before it, and was lost with it: whoever shows the
+/// later one shows both, and to whom the later one is forgiven, both are. So the later one stands for both, and those that are
+/// left of a list were under way at one instant: no more than there were clients, however many writes are lost.
+fn owe(ops: &[Op], owed: &mut Owed, (key, write): (usize, usize)) {
+    let precedes = |one: usize, other: usize| one == other || ops[one].returned < ops[other].invoked;
+    let of_this_list = |lost: &(usize, usize)| {
+        step();
+        lost.0 == key
+    };
+    if owed.iter().any(|lost| of_this_list(lost) && precedes(write, lost.1)) {
+        return;
+    }
+    owed.retain(|lost| !(of_this_list(lost) && precedes(lost.1, write)));
+    owed.push((key, write));
 }
 
 /// Whether a read is certain not to show this lost write to a list.

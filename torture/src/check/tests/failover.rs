@@ -117,6 +117,24 @@ fn a_lost_write_need_not_be_told_while_it_is_shown() {
 }
 
 #[test]
+fn of_the_lost_writes_of_a_session_none_is_overlooked() {
+    let mut story = Story::new(1);
+    story.append(1, 0).append(1, 0);
+    let one_after_the_other = story.fail_over(&[0]);
+    let mut at_once = story.clone();
+    at_once.ops[0].returned = at_once.ops[1].returned;
+    let second_first = Lists::from([(0, vec![2, 1])]);
+    for (mut story, old) in [(story, one_after_the_other), (at_once, second_first)] {
+        for reader in [1, 2] {
+            let read = |seen| story.clone().read_of(&old, reader, Level::Session, &[seen], true).broken();
+            assert_eq!(read(2), NONE, "both are shown");
+            assert_eq!(read(1), [Rule::ToldLoss], "one is not, to session {reader}");
+            story.hand_over(1, 2);
+        }
+    }
+}
+
+#[test]
 fn a_write_that_was_asked_for_after_the_old_primary_was_dead_is_not_lost_with_it() {
     let mut story = Story::new(1);
     story.append_as(1, 0, Outcome::Ok, false).lossy = true;

@@ -3,16 +3,19 @@
 use super::*;
 use crate::check::ground::STEPS;
 
-/// A long life: many sessions, hand-overs, and writes that are lost, of sessions that read no more.
+/// A long life: many sessions, hand-overs, and writes that are lost, of sessions that read no more, or not these lists.
 fn long(ops: usize) -> History {
     let mut story = Story::new(3);
     story.lossy = true;
-    for number in 0..u64::try_from(ops / 10).unwrap() {
+    for number in 0..u64::try_from(ops / 16).unwrap() {
         let (session, key) = (number % 50, Key::try_from(number % 3).unwrap());
         story.append(session, key).read(session).append(session + 1, key).read(session + 1);
         story.read_at(7, Level::Strong, &[]).read_at(8, Level::Bounded(1), &[]);
         story.hand_over(session, 1_000_000 + number).read(1_000_000 + number);
         story.append_as(2_000_000 + number, key, Outcome::Ok, false);
+        // Of one session, which hands them over again and again: to many, and each time back to itself.
+        story.append_as(4_000_000, 2, Outcome::Ok, false).read_at(4_000_000, Level::Session, &[0]);
+        story.hand_over(4_000_000, 3_000_000 + number).hand_over(3_000_000 + number, 4_000_000);
     }
     story.history()
 }

@@ -1,6 +1,8 @@
 //! Rounds, one after the other, until time is up.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -198,13 +200,7 @@ fn keep(folder: &Path, history: &History, verdict: &Verdict, tell: &impl Fn(&str
         Ok(_) => folder.to_owned(),
         Err(_) => tempfile::Builder::new().prefix("rr-torture-").tempdir()?.keep(),
     };
-    let seed = history.facts.seed;
-    // The same round played again is another history.
-    let names =
-        (0..).map(|number| if number == 0 { seed.to_string() } else { format!("{seed}-again-{number}") });
-    let Some(name) = names.into_iter().find(|name| !folder.join(format!("{name}.jsonl")).exists()) else {
-        return Ok(());
-    };
+    let name = free(folder, history.facts.seed)?;
     let whole = folder.join(format!("{name}.jsonl"));
     history.write(&whole)?;
     tell(&format!("  kept: {}", whole.display()));
@@ -221,4 +217,31 @@ fn keep(folder: &Path, history: &History, verdict: &Verdict, tell: &impl Fn(&str
         tell(&format!("  made small, {} operations: {}", small.ops.len(), file.display()));
     }
     Ok(())
+}
+
+/// A name that no history has yet, and none gets: the same round played again is another one.
+fn free(folder: &Path, seed: u64) -> Result<String, Error> {
+    let mut name = seed.to_string();
+    let mut again = 0;
+    while let Err(error) = File::create_new(folder.join(format!("{name}.jsonl"))) {
+        if error.kind() != ErrorKind::AlreadyExists {
+            return Err(error.into());
+        }
+        again += 1;
+        name = format!("{seed}-again-{again}");
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_given_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = [7, 7, 8, 7].map(|seed| free(folder.path(), seed).unwrap());
+        assert_eq!(names, ["7", "7-again-1", "8", "7-again-2"]);
+        assert!(free(&folder.path().join("that is not there"), 7).is_err());
+    }
 }

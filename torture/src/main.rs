@@ -12,10 +12,11 @@ use rr_torture::torture::{Torture, torture};
 use rr_torture::{Error, peer};
 
 const USAGE: &str = "usage: rr-torture run [--minutes N] [--seed N] [--round N] [--change KIND] [--lie LIE] [--keep FOLDER] | check FILE\n\
+    --minutes: 10, or with --round once, unless it is said\n\
     KIND: none, automatic-promotion, outside-promotion, switchover\n\
     LIE: what is switched off: eventual, forgets-reads, bounded, strong, drops-token, patches, hides-loss, calls-it-safe";
 
-/// How long it tortures unless it is told.
+/// How long it tortures unless it is told. One round that is asked for is played once: rounds are played whole, whatever the time.
 const MINUTES: f64 = 10.0;
 
 #[tokio::main]
@@ -45,13 +46,13 @@ async fn run() -> Result<bool, Error> {
 }
 
 fn wish(options: &[&str]) -> Result<Torture, Error> {
-    let mut minutes = MINUTES;
+    let mut minutes = None;
     let mut wish = Torture::new(fastrand::u64(..1 << 32), Duration::ZERO, &std::env::current_exe()?);
     let mut options = options.iter();
     while let Some(option) = options.next() {
         let value = *options.next().ok_or(USAGE)?;
         match *option {
-            "--minutes" => minutes = value.parse().map_err(|_| USAGE)?,
+            "--minutes" => minutes = Some(value.parse().map_err(|_| USAGE)?),
             "--seed" => wish.seed = value.parse().map_err(|_| USAGE)?,
             "--round" => wish.round = Some(value.parse().map_err(|_| USAGE)?),
             "--change" => wish.change = Some(Change::named(value).ok_or(USAGE)?),
@@ -60,7 +61,8 @@ fn wish(options: &[&str]) -> Result<Torture, Error> {
             _ => return Err(USAGE.into()),
         }
     }
-    wish.time = Duration::try_from_secs_f64(minutes * 60.0)?;
+    let usual = if wish.round.is_some() { 0.0 } else { MINUTES };
+    wish.time = Duration::try_from_secs_f64(minutes.unwrap_or(usual) * 60.0)?;
     Ok(wish)
 }
 
@@ -75,4 +77,20 @@ fn judge(file: &Path) -> Result<bool, Error> {
     }
     println!("torture_reads={} torture_violations={}", verdict.counts.reads, verdict.violations.len());
     Ok(verdict.violations.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_round_is_played_once_unless_time_is_asked_for() {
+        let time = |options: &[&str]| wish(options).unwrap().time.as_secs();
+        assert_eq!(time(&[]), 600);
+        assert_eq!(time(&["--seed", "7"]), 600);
+        assert_eq!(time(&["--round", "7"]), 0);
+        for both in [["--round", "7", "--minutes", "2"], ["--minutes", "2", "--round", "7"]] {
+            assert_eq!(time(&both), 120);
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::metric::Callback;
 mod build;
 mod checkout;
 mod explain;
+mod given;
 mod read;
 mod taken;
 mod traits;

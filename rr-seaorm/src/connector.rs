@@ -80,6 +80,11 @@ pub enum ConnectorError {
     /// The URL has something that the driver cannot use. (The driver's words may hold the URL, and are left out.)
     #[error("the URL cannot be used; check its parameters")]
     Url,
+    /// SeaORM's options have a list of URLs, whose parameters cannot be told apart from what else the options say.
+    #[error(
+        "options have one URL, or a list without parameters: give the primary's, and the replicas in RR_REPLICA_URLS, with `connect_with` or with `connect_nodes`"
+    )]
+    List,
     /// The URL of a replica has startup options that cannot be put on top of those of the connection's settings.
     #[error("options: give them as `-c name=value`")]
     Options,
@@ -251,6 +256,7 @@ impl Connector for SeaOrmConnector {
     fn fault(&self, error: &ConnectorError, role: Role) -> Option<Fault> {
         match error {
             ConnectorError::Url
+            | ConnectorError::List
             | ConnectorError::Options
             | ConnectorError::File { .. }
             | ConnectorError::NoRow => None,

@@ -71,7 +71,7 @@ impl Config {
         urls: &str,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
-        let mut each = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
+        let mut each = DatabaseUrl::list(urls);
         let primary = each.next().unwrap_or_default();
         let replicas: Vec<&str> = each.collect();
         // What the environment calls the database need not be one, where the application says which it is.
@@ -259,7 +259,7 @@ impl Overlay {
                 return self.errors.push(ConfigError::TwoReplicaLists { other: other.clone() });
             }
             self.replicas.clear();
-            for (number, url) in (1..).zip(list.split(',').map(str::trim).filter(|url| !url.is_empty())) {
+            for (number, url) in (1..).zip(DatabaseUrl::list(list)) {
                 let url = self.url(REPLICA_URLS, url);
                 self.add_replica(number, url);
             }

@@ -126,6 +126,12 @@ impl DatabaseUrl {
         Ok(Self { text: text.to_owned(), parts: Some(parts) })
     }
 
+    /// The texts in a list that is separated by commas, as [`Config::overlay_env_for`](super::Config::overlay_env_for) reads
+    /// it; a comma inside of a URL is written `%2C`.
+    pub fn list(urls: &str) -> impl Iterator<Item = &str> {
+        urls.split(',').map(str::trim).filter(|url| !url.is_empty())
+    }
+
     /// The text for the driver, **with the password**. Never print it.
     #[must_use]
     pub fn expose(&self) -> &str {

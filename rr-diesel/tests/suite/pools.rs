@@ -5,16 +5,16 @@ use diesel::sql_query;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, bb8, deadpool};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use rr_diesel::RoutedPgConnection;
-use rr_tests::cluster::Cluster;
+use rr_tests::cluster::{Cluster, Node};
 
 use crate::support::{PLACE, Place, Result, boot, note, place, until};
 
 pub(crate) fn urls(cluster: &Cluster) -> String {
-    cluster.nodes().iter().map(rr_tests::cluster::Node::url).collect::<Vec<_>>().join(",")
+    cluster.nodes().iter().map(Node::url).collect::<Vec<_>>().join(",")
 }
 
 /// The connections of clients that a server has, without the one that asks and the monitor's.
-async fn clients(node: &rr_tests::cluster::Node) -> Result<i64> {
+async fn clients(node: &Node) -> Result<i64> {
     let count = "SELECT count(*)::text FROM pg_stat_activity WHERE backend_type = 'client backend' \
                  AND pid <> pg_backend_pid()";
     Ok(node.admin_query_text(count).await?.parse()?)
@@ -73,6 +73,31 @@ async fn a_handle_can_be_established_alone() -> Result {
     assert!(!place(&mut alone).await?.standby);
     for wrong in ["", "nonsense", "mysql://root@127.0.0.1/x"] {
         assert!(RoutedPgConnection::establish(wrong).await.is_err(), "{wrong:?}");
+    }
+    Ok(())
+}
+
+/// Each server has the parameters of its own URL.
+#[tokio::test]
+async fn a_list_of_urls_may_have_parameters() -> Result {
+    let cluster = boot(1).await?;
+    let url = |node: &Node, name: &str| {
+        let url = node.url().replace("app@", "app:hush@");
+        format!("{url}?application_name={name}&options=-c%20lock_timeout%3D44s&sslmode=prefer")
+    };
+    let urls = format!("{},{}", url(cluster.primary(), "writes"), url(cluster.replica(1)?, "reads"));
+    let mut conn = RoutedPgConnection::establish(&urls).await?;
+    let told = "current_setting('lock_timeout') = '44s' AND current_setting('application_name')";
+    let reads = format!("SELECT {told} = 'reads' AS standby");
+    until("the standby to serve", async || Ok(crate::support::standby_says(&mut conn, &reads).await?))
+        .await?;
+    let writes = format!("/* rr:primary */ SELECT {told} = 'writes' AS standby");
+    assert!(crate::support::standby_says(&mut conn, &writes).await?);
+    for node in cluster.nodes() {
+        let names =
+            "SELECT string_agg(DISTINCT application_name, ' ') FROM pg_stat_activity WHERE usename = 'app'";
+        let names = node.admin_query_text(names).await?;
+        assert!(["reads", "writes"].contains(&names.as_str()), "{names}");
     }
     Ok(())
 }

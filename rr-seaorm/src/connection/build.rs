@@ -10,6 +10,7 @@ use rr_core::router::Builder;
 use sea_orm::{ConnectOptions, DbErr};
 
 use super::RoutedConnection;
+use super::given::Given;
 use crate::SeaOrmConnector;
 use crate::connector::Template;
 use crate::error;
@@ -18,7 +19,8 @@ impl RoutedConnection {
     /// Connects as [`Database::connect`](sea_orm::Database::connect) does: to the primary that the URL or the options
     /// name, and to the replicas that the environment names (`RR_REPLICA_URLS`; see
     /// [`Config::overlay_env`](rr_core::Config::overlay_env)). Without any, everything runs on the primary. The URL may also
-    /// be a list, separated by commas: the primary, and all replicas.
+    /// be a list, separated by commas: the primary, and all replicas. A list that is given as a text may have parameters on each
+    /// URL; one inside of options may not, as SeaORM takes all of it for one URL.
     ///
     /// The options hold for the connections to all nodes; what the environment says goes before them. Unless they say
     /// `connect_lazy`, the primary has to be there; replicas need not.
@@ -26,13 +28,12 @@ impl RoutedConnection {
     /// # Errors
     /// When the settings cannot be used, or there is no connection to the primary.
     pub async fn connect(options: impl Into<ConnectOptions>) -> Result<Self, DbErr> {
-        let options = options.into();
-        let template = Template::of(&options).await?;
+        let Given { urls, options, template } = Given::of(options).await?;
         let mut config = Config::default();
         let sizes = template.overrides();
         config.pool.primary = sizes.over(&config.pool.primary);
         config.pool.replica = sizes.over(&config.pool.replica);
-        let config = config.overlay_process_env_for(options.get_url()).map_err(error::bad_settings)?;
+        let config = config.overlay_process_env_for(&urls).map_err(error::bad_settings)?;
         let connector = SeaOrmConnector::with_templates(Some(template), BTreeMap::new());
         Self::connected(connector, config, &options).await
     }

@@ -23,6 +23,8 @@ use crate::error;
 /// What SeaORM's settings come to.
 #[derive(Clone)]
 pub(crate) struct Template {
+    /// The server that they are for.
+    url: String,
     options: ConnectOptions,
     connect: PgConnectOptions,
     pool: PgPoolOptions,
@@ -39,7 +41,34 @@ impl Template {
         let made = SqlxPostgresConnector::connect(lazy).await?;
         let pool = made.get_postgres_connection_pool();
         let connect = PgConnectOptions::clone(&pool.connect_options());
-        Ok(Self { options: options.clone(), connect, pool: pool.options().clone() })
+        let url = options.get_url().trim().to_owned();
+        Ok(Self { url, options: options.clone(), connect, pool: pool.options().clone() })
+    }
+
+    /// As [`of`](Self::of), for settings whose URL is a list of servers without parameters. SeaORM reads it as one URL, in which
+    /// everything after the first server belongs to the name of the database.
+    pub(crate) async fn of_first(options: &ConnectOptions, first: &str) -> Result<Self, DbErr> {
+        let bad_list = || error::bad_settings(ConnectorError::List);
+        let whole = PgConnectOptions::from_str(options.get_url()).map_err(|_| bad_list())?;
+        let own = PgConnectOptions::from_str(first).map_err(|_| error::bad_url())?;
+        let place =
+            |of: &PgConnectOptions| (of.get_host().to_owned(), of.get_port(), of.get_socket().cloned());
+        if place(&whole) != place(&own) {
+            return Err(bad_list());
+        }
+        let mut connect = Self::of(&quiet(options)).await?.connect;
+        // What a hook has put there instead stays.
+        if connect.get_database() == whole.get_database() {
+            connect = connect.database(own.get_database().unwrap_or_else(|| own.get_username()));
+        }
+        if password(&connect) == password(&whole)
+            && let Some(own) = password(&own)
+        {
+            connect = connect.password(&own);
+        }
+        let mut settled = options.clone();
+        settled.map_sqlx_postgres_opts(move |_| connect.clone());
+        Ok(Self { url: first.to_owned(), ..Self::of(&settled).await? })
     }
 
     /// Whether a connection is to be asked whether it lives before it is used.
@@ -65,7 +94,7 @@ impl Template {
 
     /// These settings for the server that `url` names.
     fn at(&self, url: &str, own: PgConnectOptions) -> Result<PgConnectOptions, ConnectorError> {
-        if url == self.options.get_url() {
+        if url == self.url {
             return Ok(self.connect.clone());
         }
         if self.connect.get_socket().is_some() && own.get_socket().is_none() {
@@ -81,8 +110,7 @@ impl Template {
         if let Some(name) = own.get_application_name() {
             options = options.application_name(name);
         }
-        let secret = own.to_url_lossy();
-        let password = secret.password().map(|text| percent_decode_str(text).decode_utf8_lossy());
+        let password = password(&own);
         if own.get_username() != self.connect.get_username() || password.is_some() {
             options = options.username(own.get_username()).password(password.as_deref().unwrap_or_default());
         }
@@ -112,6 +140,19 @@ impl Template {
         // Off is not set: then the driver's own holds.
         if slow.to_level().is_none() { options } else { options.log_slow_statements(slow, limit) }
     }
+}
+
+/// These settings without what is to be done after connecting.
+fn quiet(options: &ConnectOptions) -> ConnectOptions {
+    let mut quiet = options.clone();
+    quiet.after_connect(|_| Box::pin(async { Ok(()) }));
+    quiet
+}
+
+/// The driver shows a password in a URL only, and panics where the user and the host make none together: an address of IPv6.
+fn password(options: &PgConnectOptions) -> Option<String> {
+    let url = options.clone().username("app").host("localhost").to_url_lossy();
+    url.password().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned())
 }
 
 fn changed<T: PartialEq>(set: T, default: T) -> Option<T> {

@@ -17,6 +17,7 @@ mod hung;
 mod lent;
 mod levels;
 mod limits;
+mod lists;
 mod load;
 mod midway;
 mod operations;

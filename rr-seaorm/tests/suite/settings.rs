@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rr_core::config::Config;
+use rr_core::config::{Config, ConfigBuilder};
 use rr_seaorm::{RoutedConnection, routing_error};
 use sea_orm::{ConnectOptions, ConnectionTrait};
 
@@ -69,6 +69,30 @@ async fn options_may_differ_from_node_to_node() -> Result {
     assert_eq!(setting(&db.use_primary(), "application_name").await?, "writes");
     let node = &db.router().config().replicas[0].pool;
     assert_eq!((node.max, node.idle_timeout), (Some(2), Some(Duration::MAX)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replicas_url_says_how_many_statements_its_connections_keep() -> Result {
+    let cluster = boot(1).await?;
+    let replica = format!("{}?statement-cache-capacity=1", cluster.replica(1)?.url());
+    let settings = |config: ConfigBuilder| {
+        let single = |config: &mut Config| (config.pool.primary.max, config.pool.replica.max) = (1, 1);
+        config.replica(replica.as_str()).with(single)
+    };
+    let config = settings(Config::builder().primary(cluster.primary().url())).build()?;
+    for db in [
+        RoutedConnection::start(config).await?,
+        RoutedConnection::connect_with(cluster.primary().url(), settings).await?,
+    ] {
+        standby_serves(&db).await?;
+        let kept = async |db| {
+            ask::<i32>(&db, "SELECT 1").await?;
+            ask::<i64>(&db, "SELECT count(*) FROM pg_prepared_statements").await
+        };
+        assert_eq!(kept(db.use_replica()).await?, 1);
+        assert!(kept(db.use_primary()).await? > 1);
+    }
     Ok(())
 }
 

@@ -101,8 +101,13 @@ async fn servers_as_provided_are_reached_encrypted_and_in_no_other_way() -> Resu
 }
 
 /// Both servers, by settings of SeaORM's that demand a certificate of this authority.
-async fn trusting(cluster: &Cluster, root: PathBuf, replica: &str) -> Result<RoutedConnection> {
-    let mut options = ConnectOptions::new(cluster.primary().url());
+async fn trusting(
+    cluster: &Cluster,
+    root: PathBuf,
+    parameters: &str,
+    replica: &str,
+) -> Result<RoutedConnection> {
+    let mut options = ConnectOptions::new(format!("{}{parameters}", cluster.primary().url()));
     options
         .map_sqlx_postgres_opts(move |options| options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert(&root));
     let settings = |config: ConfigBuilder| config.replica(replica).write_wait(Duration::ZERO);
@@ -116,14 +121,29 @@ async fn what_seaorms_own_settings_demand_holds_for_all_nodes() -> Result {
     let plain = cluster.replica(1)?.url();
     // Settings of its own come on top.
     let own = format!("{plain}?options=-c%20lock_timeout%3D44s");
-    for (replica, lock_timeout) in [(plain, "0"), (own, "44s")] {
-        let db = trusting(&cluster, authority.root(), &replica).await?;
+    let less = format!("{plain}?sslmode=require");
+    let file = parameter("sslrootcert", &authority.root()).replacen('&', "?", 1);
+    for (parameters, replica, lock_timeout) in [
+        ("", plain, "0"),
+        ("", own, "44s"),
+        // A URL that demands less, or names an authority, takes nothing back.
+        ("?sslmode=require", less, "0"),
+        (&file, format!("{}{file}", cluster.replica(1)?.url()), "0"),
+    ] {
+        let db = trusting(&cluster, authority.root(), parameters, &replica).await?;
         assert!(ask::<bool>(&db.use_replica(), ENCRYPTED).await?, "{replica}");
         assert!(ask::<bool>(&db.use_primary(), ENCRYPTED).await?);
         let shown: String = ask(&db.use_replica(), "SELECT current_setting('lock_timeout')").await?;
         assert_eq!(shown, lock_timeout);
-        let error = trusting(&cluster, stranger.root(), &replica).await.unwrap_err().to_string();
-        assert!(error.contains("UnknownIssuer"), "{replica}: {error}");
+        if parameters != file {
+            let error = trusting(&cluster, stranger.root(), parameters, &replica).await;
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains("UnknownIssuer"), "{replica}: {error}");
+        }
     }
+    let file = parameter("sslrootcert", &stranger.root()).replacen('&', "?", 1);
+    let error = trusting(&cluster, authority.root(), &file, &cluster.replica(1)?.url()).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("UnknownIssuer"), "{error}");
     Ok(())
 }

@@ -60,6 +60,7 @@ impl RoutedConnection {
     }
 
     /// Connects to nodes that each have options of their own: the primary, and the replicas. The environment has no say.
+    /// What a replica's options want done after connecting (`after_connect`) is not done: it need not be there.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -87,7 +88,7 @@ impl RoutedConnection {
         let mut templates = BTreeMap::new();
         for (number, replica) in (1..).zip(replicas) {
             let replica = replica.into();
-            let template = Template::of(&replica).await?;
+            let template = Template::of_replica(&replica).await?;
             let name = format!("replica-{number}");
             let mut node = NodeConfig::new(replica.get_url()).map_err(error::bad_settings)?.with_name(&name);
             node.pool = template.overrides();

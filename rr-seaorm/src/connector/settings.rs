@@ -39,7 +39,8 @@ impl Template {
         // SeaORM's own error would show the URL, with its password.
         let plain = PgConnectOptions::from_str(options.get_url()).map_err(|_| error::bad_url())?;
         let mut lazy = options.clone();
-        lazy.connect_lazy(true);
+        // A pool that keeps connections open begins to open them, and this one is not used.
+        lazy.connect_lazy(true).min_connections(0);
         let made = SqlxPostgresConnector::connect(lazy).await?;
         let pool = made.get_postgres_connection_pool();
         let connect = PgConnectOptions::clone(&pool.connect_options());
@@ -47,6 +48,11 @@ impl Template {
         let mode = connect.get_ssl_mode();
         let demanded = (strictness(mode) != strictness(plain.get_ssl_mode())).then_some(mode);
         Ok(Self { url, options: options.clone(), connect, pool: pool.options().clone(), demanded })
+    }
+
+    /// As [`of`](Self::of), for a replica, which need not be there: nothing is done after connecting.
+    pub(crate) async fn of_replica(options: &ConnectOptions) -> Result<Self, DbErr> {
+        Self::of(&quiet(options)).await
     }
 
     /// As [`of`](Self::of), for settings whose URL is a list of servers without parameters. SeaORM reads it as one URL, in which
@@ -89,8 +95,9 @@ impl Template {
         let mut pool = PoolOverrides::default();
         pool.max =
             said(given.get_max_connections(), set.get_max_connections(), default.get_max_connections());
-        pool.min =
-            said(given.get_min_connections(), set.get_min_connections(), default.get_min_connections());
+        pool.min = Some(set.get_min_connections())
+            .filter(|hooked| *hooked > 0)
+            .or_else(|| given.get_min_connections());
         pool.checkout_timeout =
             said(waits.or(connects), set.get_acquire_timeout(), default.get_acquire_timeout());
         // SeaORM has one limit for both, unless both are set. What may be waited for is not waited for any longer there.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rr_core::config::{Config, ConfigBuilder};
 use rr_seaorm::{RoutedConnection, routing_error};
-use sea_orm::{ConnectOptions, ConnectionTrait};
+use sea_orm::sqlx::Executor as _;
+use sea_orm::{AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, TransactionTrait};
 
 use crate::support::{PATIENCE, Result, ask, boot, on_standby, standby_serves, until};
 
@@ -126,6 +127,46 @@ async fn what_is_to_be_done_after_connecting_is_done() -> Result {
     let replica = cluster.replica(1)?.url();
     let db = RoutedConnection::connect_with(options, |config| config.replica(replica.as_str())).await?;
     assert_eq!(ask::<i32>(&db, "SELECT n FROM made_first").await?, 8);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dead_replica_keeps_nobody_from_starting() -> Result {
+    let cluster = boot(1).await?;
+    cluster.replica(1)?.kill9().await?;
+    let mut replica = ConnectOptions::new(cluster.replica(1)?.url());
+    replica.after_connect(|db| Box::pin(async move { db.execute_unprepared("SELECT 1").await.map(drop) }));
+    let db = RoutedConnection::connect_nodes(cluster.primary().url(), [replica]).await?;
+    assert_eq!(ask::<i32>(&db, "SELECT 7").await?, 7);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_pool_does_to_each_connection_is_done_to_all() -> Result {
+    let cluster = boot(1).await?;
+    let replica = cluster.replica(1)?.url();
+    let mut options = ConnectOptions::new(cluster.primary().url());
+    options.max_connections(3).map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("SET lock_timeout = '44s'").await.map(drop) })
+        })
+    });
+    let routed = RoutedConnection::connect_with(options, |config| config.replica(replica.as_str()));
+    let db = routed.await?;
+    standby_serves(&db).await?;
+    for handle in [db.use_replica(), db.use_primary()] {
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(handle.begin_with_config(None, Some(AccessMode::ReadOnly)).await?);
+        }
+        for transaction in held {
+            assert_eq!(setting(&transaction, "lock_timeout").await?, "44s");
+        }
+    }
+    let plain: &DatabaseConnection = &db;
+    for transaction in [plain.begin().await?, plain.begin().await?] {
+        assert_eq!(setting(&transaction, "lock_timeout").await?, "44s");
+    }
     Ok(())
 }
 

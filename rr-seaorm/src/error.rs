@@ -188,6 +188,8 @@ pub(crate) fn trouble(error: &DbErr) -> Option<Trouble> {
     match routing_error(error) {
         Some(RoutingError::Deposed { .. }) => return Some(Trouble::Demoted),
         Some(RoutingError::Torn) => return Some(Trouble::Torn),
+        // There may be one later.
+        Some(RoutingError::NoRoute { .. }) => return Some(Trouble::Lost),
         _ => {}
     }
     if let DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) = error
@@ -256,15 +258,7 @@ pub(crate) const fn exhausted() -> DbErr {
 #[must_use]
 pub fn fault(error: &DbErr, role: Role) -> Option<Fault> {
     match error {
-        // Said by the handle.
-        error
-            if matches!(
-                routing_error(error),
-                Some(RoutingError::ReadOnly | RoutingError::Deposed { .. } | RoutingError::Torn)
-            ) =>
-        {
-            None
-        }
+        error if is_of_no_node(error) => None,
         // Its connections are all in use. Whether it can be connected to at all is the monitor's to find out.
         DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Some(Fault::Overloaded),
         DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Some(Fault::Lost),
@@ -272,6 +266,20 @@ pub fn fault(error: &DbErr, role: Role) -> Option<Fault> {
         DbErr::Exec(error) | DbErr::Query(error) => driver_fault(error, role),
         _ => None,
     }
+}
+
+/// Said by the handle: no node was asked.
+fn is_of_no_node(error: &DbErr) -> bool {
+    matches!(
+        routing_error(error),
+        Some(
+            RoutingError::NoRoute { .. }
+                | RoutingError::ReadOnly
+                | RoutingError::LockOnReplica { .. }
+                | RoutingError::Deposed { .. }
+                | RoutingError::Torn
+        )
+    )
 }
 
 /// A server that says why it does not let us in says so to everybody: that is no fault of the node. Anything else that
@@ -337,8 +345,9 @@ pub(crate) fn is_unanswered(error: &DbErr) -> bool {
         ),
         _ => false,
     };
-    let unsent = matches!(routing_error(error), Some(RoutingError::Deposed { .. } | RoutingError::Torn));
-    is_lost(error) && !undecoded && !unsent
+    let unconnected =
+        matches!(routing_error(error), Some(RoutingError::Gone { .. } | RoutingError::Unreached { .. }));
+    is_lost(error) && !undecoded && !unconnected && !is_of_no_node(error)
 }
 
 /// Whether a statement was given up because it took too long.
@@ -372,3 +381,6 @@ pub(crate) fn word(error: &DbErr) -> Cow<'_, str> {
 pub(crate) fn outcome(error: &DbErr, role: Role) -> Outcome {
     fault(error, role).map_or(Outcome::Answered, Outcome::Failed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,7 @@
 //! restrictive counts. A hint never changes the class: only the caller may decide that "replica" is a promise
 //! it believes.
 
+mod atomic;
 mod bytes;
 mod calls;
 mod clauses;
@@ -82,6 +83,7 @@ use std::fmt;
 use crate::consistency::Consistency;
 use crate::engine::Engine;
 
+pub use atomic::is_atomic;
 pub(crate) use calls::asks_for_lock;
 pub use calls::calls_unknown;
 pub use operation::operation;

@@ -8,6 +8,7 @@ use rr_core::adapter::Ended;
 use rr_core::engine::Fault;
 use rr_core::retry::Trouble;
 use rr_core::route::{Outcome, RouteError};
+use rr_core::sql::{Dialect, is_atomic};
 
 use crate::connector::ConnectError;
 
@@ -217,12 +218,20 @@ pub(crate) const fn is_lost(error: &Error) -> bool {
     )
 }
 
-/// How a write ended.
+/// How a commit ended.
 pub(crate) const fn ended(error: Option<&Error>) -> Ended {
     match error {
         None => Ended::Done,
         Some(error) if is_lost(error) => Ended::Unknown,
         Some(_) => Ended::Refused,
+    }
+}
+
+/// How a write with this text ended. What fails may have committed on its way, unless it does all or nothing.
+pub(crate) fn ended_with(error: Option<&Error>, sql: &str, dialect: Dialect) -> Ended {
+    match ended(error) {
+        Ended::Refused if !is_atomic(sql, dialect) => Ended::Unknown,
+        ended => ended,
     }
 }
 

@@ -12,6 +12,7 @@ use rr_core::adapter::Ended;
 use rr_core::engine::{Fault, postgres};
 use rr_core::retry::Trouble;
 use rr_core::route::{Outcome, RouteError};
+use rr_core::sql::{Dialect, is_atomic};
 use rr_core::topology::Role;
 use sea_orm::sqlx;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
@@ -355,12 +356,20 @@ pub(crate) fn is_too_slow(error: &DbErr) -> bool {
     matches!(routing_error(error), Some(RoutingError::TooSlow { .. }))
 }
 
-/// How a write ended.
+/// How a commit ended.
 pub(crate) fn ended(error: Option<&DbErr>) -> Ended {
     match error {
         None => Ended::Done,
         Some(error) if is_lost(error) => Ended::Unknown,
         Some(_) => Ended::Refused,
+    }
+}
+
+/// How a write with this text ended. What fails may have committed on its way, unless it does all or nothing.
+pub(crate) fn ended_with(error: Option<&DbErr>, sql: &str) -> Ended {
+    match ended(error) {
+        Ended::Refused if !is_atomic(sql, Dialect::Postgres) => Ended::Unknown,
+        ended => ended,
     }
 }
 

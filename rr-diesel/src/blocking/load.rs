@@ -8,7 +8,7 @@ use diesel::connection::LoadConnection;
 use diesel::expression::QueryMetadata;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::Error;
-use rr_core::adapter::{Next, Way};
+use rr_core::adapter::{Ended, Next, Way};
 use rr_core::route::{Access, Outcome, Route};
 
 use super::backend::{Routable, RoutedLoad};
@@ -70,12 +70,16 @@ where
     match RoutedCursor::attached(LoadConnection::<B>::load(checkout.conn(), source)) {
         Ok(rows) => Ok(rows.ending(End { route: None, wrote, outcome: Outcome::Answered })),
         Err(error) => {
-            note_write(wrote.is_some() && error::is_lost(&error), ledger);
+            note_write(wrote.is_some() && may_have_written::<C>(&error, known.text()), ledger);
             note_refusal(role, ledger, &error);
             *trouble = error::trouble(&error);
             Err(error)
         }
     }
+}
+
+fn may_have_written<C: Routable>(error: &Error, sql: &str) -> bool {
+    error::ended_with(Some(error), sql, C::DIALECT) != Ended::Refused
 }
 
 fn note_write<K: rr_core::Connector>(may_have_written: bool, ledger: &rr_core::adapter::Ledger<K>) {
@@ -132,7 +136,7 @@ impl<C: Routable> RoutedConnection<C> {
             };
             route.iter().for_each(|route| route.failed(error::word(&error)));
             if writes {
-                note_write(error::is_lost(&error), &opener.ledger);
+                note_write(may_have_written::<C>(&error, known.text()), &opener.ledger);
                 report(route, error::write_outcome(&error));
                 if !opener.is_deposed(chosen, &error, &mut turn) {
                     return Err(opener.told(chosen, error));

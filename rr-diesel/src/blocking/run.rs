@@ -5,7 +5,7 @@ use std::sync::Arc;
 use diesel::QueryResult;
 use diesel::query_builder::{QueryBuilder, QueryFragment, QueryId};
 use diesel::result::Error;
-use rr_core::adapter::{Classes, Ledger, Next, Search, Suspect, Way, Wish};
+use rr_core::adapter::{Classes, Ended, Ledger, Next, Search, Suspect, Way, Wish};
 use rr_core::observe::is_traced;
 use rr_core::outcome::Unanswered;
 use rr_core::route::{Access, Outcome};
@@ -26,7 +26,7 @@ use super::connector::NodeConnector;
 /// What is known about a statement before it runs.
 pub(super) struct Known {
     id: Option<std::any::TypeId>,
-    /// Its text; empty where its type says enough.
+    /// Its text; empty for a read whose type says enough.
     pub(super) sql: String,
     pub(super) classified: Classified,
     pub(super) wish: Wish,
@@ -35,6 +35,11 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn way(&self) -> Way {
         self.wish.way(&self.classified)
+    }
+
+    /// Its text, as far as it says what is left where it fails.
+    pub(super) fn text(&self) -> &str {
+        if self.sql.is_empty() { "SELECT" } else { &self.sql }
     }
 
     /// Whether it may turn out to be a write on the node that was found for it.
@@ -56,9 +61,14 @@ impl<C: Routable> RoutedConnection<C> {
         let cacheable = cacheable?;
         let id = Q::query_id().filter(|_| cacheable);
         let met = id.filter(|_| !is_traced()).and_then(|id| classes.known(id));
-        let (sql, classified) = match met.filter(|met| met.class != StatementClass::Session) {
-            Some(classified) => (String::new(), classified),
-            None => {
+        let (sql, classified) = match met.map(|met| (met, met.class)) {
+            Some((classified, StatementClass::Read)) => (String::new(), classified),
+            // What a failed one has done, only its text says.
+            Some((classified, StatementClass::Write)) => {
+                let text = id.and_then(|id| classes.met(id)).map(|(_, text)| text.as_ref().to_owned());
+                (text.unwrap_or_default(), classified)
+            }
+            _ => {
                 let mut builder = <C::Backend as diesel::backend::Backend>::QueryBuilder::default();
                 query.to_sql(&mut builder, &backend)?;
                 let sql = builder.finish();
@@ -78,11 +88,11 @@ impl<C: Routable> RoutedConnection<C> {
     ) -> QueryResult<R> {
         self.put_back();
         if self.pin.is_some() || known.way() == Way::Keep {
-            return run_on(self.pinned()?, &known.classified, &known.sql, work);
+            return run_on(self.pinned()?, &known.classified, known.text(), work);
         }
         match known.way() {
             Way::Read => self.read(known, work),
-            Way::Write | Way::Keep => self.write(&known.sql, &mut work),
+            Way::Write | Way::Keep => self.write(known.text(), &mut work),
         }
     }
 
@@ -93,7 +103,7 @@ impl<C: Routable> RoutedConnection<C> {
             checkout.runs(&known.sql);
             if known.may_write_on(&checkout) {
                 drop(checkout);
-                let written = self.write(&known.sql, &mut work);
+                let written = self.write(known.text(), &mut work);
                 if written.is_ok() {
                     self.opener.note_refused(&search, known);
                 }
@@ -123,7 +133,7 @@ impl<C: Routable> RoutedConnection<C> {
                     checkout.report(Outcome::Answered);
                     drop(checkout);
                     self.opener.learn(known);
-                    return self.write(&known.sql, &mut work);
+                    return self.write(known.text(), &mut work);
                 }
                 Next::Elsewhere(fault) => {
                     search.failed(checkout.node());
@@ -167,7 +177,8 @@ impl<C: Routable> RoutedConnection<C> {
             let suspect = (place == Place::Yes).then(|| self.opener.ledger.suspect(checkout.route.as_ref()));
             let done = work(checkout.conn());
             done.as_ref().err().into_iter().for_each(|error| checkout.failed(error));
-            settle(suspect, &done, &mut checkout);
+            let ended = error::ended_with(done.as_ref().err(), sql, C::DIALECT);
+            settle(suspect, ended, &mut checkout);
             let chosen = checkout.chosen();
             checkout.report(done.as_ref().err().map_or(Outcome::Answered, error::write_outcome));
             drop(checkout);
@@ -256,7 +267,8 @@ pub(super) fn run_on<C: Routable, R>(
     {
         ledger.served(route);
     }
-    settle(suspect, &done, &mut pin.checkout);
+    let ended = error::ended_with(done.as_ref().err(), sql, C::DIALECT);
+    settle(suspect, ended, &mut pin.checkout);
     pin.trouble = done.as_ref().err().and_then(error::trouble);
     if let Err(error) = &done {
         note_refusal(pin.checkout.role(), &ledger, error);
@@ -275,14 +287,14 @@ pub(super) fn note_refusal<C: Routable>(role: Role, ledger: &Ledger<NodeConnecto
 }
 
 /// Notes how a write ended, and where.
-pub(super) fn settle<C: Routable, R>(
+pub(super) fn settle<C: Routable>(
     suspect: Option<Suspect<NodeConnector<C>>>,
-    done: &Result<R, Error>,
+    ended: Ended,
     checkout: &mut Checkout<C>,
 ) {
     let Some(suspect) = suspect else { return };
-    let place = done.is_ok().then(|| position(checkout)).flatten();
-    suspect.settle(error::ended(done.as_ref().err()), place.as_ref());
+    let place = if ended == Ended::Done { position(checkout) } else { None };
+    suspect.settle(ended, place.as_ref());
 }
 
 pub(super) fn position<C: Routable>(checkout: &mut Checkout<C>) -> Option<rr_core::Position> {

@@ -56,7 +56,7 @@ impl<C: Routable> TransactionManager<RoutedConnection<C>> for RoutedTransactionM
             let lost = wrote && error::is_lost_at_commit(&error);
             if lost { pin.not_answered(Unanswered::Commit, transaction, &error) } else { error }
         });
-        settle(suspect, &committed, &mut pin.checkout);
+        settle(suspect, error::ended(committed.as_ref().err()), &mut pin.checkout);
         ended(conn, committed)
     }
 

@@ -109,7 +109,8 @@ impl RoutedPgConnection {
         };
         drop(noted);
         if let Some(suspect) = suspect {
-            suspect.settle(error::ended(got.as_ref().err()), position.as_ref());
+            let ended = error::ended_with(got.as_ref().err(), &lowered.sql, Dialect::Postgres);
+            suspect.settle(ended, position.as_ref());
         }
         match got {
             Ok(got) => {
@@ -182,7 +183,8 @@ impl RoutedPgConnection {
         let (ran, position) = batch(checkout, sql, place).await;
         drop(noted);
         if let Some(suspect) = suspect {
-            suspect.settle(error::ended(ran.as_ref().err()), position.as_ref());
+            let ended = error::ended_with(ran.as_ref().err(), sql, Dialect::Postgres);
+            suspect.settle(ended, position.as_ref());
         }
         match &ran {
             Ok(()) => statement.done(),
@@ -256,7 +258,7 @@ async fn write_and_place(
                 Ok(unplaced)
             }
             Err(error) => {
-                suspect.settle(error::ended(Some(&error)), None);
+                suspect.settle(error::ended_with(Some(&error), &lowered.sql, Dialect::Postgres), None);
                 Err(error)
             }
         }

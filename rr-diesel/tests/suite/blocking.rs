@@ -19,6 +19,7 @@ mod load;
 mod midway;
 mod outages;
 mod overload;
+mod partly;
 mod pools;
 mod promotions;
 mod readers;

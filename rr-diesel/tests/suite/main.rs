@@ -24,6 +24,7 @@ mod options;
 mod outages;
 mod outcomes;
 mod overload;
+mod partly;
 mod pools;
 mod promotions;
 mod readers;

@@ -44,7 +44,7 @@ impl RoutedConnection {
         checkout.conn.answered();
         // Noted before the caller knows, and after the server has answered: every sample of the primary that is taken from
         // now on includes it.
-        suspect.settle(error::ended(result.as_ref().err()), None);
+        suspect.settle(error::ended_with(result.as_ref().err(), job.sql()), None);
         timing.end(job.statement(), result.is_err());
         match &result {
             Ok(_) => checkout.finish(Outcome::Answered),

@@ -24,6 +24,7 @@ mod operations;
 mod outages;
 mod overload;
 mod pace;
+mod partly;
 mod pools;
 mod promotions;
 mod readers;

@@ -220,6 +220,13 @@ impl RoutedStream {
     }
 }
 
+/// The server commits before or after it has sent the last row: whoever has seen a row must see all that was committed by then. With
+/// each row, since what is sampled behind one of them need not have what is committed before the next.
+fn may_have_committed(ledger: &Ledger<SeaOrmConnector>) {
+    // One that is dropped counts as a write.
+    drop(ledger.suspect(None));
+}
+
 impl Stream for RoutedStream {
     type Item = Result<QueryResult, DbErr>;
 
@@ -234,7 +241,12 @@ impl Stream for RoutedStream {
         let late = |limit| Some(Err(error::too_slow(name(), limit)));
         let item = ready!(this.waiting.with(row, this.limit, late, context));
         Poll::Ready(match item {
-            Some(Ok(row)) => Some(Ok(row)),
+            Some(Ok(row)) => {
+                if let Some(ledger) = &this.writes {
+                    may_have_committed(ledger);
+                }
+                Some(Ok(row))
+            }
             Some(Err(error)) => Some(Err(this.fail(error))),
             None => {
                 this.end(Outcome::Answered);

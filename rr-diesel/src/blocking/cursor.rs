@@ -35,6 +35,17 @@ pub(super) struct End<'conn, C: Routable> {
     pub(super) outcome: Outcome,
 }
 
+impl<C: Routable> End<'_, C> {
+    /// A row was read. The server commits before or after it has sent the last one: whoever has seen a row must see all that was
+    /// committed by then. With each row, since what is sampled behind one of them need not have what is committed before the next.
+    fn may_have_committed(&self) {
+        if let Some(ledger) = self.wrote {
+            // One that is dropped counts as a write.
+            drop(ledger.suspect(None));
+        }
+    }
+}
+
 impl<C: Routable> Drop for End<'_, C> {
     fn drop(&mut self) {
         if let Some(route) = &mut self.route {
@@ -65,6 +76,7 @@ where
     }
 
     pub(super) fn ending(mut self, end: End<'conn, C>) -> Self {
+        end.may_have_committed();
         self.end = Some(end);
         self
     }
@@ -87,8 +99,10 @@ where
             return Some(Ok(row));
         }
         let row = self.rows.next();
-        if let Some(Err(error)) = &row {
-            self.fail(error);
+        match (&row, &self.end) {
+            (Some(Ok(_)), Some(end)) => end.may_have_committed(),
+            (Some(Err(error)), _) => self.fail(error),
+            _ => {}
         }
         row
     }

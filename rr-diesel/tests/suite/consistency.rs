@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
+use futures_util::StreamExt;
 use rr_core::Session;
 use rr_core::config::{ReadPreference, Unscoped};
 use rr_core::tally::Step;
@@ -281,5 +282,34 @@ async fn a_write_that_was_meant_for_a_replica_counts_where_the_primary_ran_it() 
     // The replica lacks what the session has written, so that the primary serves.
     insert().execute(conn.use_replica()).await?;
     assert_ne!(session.last_write(), first, "the session knows of its write");
+    Ok(())
+}
+
+/// The server has committed when it hands out the rows of a small statement.
+#[tokio::test]
+async fn what_a_stream_has_written_is_seen_while_it_is_held() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    let replica = cluster.replica(1)?;
+    for (kept, before) in [(false, 0), (true, 2)] {
+        cluster.wait_caught_up(PATIENCE).await?;
+        until("the replica to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+        replica.pause_replay().await?;
+        let session = Session::new();
+        let mut conn = pool.handle().with_session(&session);
+        if kept {
+            sql_query("SET application_name = 'kept'").execute(&mut conn).await?;
+        }
+        let count =
+            async || note::table.count().get_result::<i64>(&mut pool.handle().with_session(&session)).await;
+        assert_eq!(count().await?, before);
+        let two = [note::text.eq("a"), note::text.eq("b")];
+        let insert = diesel::insert_into(note::table).values(two).returning(note::id);
+        let mut rows = insert.load_stream::<i32>(&mut conn).await?;
+        rows.next().await.ok_or("a row")??;
+        assert_eq!(count().await?, before + 2, "kept: {kept}");
+        assert!(rows.next().await.is_some() && rows.next().await.is_none());
+        replica.resume_replay().await?;
+    }
     Ok(())
 }

@@ -3,7 +3,11 @@
 use futures_util::{StreamExt, TryStreamExt};
 use sea_orm::{EntityTrait, StreamTrait};
 
-use crate::support::{Result, ask, boot, config, connect, in_flight, note, notes, raw, seen};
+use rr_core::Session;
+
+use crate::support::{
+    Result, ask, boot, config, connect, in_flight, note, notes, on_standby, raw, seen, until,
+};
 
 #[tokio::test]
 async fn a_stream_owns_its_connection() -> Result {
@@ -79,5 +83,55 @@ async fn a_stream_that_writes_begins_when_it_is_polled() -> Result {
     assert_eq!(rows.len(), 2);
     assert_eq!(notes(&db).await?, 2);
     assert_eq!(note::Entity::find().stream(&db).await?.try_collect::<Vec<_>>().await?.len(), 2);
+    Ok(())
+}
+
+/// The server has committed when it hands out the rows of a small statement.
+#[tokio::test]
+async fn what_a_stream_has_written_is_seen_while_it_is_held() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?.with_session(&Session::new());
+    cluster.replica(1)?.pause_replay().await?;
+    let mut rows = db.stream_raw(raw("INSERT INTO note (text) VALUES ('a'), ('b') RETURNING id")).await?;
+    assert_eq!(notes(&db).await?, 0, "it has not begun");
+    rows.next().await.ok_or("a row")??;
+    assert_eq!(notes(&db).await?, 2);
+    assert!(rows.next().await.is_some());
+    assert!(rows.next().await.is_none());
+    assert_eq!(notes(&db).await?, 2);
+    Ok(())
+}
+
+/// Rows that are far more than fits between the server and its client: the server commits when it has sent the last one, long after
+/// the first was read.
+#[tokio::test]
+async fn what_a_long_stream_commits_on_its_way_is_seen_after_its_next_row() -> Result {
+    let cluster = boot(1).await?;
+    let session = Session::new();
+    let db = connect(&cluster).await?.with_session(&session);
+    let insert =
+        "INSERT INTO note (text) SELECT repeat('x', 300) FROM generate_series(1, 100000) RETURNING *";
+    let mut rows = db.stream_raw(raw(insert)).await?;
+    rows.next().await.ok_or("a row")??;
+    // The log of a statement under way reaches replicas with the next commit of somebody else.
+    cluster.primary().sql("CREATE TABLE other ()").await?;
+    until("what was there at the first row to be on the replica", async || {
+        Ok(on_standby(&db).await? && session.unplaced_since().is_none())
+    })
+    .await?;
+    cluster.replica(1)?.pause_replay().await?;
+    assert_eq!(notes(&db).await?, 0, "it is not committed");
+    let committed = async || {
+        Ok::<_, Box<dyn std::error::Error>>(
+            cluster.primary().query_text("SELECT count(*)::text FROM note").await? != "0",
+        )
+    };
+    let mut read = 0;
+    while read % 1000 > 0 || !committed().await? {
+        rows.next().await.ok_or("a row before the commit")??;
+        read += 1;
+    }
+    rows.next().await.ok_or("a row behind the commit")??;
+    assert_eq!(notes(&db).await?, 100_000, "after {read} rows");
     Ok(())
 }

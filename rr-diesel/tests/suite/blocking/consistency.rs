@@ -220,3 +220,32 @@ async fn a_function_that_writes_is_noticed_where_nobody_refuses_it() -> Result {
 extern "SQL" {
     fn touch() -> diesel::sql_types::Bool;
 }
+
+/// The server has committed when it hands out the rows of a small statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_is_seen_while_its_rows_are_read() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster)?;
+    let replica = cluster.replica(1)?;
+    for (kept, before) in [(false, 0), (true, 2)] {
+        cluster.wait_caught_up(PATIENCE).await?;
+        until("the replica to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
+        replica.pause_replay().await?;
+        let session = Session::new();
+        let mut conn = pool.handle().with_session(&session);
+        if kept {
+            sql_query("SET application_name = 'kept'").execute(&mut conn)?;
+        }
+        let count = || note::table.count().get_result::<i64>(&mut pool.handle().with_session(&session));
+        assert_eq!(count()?, before);
+        let two = [note::text.eq("a"), note::text.eq("b")];
+        let insert = diesel::insert_into(note::table).values(&two).returning(note::id);
+        let mut rows = insert.load_iter::<i32, PgRowByRowLoadingMode>(&mut conn)?;
+        rows.next().ok_or("a row")??;
+        assert_eq!(count()?, before + 2, "kept: {kept}");
+        assert!(rows.next().is_some() && rows.next().is_none());
+        drop(rows);
+        replica.resume_replay().await?;
+    }
+    Ok(())
+}

@@ -48,16 +48,18 @@ impl<C: Connector> Router<C> {
     /// Whether this node was chosen as the primary and is known to be it no more: for connections that are kept over several
     /// statements. What is written there may be lost, and what is read there may never have happened.
     pub fn is_outdated(&self, route: &Route<C::Pool>) -> bool {
-        if route.role() != Role::Primary {
-            return false;
-        }
+        route.role() == Role::Primary && self.has_replaced(route.node())
+    }
+
+    /// As [`is_outdated`](Self::is_outdated), of a node that was chosen as the primary, when its route has been given back.
+    pub fn has_replaced(&self, primary: NodeId) -> bool {
         let snapshot = self.inner.shared.snapshot.load();
         let topology = &snapshot.topology;
         match topology.primary() {
-            Ok(primary) => primary.id != route.node(),
+            Ok(now) => now.id != primary,
             // That there is none for the moment need not be about this node.
             Err(_) => topology
-                .node(route.node())
+                .node(primary)
                 .is_none_or(|node| node.role == Role::Replica || node.quarantine.is_some()),
         }
     }

@@ -50,8 +50,8 @@ impl Root {
 
     /// Refuses to go on with what cannot be committed: on a server that is the primary no more.
     pub(super) fn check(&self) -> Result<(), DbErr> {
-        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        let outdated = route.as_ref().is_some_and(|route| self.ledger.router.is_outdated(route));
+        // By what was chosen: the route is given back with the first fault of the node, and the transaction may go on.
+        let outdated = self.role == Role::Primary && self.ledger.router.has_replaced(self.chosen.0);
         if outdated { self.told(Err(error::deposed(&self.node))) } else { Ok(()) }
     }
 

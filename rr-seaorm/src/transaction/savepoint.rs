@@ -23,9 +23,9 @@ pub(super) type Turn<'a> = MutexGuard<'a, bool>;
 impl RoutedTransaction {
     pub(super) async fn savepoint(&self, options: TransactionOptions) -> Result<Self, DbErr> {
         self.root.check()?;
-        let begun =
-            async { tearing(self.root.turn().await?, self.inner().begin_with_options(options)).await };
-        let inner = self.root.watch(begun).await?;
+        let turn = self.root.turn().await?;
+        self.root.check()?;
+        let inner = self.root.watch(tearing(turn, self.inner().begin_with_options(options))).await?;
         Ok(Self { inner: Some(inner), root: Arc::clone(&self.root), nested: true })
     }
 }
@@ -37,13 +37,13 @@ impl Root {
         self.watch(tearing(turn, inner.commit())).await
     }
 
-    /// Runs a statement when it has its turn.
+    /// Runs a statement when it has its turn. Its limit begins then: what it waits for is not its server's doing, and whatever has
+    /// the connection has a limit of its own.
     pub(super) async fn in_turn<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        let working = async {
-            let _turn = self.turn().await?;
-            work.await
-        };
-        self.watch(working).await
+        let _turn = self.turn().await?;
+        // The server may have been replaced meanwhile.
+        self.check()?;
+        self.watch(work).await
     }
 
     /// Waits for a turn, which only a transaction that is whole has.

@@ -119,6 +119,27 @@ async fn a_transaction_on_an_old_primary_is_not_committed_there() -> Result {
     Ok(())
 }
 
+/// The node has failed a statement of theirs before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_server_was_too_slow_is_not_committed_on_an_old_primary() -> Result {
+    let cluster = boot(1).await?;
+    let limit = std::time::Duration::from_secs(1);
+    let settings = config(&cluster).with(|config| config.pool.primary.statement_timeout = Some(limit));
+    let db = RoutedConnection::start(settings.build()?).await?;
+    let (kept, other) = (db.begin().await?, db.begin().await?);
+    for transaction in [&kept, &other] {
+        insert(transaction, "slow").await?;
+        let error = transaction.execute_unprepared("SELECT pg_sleep(600)").await.unwrap_err();
+        assert!(matches!(routing_error(&error), Some(RoutingError::TooSlow { .. })), "{error}");
+    }
+    cluster.replica(1)?.promote().await?;
+    follows(&db, cluster.replica(1)?).await?;
+    for error in [insert(&other, "more").await.unwrap_err(), kept.commit().await.unwrap_err()] {
+        assert!(matches!(routing_error(&error), Some(RoutingError::Deposed { .. })), "{error}");
+    }
+    Ok(())
+}
+
 /// A primary that was replaced while it worked answers all the same, and nobody else has what it wrote.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_old_primary_answers_late_is_told_of() -> Result {

@@ -1,5 +1,7 @@
 //! Transactions: where they run, how they end.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use rr_core::topology::Role;
 use rr_seaorm::{RoutedConnection, RoutedTransaction, RoutingError, routing_error};
@@ -219,7 +221,7 @@ async fn lose_the_commit(db: &RoutedConnection, cluster: &rr_tests::cluster::Clu
     insert(&transaction, "perhaps").await?;
     let link = cluster.primary().link();
     // The commit arrives, its answer does not.
-    link.delay_ways(std::time::Duration::ZERO, std::time::Duration::from_secs(60)).await?;
+    link.delay_ways(Duration::ZERO, Duration::from_secs(60)).await?;
     let committing = tokio::spawn(transaction.commit());
     let committed = async || {
         let count = cluster.primary().direct().await?.query_one("SELECT count(*) FROM note", &[]).await?;
@@ -262,5 +264,32 @@ async fn what_belongs_to_a_session_lasts_as_long_as_the_transaction() -> Result 
     transaction.commit().await?;
     let name = "SELECT current_setting('application_name')";
     assert_ne!(ask::<String>(&db.use_primary(), name).await?, "inside");
+    Ok(())
+}
+
+/// Whatever has the connection of a transaction may have it for longer than a server may take for a statement.
+#[tokio::test]
+async fn waiting_for_a_turn_is_not_held_against_the_server() -> Result {
+    let cluster = boot(1).await?;
+    let limit = Duration::from_secs(1);
+    let settings = config(&cluster).with(|config| config.pool.primary.statement_timeout = Some(limit));
+    let db = crate::support::started(settings).await?;
+    let transaction = db.begin().await?;
+    let rows = transaction.stream_raw(raw("SELECT generate_series(1, 3)")).await?;
+    let mut writing = Box::pin(insert(&transaction, "x"));
+    let mut nesting = Box::pin(async {
+        let nested = transaction.begin().await?;
+        insert(&nested, "y").await?;
+        nested.commit().await
+    });
+    let both = async { tokio::join!(writing.as_mut(), nesting.as_mut()) };
+    assert!(tokio::time::timeout(2 * limit, both).await.is_err(), "the rows have the connection");
+    drop(rows);
+    let (written, nested) = tokio::join!(writing, nesting);
+    written?;
+    nested?;
+    assert_eq!(in_flight(&db)[0], Some(1), "the node has not failed the transaction");
+    transaction.commit().await?;
+    assert_eq!(notes(&db.use_primary()).await?, 2);
     Ok(())
 }

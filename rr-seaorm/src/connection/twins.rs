@@ -84,7 +84,7 @@ impl RoutedConnection {
         let mut dead = None;
         loop {
             let mut checkout = self.writer(Access::Write, &mut turn).await?;
-            let left = dead.get_or_insert(checkout.route.pool().connections().0);
+            let left = dead.get_or_insert_with(|| checkout.route.pool().connections().0);
             let Err(error) = checkout.conn.ping().await.map_err(error::acquire) else {
                 checkout.finish(Outcome::Answered);
                 return Ok(());

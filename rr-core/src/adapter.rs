@@ -23,7 +23,7 @@ pub use ledger::Ledger;
 pub use patience::Patience;
 pub use row_limit::RowLimit;
 pub use search::{Next, Search};
-pub use suspect::{Ended, Suspect, Unplaced};
+pub use suspect::{Ended, Suspect, Unplaced, Unread};
 pub use turn::Turn;
 pub use waits::{Waiting, Waits};
 pub use wish::{Place, Way, Wish};

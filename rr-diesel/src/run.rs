@@ -1,8 +1,12 @@
 //! Running one lowered statement on one connection.
 
+use std::collections::VecDeque;
+use std::pin::pin;
+
 use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
-use futures_util::future::{Either, join};
+use futures_util::StreamExt;
+use futures_util::future::{Either, join, select};
 use rr_core::position::Position;
 
 use crate::capture;
@@ -10,6 +14,7 @@ use crate::checkout::Checkout;
 use crate::connector::Connection;
 use crate::error;
 use crate::lower::{Lowered, Rows};
+use crate::stream::PgRow;
 
 /// What the caller wants of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +41,61 @@ pub(crate) enum Place {
 /// What ran, and where it ended (`None`: not asked, or not known).
 pub(crate) type Ran<T> = (QueryResult<T>, Option<Position>);
 
-/// Runs a write within the node's limit, and asks where it ends.
-pub(crate) async fn run_and_place(checkout: &Checkout, lowered: &Lowered, want: Want) -> Ran<Got> {
-    let writing = one(checkout.connection(), lowered, want);
-    within(checkout, placed(checkout, lowered, writing)).await
+/// Rows of a write on a connection that is kept, of which so many are read before their caller has any.
+const AHEAD: usize = 1000;
+
+/// What a write on a connection that is kept gave.
+pub(crate) enum Kept {
+    /// The first rows, and the rest if there are more.
+    Rows(VecDeque<PgRow>, Option<Rows>),
+    Count(usize),
+}
+
+/// Runs a write on a connection that is kept, within the node's limit, and asks where it ends.
+///
+/// The answer comes behind the rows, and nobody else reads them meanwhile. Of a long result it is not waited for, since the server
+/// stops when nobody reads.
+pub(crate) async fn run_and_place(checkout: &Checkout, lowered: &Lowered, want: Want) -> Ran<Kept> {
+    let connection = checkout.connection();
+    let running = async {
+        if want == Want::Count {
+            let (count, position) = placed(checkout, lowered, lowered.execute(&connection.conn)).await;
+            return (count.map(Kept::Count), position);
+        }
+        let reading = async { read_ahead(lowered.load(&connection.conn).await?).await };
+        let (reading, asking) = (pin!(reading), pin!(asking(checkout)));
+        // As for other writes, the question is sent behind the write at once, unless it would overtake that.
+        let (read, asking) = match lowered.has_custom_types() {
+            true => (reading.await, asking),
+            false => match select(reading, asking).await {
+                Either::Left(read) => read,
+                Either::Right((position, reading)) => return (reading.await, position),
+            },
+        };
+        let position = if matches!(read, Ok(Kept::Rows(_, None))) { asking.await } else { None };
+        (read, position)
+    };
+    within(checkout, running).await
+}
+
+async fn read_ahead(mut rows: Rows) -> QueryResult<Kept> {
+    let mut ahead = VecDeque::new();
+    while ahead.len() < AHEAD {
+        match rows.next().await {
+            Some(row) => ahead.push_back(row?),
+            None => return Ok(Kept::Rows(ahead, None)),
+        }
+    }
+    Ok(Kept::Rows(ahead, Some(rows)))
+}
+
+/// Where the log ends behind what was sent before.
+async fn asking(checkout: &Checkout) -> Option<Position> {
+    let asked = capture::position(checkout.connection());
+    match checkout.connection().node.statement_timeout {
+        None => asked.await,
+        Some(limit) => tokio::time::timeout(limit, asked).await.ok().flatten(),
+    }
 }
 
 /// Does a write on this connection, and asks where it ends: behind it in the same breath, which costs no round trip.
@@ -48,13 +104,7 @@ pub(crate) fn placed<T>(
     lowered: &Lowered,
     writing: impl Future<Output = QueryResult<T>>,
 ) -> impl Future<Output = Ran<T>> {
-    let asking = async {
-        let asked = capture::position(checkout.connection());
-        match checkout.connection().node.statement_timeout {
-            None => asked.await,
-            Some(limit) => tokio::time::timeout(limit, asked).await.ok().flatten(),
-        }
-    };
+    let asking = asking(checkout);
     if !lowered.has_custom_types() {
         return Either::Left(join(writing, asking));
     }

@@ -1,5 +1,6 @@
 //! The rows of a routed statement.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,10 +9,11 @@ use std::time::Duration;
 use diesel::QueryResult;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::{Stream, StreamExt};
-use rr_core::adapter::RowLimit;
+use rr_core::adapter::{RowLimit, Unplaced, Unread};
 use rr_core::route::Outcome;
 
 use crate::checkout::{Checkout, Statement};
+use crate::connector::DieselConnector;
 use crate::error;
 use crate::lower::Rows;
 
@@ -28,15 +30,58 @@ const DRAIN: Duration = Duration::from_millis(20);
 pub struct RoutedStream {
     rows: Option<Rows>,
     ahead: Option<QueryResult<PgRow>>,
+    /// Of a write.
+    unread: Option<Unread<DieselConnector>>,
+    /// Of one on a connection of the handle's.
+    write: Option<Box<KeptWrite>>,
     statement: Statement,
     /// `None` when the connection belongs to the handle.
     checkout: Option<Checkout>,
     waiting: RowLimit,
 }
 
+struct KeptWrite {
+    /// Rows that were read before it was known where it ended.
+    first: VecDeque<PgRow>,
+    /// Where that is still not known.
+    unplaced: Option<Unplaced<DieselConnector>>,
+}
+
 impl RoutedStream {
     pub(crate) fn new(rows: Rows, statement: Statement, checkout: Option<Checkout>) -> Self {
-        Self { rows: Some(rows), ahead: None, statement, checkout, waiting: RowLimit::default() }
+        let waiting = RowLimit::default();
+        Self { rows: Some(rows), ahead: None, unread: None, write: None, statement, checkout, waiting }
+    }
+
+    /// The rows of a write on a connection of the handle's: the first of them, and the rest if there are more.
+    pub(crate) fn of_write(first: VecDeque<PgRow>, rows: Option<Rows>, statement: Statement) -> Self {
+        if rows.is_none() {
+            statement.done();
+        }
+        let write = Some(Box::new(KeptWrite { first, unplaced: None }));
+        Self {
+            rows,
+            ahead: None,
+            unread: None,
+            write,
+            statement,
+            checkout: None,
+            waiting: RowLimit::default(),
+        }
+    }
+
+    /// Of a write that may go on behind its rows.
+    pub(crate) fn writing(mut self, unread: Unread<DieselConnector>) -> Self {
+        self.unread = Some(unread);
+        self
+    }
+
+    /// Of a write that is not placed before its last row was read.
+    pub(crate) fn placing(mut self, unplaced: Unplaced<DieselConnector>) -> Self {
+        if let Some(write) = &mut self.write {
+            write.unplaced = Some(unplaced);
+        }
+        self
     }
 
     /// Waits for the first row or the end: whatever is wrong with the statement itself shows by then.
@@ -64,8 +109,17 @@ impl RoutedStream {
         }
     }
 
+    fn read(&self) {
+        if let Some(unread) = &self.unread {
+            unread.read();
+        }
+    }
+
     fn end(&mut self) {
         self.rows = None;
+        // The server has committed.
+        self.read();
+        self.write = None;
         self.statement.done();
         if let Some(checkout) = self.checkout.take() {
             checkout.finish(Outcome::Answered);
@@ -91,6 +145,9 @@ impl Stream for RoutedStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if let Some(row) = this.write.as_mut().and_then(|write| write.first.pop_front()) {
+            return Poll::Ready(Some(Ok(row)));
+        }
         let item = match (this.ahead.take(), &mut this.rows) {
             (Some(item), _) => Some(item),
             (None, Some(rows)) => {
@@ -110,6 +167,7 @@ impl Stream for RoutedStream {
             Some(Err(error)) => this.fail(error),
             // Whoever wants one row drops the stream with it. Look whether it was the last one.
             Some(Ok(_)) => {
+                this.read();
                 if let Some(rows) = &mut this.rows
                     && let Poll::Ready(next) = rows.poll_next_unpin(context)
                 {

@@ -5,6 +5,7 @@ use crate::connector::Connector;
 use crate::position::{Position, Timeline};
 use crate::requirement::Seen;
 use crate::route::Route;
+use crate::router::Router;
 use crate::session::Session;
 use crate::topology::Epoch;
 
@@ -83,6 +84,12 @@ impl<C: Connector> Suspect<C> {
         Unplaced { suspect: Some(self) }
     }
 
+    /// For rows of it that are read after it was [answered](Self::answered).
+    #[must_use]
+    pub fn unread(&self) -> Unread<C> {
+        Unread { router: self.ledger.router.clone(), session: self.session.clone() }
+    }
+
     /// It wrote nothing.
     pub fn cleared(mut self) {
         self.open = false;
@@ -94,6 +101,20 @@ impl<C: Connector> Drop for Suspect<C> {
         if self.open {
             self.ledger.may_have_written_in(self.session.as_ref());
         }
+    }
+}
+
+/// A write that was answered with its first row. The server commits behind the last one, or behind those that fit into a packet.
+#[derive(Debug)]
+pub struct Unread<C: Connector> {
+    router: Router<C>,
+    session: Option<Session>,
+}
+
+impl<C: Connector> Unread<C> {
+    /// Another row was read, or there are no more. What was sampled of the primary before need not have what was committed by now.
+    pub fn read(&self) {
+        self.router.circle().go_on_placing(self.session.as_ref(), self.router.now());
     }
 }
 

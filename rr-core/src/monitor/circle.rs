@@ -65,6 +65,14 @@ impl Circle {
         }
     }
 
+    /// Such a write may have committed more by now.
+    pub(crate) fn go_on_placing(&self, session: Option<&Session>, by: Moment) {
+        self.placing.go_on(by);
+        if let Some(session) = session {
+            session.placing().go_on(by);
+        }
+    }
+
     /// Such a write is in the registers now.
     pub(crate) fn end_placing(&self, session: Option<&Session>) {
         if let Some(session) = session {

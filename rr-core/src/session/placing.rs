@@ -40,6 +40,11 @@ impl Placing {
         let _ = self.under_way.fetch_update(Ordering::AcqRel, Ordering::Relaxed, begun);
     }
 
+    /// Not all of what one of them has written had been committed when it was answered, but it was at this moment.
+    pub(crate) fn go_on(&self, by: Moment) {
+        self.answered.fetch_max(by.as_nanos(), Ordering::Relaxed);
+    }
+
     /// One of them is in the registers. To be called when it is: a reader that finds nothing on its way must find it there.
     pub(crate) fn end(&self) {
         self.under_way.fetch_sub(1, Ordering::Release);
@@ -92,6 +97,8 @@ mod tests {
         placing.begin(written(5, 1));
         placing.end();
         assert_eq!(placing.since(), Some(Moment::from_millis(7)));
+        placing.go_on(Moment::from_millis(9));
+        assert_eq!(placing.since(), Some(Moment::from_millis(9)), "more was committed");
         placing.end();
         assert_eq!(placing.since(), None);
     }

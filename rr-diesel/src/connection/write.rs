@@ -19,7 +19,7 @@ use crate::connector::DieselConnector;
 use crate::early::{self, Handover};
 use crate::error;
 use crate::lower::Lowered;
-use crate::run::{Got, Place, Want, batch, one, placed, run_and_place};
+use crate::run::{Got, Kept, Place, Want, batch, one, placed, run_and_place};
 use crate::stream::RoutedStream;
 
 impl RoutedPgConnection {
@@ -102,32 +102,42 @@ impl RoutedPgConnection {
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect(Some(pin.checkout.route())));
         let noted = self.running.note(pin.checkout.connection());
         let checkout = &pin.checkout;
-        let (got, position) = match place {
-            Place::No => (checkout.within(one(checkout.connection(), lowered, want)).await, None),
-            // Rare: what is written in a transaction is placed with its commit.
-            Place::Yes => Box::pin(run_and_place(checkout, lowered, want)).await,
-        };
-        drop(noted);
-        if let Some(suspect) = suspect {
-            let ended = error::ended_with(got.as_ref().err(), &lowered.sql, Dialect::Postgres);
-            suspect.settle(ended, position.as_ref());
-        }
-        match got {
-            Ok(got) => {
-                if lowered.classified.class == StatementClass::Read {
-                    self.ledger.served(pin.checkout.route());
-                }
-                match got {
-                    Got::Count(count) => {
-                        statement.done();
-                        Ok(Answer::Count(count))
-                    }
-                    Got::Rows(rows) => Ok(Answer::Rows(RoutedStream::new(rows, statement, None))),
-                }
+        let Some(suspect) = suspect else {
+            let got = checkout.within(one(checkout.connection(), lowered, want)).await;
+            drop(noted);
+            let got = got.inspect_err(|error| statement.failed(error))?;
+            if lowered.classified.class == StatementClass::Read {
+                self.ledger.served(pin.checkout.route());
             }
+            return Ok(match got {
+                Got::Count(count) => {
+                    statement.done();
+                    Answer::Count(count)
+                }
+                Got::Rows(rows) => Answer::Rows(RoutedStream::new(rows, statement, None)),
+            });
+        };
+        // Rare: what is written in a transaction is placed with its commit.
+        let (kept, position) = Box::pin(run_and_place(checkout, lowered, want)).await;
+        drop(noted);
+        let ended = error::ended_with(kept.as_ref().err(), &lowered.sql, Dialect::Postgres);
+        match kept {
+            // It has not ended before its last row was read.
+            Ok(Kept::Rows(first, rows @ Some(_))) if position.is_none() => {
+                let rows = RoutedStream::of_write(first, rows, statement).writing(suspect.unread());
+                return Ok(Answer::Rows(rows.placing(suspect.answered())));
+            }
+            _ => suspect.settle(ended, position.as_ref()),
+        }
+        match kept {
+            Ok(Kept::Count(count)) => {
+                statement.done();
+                Ok(Answer::Count(count))
+            }
+            Ok(Kept::Rows(first, rows)) => Ok(Answer::Rows(RoutedStream::of_write(first, rows, statement))),
             Err(error) => {
                 statement.failed(&error);
-                Err(if place == Place::Yes { self.told(pin.checkout.route().node(), error) } else { error })
+                Err(self.told(pin.checkout.route().node(), error))
             }
         }
     }
@@ -249,7 +259,7 @@ async fn write_and_place(
     checkout.route().runs(&lowered.sql);
     let statement = checkout.statement();
     let writing = async {
-        let answer = answer(&checkout, &lowered, want, &statement).await;
+        let answer = answer(&checkout, &lowered, want, &statement, &suspect).await;
         drop(noted);
         match answer {
             Ok(answer) => {
@@ -287,6 +297,7 @@ async fn answer(
     lowered: &Lowered,
     want: Want,
     statement: &Statement,
+    suspect: &Suspect<DieselConnector>,
 ) -> QueryResult<Answer> {
     let got = checkout.within(one(checkout.connection(), lowered, want)).await;
     match got.inspect_err(|error| statement.failed(error))? {
@@ -295,7 +306,7 @@ async fn answer(
             Ok(Answer::Count(count))
         }
         Got::Rows(rows) => {
-            let mut rows = RoutedStream::new(rows, statement.clone(), None);
+            let mut rows = RoutedStream::new(rows, statement.clone(), None).writing(suspect.unread());
             checkout.within(rows.peek()).await?;
             Ok(Answer::Rows(rows))
         }

@@ -4,13 +4,14 @@ use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use rr_core::Session;
 use rr_core::config::{ReadPreference, Unscoped};
 use rr_core::tally::Step;
 use rr_diesel::{RouteHints, RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::Boundary;
 
+use crate::midway::Id;
 use crate::support::{PATIENCE, Result, boot, config, note, patient, place, pool, until};
 
 /// In which ways a handle writes.
@@ -311,5 +312,65 @@ async fn what_a_stream_has_written_is_seen_while_it_is_held() -> Result {
         assert!(rows.next().await.is_some() && rows.next().await.is_none());
         replica.resume_replay().await?;
     }
+    Ok(())
+}
+
+/// Nobody reads the rows of a long result while its position is asked for: it is asked for without them, or not at all.
+#[tokio::test]
+async fn a_long_result_on_a_kept_connection_is_read_and_seen() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    until("the replica to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let session = Session::new();
+    let mut conn = pool.handle().with_session(&session);
+    sql_query("SET application_name = 'kept'").execute(&mut conn).await?;
+    let count =
+        async || note::table.count().get_result::<i64>(&mut pool.handle().with_session(&session)).await;
+    let mut expected = 0;
+    for rows in [1, 999, 1000, 1001, 100_000] {
+        let insert = format!(
+            "INSERT INTO note (text) SELECT repeat('x', 300) FROM generate_series(1, {rows}) RETURNING id"
+        );
+        let load = async {
+            let rows = sql_query(insert).load_stream::<Id>(&mut conn).await?;
+            rows.try_fold(0, async |read, _| Ok(read + 1)).await
+        };
+        assert_eq!(tokio::time::timeout(PATIENCE, load).await??, rows);
+        expected += i64::from(rows);
+        assert_eq!(count().await?, expected, "{rows} rows more");
+    }
+    Ok(())
+}
+
+/// The server commits behind the last row that it has sent, and stops to send when nobody reads.
+#[tokio::test]
+async fn what_is_committed_long_after_its_first_row_is_seen() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    until("the replica to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+    let session = Session::new();
+    let handle = || pool.handle().with_session(&session);
+    let insert =
+        "INSERT INTO note (text) SELECT repeat('x', 300) FROM generate_series(1, 100000) RETURNING id, text";
+    let mut conn = handle();
+    let mut rows = sql_query(insert).load_stream::<Id>(&mut conn).await?;
+    rows.next().await.ok_or("a row")??;
+    // Somebody else's commit brings along what was written so far.
+    cluster.primary().sql("CREATE TABLE other ()").await?;
+    let answered = pool.router().now();
+    let covers = || {
+        let topology = pool.router().topology();
+        let primary = topology.primary().ok()?;
+        let end = primary.applied.as_ref().filter(|_| primary.sampled_at > Some(answered))?;
+        let replica = topology.nodes().iter().find(|node| node.id != primary.id)?;
+        Some(replica.applied.as_ref()?.covers(end))
+    };
+    until("the replica to have what is written so far", async || Ok(covers() == Some(true))).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    while let Some(row) = rows.next().await {
+        row?;
+    }
+    assert_eq!(note::table.count().get_result::<i64>(&mut handle()).await?, 100_000);
     Ok(())
 }

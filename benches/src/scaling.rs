@@ -1,10 +1,10 @@
 //! How reads grow with replicas whose capacity is limited.
 //!
 //! A machine that runs all the servers cannot show it by working at full speed: its processors would be shared by one
-//! server or by four. So each read holds its connection for a fixed time (the server sleeps in it), and each node has a
-//! fixed number of connections. A node then answers so many reads a second at most, whatever the machine, and the
-//! processors are idle most of the time. What is measured is whether the routing fills all nodes: a node that is left
-//! idle while others have queues costs throughput at once.
+//! server or by four. So every server does one read at a time, and sleeps in it for a fixed time: the others wait in the
+//! server, for an advisory lock. A node then answers so many reads a second at most, whatever the machine and however many
+//! connections there are, and the processors are idle most of the time. What is measured is whether the routing fills all
+//! nodes: a node that is left idle while others have queues costs throughput at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,14 +23,11 @@ use crate::report::{Chart, Report, count};
 use crate::with_diesel::plain_pool_of;
 use crate::{Error, servers};
 
-/// How long a read holds its connection, in the server.
-const HOLD: Duration = Duration::from_millis(10);
+/// How long a server takes for a read.
+const HOLD: Duration = Duration::from_millis(5);
 
-/// Connections to each node.
-const CONNECTIONS: u32 = 4;
-
-/// The same for any number of nodes: enough to keep four of them busy.
-const CLIENTS: usize = 48;
+/// The same for any number of nodes: enough to keep four of them busy. Each may have a connection to each node.
+const CLIENTS: u32 = 48;
 
 const REPLICAS: [usize; 4] = [0, 1, 2, 4];
 const MOST: usize = 4;
@@ -42,7 +39,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const TURNS: u32 = 3;
 
 diesel::table! {
-    /// One row: the port of the server that answers, after a while.
+    /// One row: the port of the server that answers, after its turn has come.
     held (port) {
         port -> Integer,
     }
@@ -50,7 +47,11 @@ diesel::table! {
 
 fn setup() -> String {
     let seconds = HOLD.as_secs_f64();
-    format!("CREATE VIEW held AS SELECT current_setting('port')::int AS port FROM pg_sleep({seconds})")
+    format!(
+        "CREATE FUNCTION serve() RETURNS int STABLE LANGUAGE plpgsql AS \
+         'BEGIN PERFORM pg_advisory_xact_lock(1), pg_sleep({seconds}); RETURN 1; END'; \
+         CREATE VIEW held AS SELECT current_setting('port')::int AS port FROM serve()"
+    )
 }
 
 /// Reads by the port of the server that answered.
@@ -109,7 +110,7 @@ fn config(cluster: &Cluster, replicas: usize) -> Result<Config, Error> {
     }
     let limit = |config: &mut Config| {
         for pool in [&mut config.pool.primary, &mut config.pool.replica] {
-            pool.max = CONNECTIONS;
+            pool.max = CLIENTS;
         }
     };
     Ok(config.with(limit).build()?)
@@ -125,17 +126,17 @@ pub(crate) async fn run(measured: Duration, quick: bool) -> Result<Report, Error
     cluster.primary().sql(&setup()).await?;
     cluster.wait_caught_up(servers::PATIENCE).await?;
     let turns = if quick { 1 } else { TURNS };
-    let each = f64::from(CONNECTIONS) / HOLD.as_secs_f64();
+    let each = 1.0 / HOLD.as_secs_f64();
     println!(
-        "every read holds its connection for {} ms in the server, each node has {CONNECTIONS} connections: {each:.0} reads \
-         a second at most; {CLIENTS} clients; {turns} × {:.1} s",
+        "every server does one read at a time and takes {} ms for it, the others wait there: {each:.0} reads a second at \
+         most; {CLIENTS} clients, as many connections to each node; {turns} × {:.1} s",
         HOLD.as_millis(),
         measured.as_secs_f64(),
     );
     let mut routed = [const { Answers::new() }; REPLICAS.len()];
     let mut plain = Answers::new();
     for _ in 0..turns {
-        let pool = plain_pool_of(&cluster.replica(1)?.direct_url(), CONNECTIONS).await?;
+        let pool = plain_pool_of(&cluster.replica(1)?.direct_url(), CLIENTS).await?;
         add(&mut plain, &load(&pool, measured).await?);
         for (answers, replicas) in routed.iter_mut().zip(REPLICAS) {
             let pool = RoutedPool::start(config(&cluster, replicas)?).await?;

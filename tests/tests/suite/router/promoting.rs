@@ -2,7 +2,7 @@
 
 use super::*;
 use rr_core::config::FailoverMode;
-use rr_core::failover::{Ending, Phase, Report};
+use rr_core::failover::{Block, Ending, Phase, Report, Stop};
 use rr_core::topology::Quarantine;
 use rr_tests::plain::promoting;
 
@@ -42,6 +42,17 @@ pub(super) async fn promoted(
 pub(super) async fn ended(router: &Router<Plain>, count: usize) -> Result<Arc<Report>> {
     until(router, "the promotion to end", |r| r.failover().history().len() >= count).await?;
     Ok(router.failover().history().pop().ok_or("a report")?)
+}
+
+/// What came of a promotion that was asked for, once no replica receives from a primary that is dead: they notice that a moment after
+/// its router has.
+pub(super) async fn initiated(router: &Router<Plain>, target: Option<&str>) -> Result<Arc<Report>> {
+    let asked = async || {
+        let report = router.failover().initiate("it is time", target, false).await?;
+        let early = matches!(report.ending, Ending::Stopped(Stop::Blocked(Block::WitnessesDisagree { .. })));
+        Ok::<_, rr_core::error::FailoverError>((!early).then_some(report))
+    };
+    Ok(rr_tests::wait::wait_for(PATIENCE, "a promotion that is not too early", asked).await?)
 }
 
 /// The servers that take writes.

@@ -2,7 +2,7 @@
 
 use super::*;
 use rr_core::error::FailoverError;
-use rr_core::failover::{CandidateRefusal, Decision, Stop};
+use rr_core::failover::{CandidateRefusal, Decision};
 use rr_core::router::Standing;
 
 const GUIDE: &str = include_str!("../../../../../docs/guide/failover.md");
@@ -117,7 +117,7 @@ async fn a_candidate_that_lacks_too_much_is_refused_unless_it_is_forced() -> Res
         matches!(standing, Standing::Refused(CandidateRefusal::TooFarBehind { limit: 4096, .. }))
     };
     assert!(plan.nodes.iter().any(|node| refused(node.standing)), "{plan}");
-    let report = router.failover().initiate("hope", None, false).await?;
+    let report = initiated(&router, None).await?;
     assert!(matches!(report.ending, Ending::Stopped(Stop::NoCandidate(_))), "{report}");
     assert_eq!(writable(&cluster).await?, Vec::<String>::new());
     let report = router.failover().initiate("better some than none", None, true).await?;

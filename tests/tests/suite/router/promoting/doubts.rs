@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::asked::healthy_primary;
 use super::*;
 use rr_core::error::FailoverError;
-use rr_core::failover::{BoxFuture, Fence, Grant, HookError, InProcessLease, Lease, LeaseError, Place, Stop};
+use rr_core::failover::{BoxFuture, Fence, Grant, HookError, InProcessLease, Lease, LeaseError, Place};
 use rr_tests::cluster::{Lingering, Node};
 
 /// Pulls the plug.
@@ -79,7 +79,7 @@ async fn whoever_is_taking_over_while_the_router_is_shut_down_is_not_fenced() ->
 }
 
 async fn in_doubt(router: &Router<Plain>, stuck: &Node) -> Result {
-    let report = router.failover().initiate("it is time", Some("replica-1"), false).await?;
+    let report = initiated(router, Some("replica-1")).await?;
     assert!(matches!(report.ending, Ending::InDoubt(..)), "{report}");
     stuck.crash().await?;
     let asked = router.failover().initiate("the other one", Some("replica-2"), true).await;

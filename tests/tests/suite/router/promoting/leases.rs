@@ -1,7 +1,7 @@
 //! Several controllers of one cluster: only the holder of the lease promotes.
 
 use super::*;
-use rr_core::failover::{Block, BoxFuture, Decision, HookError, Order, Promoter};
+use rr_core::failover::{BoxFuture, Decision, HookError, Order, Promoter};
 use rr_tests::lease::FileLease;
 
 const LASTS: Duration = Duration::from_secs(3);

@@ -1,7 +1,7 @@
 //! Somebody else promotes another replica while the router is about to promote one: there are never two.
 
 use super::*;
-use rr_core::failover::{BoxFuture, Fence, HookError, Place, Stop};
+use rr_core::failover::{BoxFuture, Fence, HookError, Place};
 use rr_tests::cluster::Node;
 use tokio::sync::Semaphore;
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use rr_core::error::FailoverError;
-use rr_core::failover::{Block, BoxFuture, Decision, Fence, HookError, Place};
+use rr_core::failover::{BoxFuture, Decision, Fence, HookError, Place};
 use rr_core::route::RouteError;
 use rr_core::topology::NoPrimary;
 use rr_core::world::Notice;

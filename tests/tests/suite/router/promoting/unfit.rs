@@ -2,7 +2,7 @@
 
 use super::asked::healthy_primary;
 use super::*;
-use rr_core::failover::{CandidateRefusal, Stop};
+use rr_core::failover::CandidateRefusal;
 use rr_core::router::Standing;
 use rr_tests::cluster::Node;
 

@@ -157,7 +157,6 @@ impl<C: Connector> Ledger<C> {
     }
 
     /// Whether something may be about to be committed on a lent connection that a read must see: then only the primary will do.
-    #[must_use]
     pub(super) fn is_lent(&self, call: Option<Consistency>) -> bool {
         let level = self.level_at(call);
         match &self.session {

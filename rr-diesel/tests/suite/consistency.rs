@@ -9,7 +9,7 @@ use rr_core::Session;
 use rr_core::config::{ReadPreference, Unscoped};
 use rr_core::tally::Step;
 use rr_diesel::{RouteHints, RoutedPgConnection, RoutedPool};
-use rr_tests::cluster::Boundary;
+use rr_tests::cluster::{Boundary, Cluster};
 
 use crate::midway::Id;
 use crate::support::{PATIENCE, Result, boot, config, note, patient, place, pool, until};
@@ -315,12 +315,18 @@ async fn what_a_stream_has_written_is_seen_while_it_is_held() -> Result {
     Ok(())
 }
 
-/// Nobody reads the rows of a long result while its position is asked for: it is asked for without them, or not at all.
-#[tokio::test]
-async fn a_long_result_on_a_kept_connection_is_read_and_seen() -> Result {
+/// A cluster whose replica serves.
+async fn served() -> Result<(Cluster, RoutedPool)> {
     let cluster = boot(1).await?;
     let pool = pool(&cluster).await?;
     until("the replica to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+    Ok((cluster, pool))
+}
+
+/// Nobody reads the rows of a long result while its position is asked for: it is asked for without them, or not at all.
+#[tokio::test]
+async fn a_long_result_on_a_kept_connection_is_read_and_seen() -> Result {
+    let (cluster, pool) = served().await?;
     cluster.replica(1)?.pause_replay().await?;
     let session = Session::new();
     let mut conn = pool.handle().with_session(&session);
@@ -346,9 +352,7 @@ async fn a_long_result_on_a_kept_connection_is_read_and_seen() -> Result {
 /// The server commits behind the last row that it has sent, and stops to send when nobody reads.
 #[tokio::test]
 async fn what_is_committed_long_after_its_first_row_is_seen() -> Result {
-    let cluster = boot(1).await?;
-    let pool = pool(&cluster).await?;
-    until("the replica to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+    let (cluster, pool) = served().await?;
     let session = Session::new();
     let handle = || pool.handle().with_session(&session);
     let insert =

@@ -221,7 +221,8 @@ impl Connector for SeaOrmConnector {
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
         NodePool::fill(&pool, &target.pool);
-        Ok(NodePool::new(pool, &target.pool))
+        let as_they_are = !template.is_some_and(Template::may_have_hooks);
+        Ok(NodePool::new(pool, &target.pool, as_they_are))
     }
 
     async fn control(&self, target: &Target) -> Result<DatabaseConnection, ConnectorError> {

@@ -10,7 +10,7 @@ use rr_core::router::Builder;
 use sea_orm::{ConnectOptions, DbErr};
 
 use super::RoutedConnection;
-use super::given::Given;
+use super::given::{Given, is_text};
 use crate::SeaOrmConnector;
 use crate::connector::Template;
 use crate::error;
@@ -47,8 +47,8 @@ impl RoutedConnection {
         options: impl Into<ConnectOptions>,
         configure: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
     ) -> Result<Self, DbErr> {
-        let options = options.into();
-        let template = Template::of(&options).await?;
+        let (is_text, options) = (is_text(&options), options.into());
+        let template = Template::of(&options).await?.of_text(is_text);
         let mut config = Config::default();
         let sizes = template.overrides();
         config.pool.primary = sizes.over(&config.pool.primary);
@@ -81,14 +81,14 @@ impl RoutedConnection {
         replicas: impl IntoIterator<Item = O>,
         configure: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
     ) -> Result<Self, DbErr> {
-        let options = primary.into();
-        let template = Template::of(&options).await?;
+        let (is_primary_text, options) = (is_text(&primary), primary.into());
+        let template = Template::of(&options).await?.of_text(is_primary_text);
         let mut config = Config::new(options.get_url()).map_err(error::bad_settings)?;
         config.pool.primary = template.overrides().over(&config.pool.primary);
         let mut templates = BTreeMap::new();
         for (number, replica) in (1..).zip(replicas) {
-            let replica = replica.into();
-            let template = Template::of_replica(&replica).await?;
+            let (is_replica_text, replica) = (is_text(&replica), replica.into());
+            let template = Template::of_replica(&replica).await?.of_text(is_replica_text);
             let name = format!("replica-{number}");
             let mut node = NodeConfig::new(replica.get_url()).map_err(error::bad_settings)?.with_name(&name);
             node.pool = template.overrides();
@@ -128,7 +128,7 @@ impl RoutedConnection {
         let options = ConnectOptions::new(config.primary.url.expose());
         let template = match config.primary.url.is_unset() {
             true => None,
-            false => Some(Template::of(&options).await?),
+            false => Some(Template::of(&options).await?.of_text(true)),
         };
         Self::started(SeaOrmConnector::with_templates(template, BTreeMap::new()), config, build).await
     }

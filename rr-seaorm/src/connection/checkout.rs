@@ -8,15 +8,13 @@ use rr_core::route::{Outcome, Route};
 use rr_core::topology::{NodeId, Role};
 use sea_orm::sqlx::Connection as _;
 use sea_orm::{ConnAcquireErr, DbErr};
-use tokio::time::Instant;
 
 use super::taken::{Taken, is_there};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 
-/// Whoever waits for a connection looks this often whether its node is still worth waiting for: the driver goes on
-/// knocking at a closed door until its time is up.
-const LOOK: Duration = Duration::from_millis(10);
+/// So long has a node that was chosen although it does not answer: what is known of it may be out of date.
+const BELATED: Duration = Duration::from_millis(10);
 
 /// A connection of a node, and the route that led there. Dropping it gives the connection back; nobody else gets that before a
 /// statement under way has ended.
@@ -31,8 +29,14 @@ impl Checkout {
         router: &Router<SeaOrmConnector>,
         mut route: Route<NodePool>,
     ) -> Result<Self, (DbErr, Route<NodePool>)> {
-        let acquiring = route.pool().pool().acquire().map_err(error::acquire);
-        match while_there(router, &route, acquiring).await {
+        let taken = match route.pool().idle() {
+            Some(conn) => Ok(conn),
+            None => {
+                let acquiring = Box::pin(route.pool().pool().acquire().map_err(error::acquire));
+                while_there(router, &route, acquiring).await
+            }
+        };
+        match taken {
             Ok(conn) => {
                 route.begin();
                 Ok(Self { conn: Taken::new(conn, router, &route), route })
@@ -87,46 +91,50 @@ impl Checkout {
     }
 }
 
-/// Waits for something that has not begun to do anything on a node, as long as the node is there and does not take longer
-/// than it should to open a connection.
+/// Waits for something that has not begun to do anything on a node, as long as the node is there (the driver goes on knocking at
+/// a closed door until its time is up) and does not take longer than it should to open a connection.
 pub(crate) async fn while_there<T>(
     router: &Router<SeaOrmConnector>,
     route: &Route<NodePool>,
-    work: impl Future<Output = Result<T, DbErr>>,
+    mut work: impl Future<Output = Result<T, DbErr>> + Unpin,
 ) -> Result<T, DbErr> {
     let patience = route.pool().patience(route.in_flight());
-    let mut work = std::pin::pin!(work);
     // Most often there is nothing to wait for.
-    if let std::task::Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
+    if let std::task::Poll::Ready(done) = futures_util::poll!(&mut work) {
         return done;
     }
     let waiting = async {
         let wait = route.pool().waits().begin();
         let _queued = patience.is_none().then(|| route.pool().queue());
-        let deadline = patience.map(|limit| (Instant::now() + limit, limit));
+        let late = async {
+            let Some(limit) = patience else { return std::future::pending().await };
+            tokio::time::sleep(limit).await;
+            limit
+        };
+        let mut late = std::pin::pin!(late);
+        let is_there = || is_there(router, route.node(), route.role());
         loop {
-            match tokio::time::timeout(LOOK, work.as_mut()).await {
-                Ok(Ok(done)) => {
-                    wait.served();
-                    return Ok(done);
-                }
-                Ok(Err(error)) => {
-                    if matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) {
-                        wait.in_vain();
-                        router.note_exhausted(route);
-                    }
-                    return Err(error);
-                }
-                Err(_) if !is_there(router, route.node(), route.role()) => {
-                    return Err(error::gone(route.name(), router.connector().troubles()));
-                }
-                Err(_) => match deadline {
-                    Some((deadline, limit)) if Instant::now() >= deadline => {
-                        return Err(error::unreached(route.name(), limit));
-                    }
-                    _ => {}
+            let news = router.news();
+            let there = is_there();
+            let look = async { if there { news.await } else { tokio::time::sleep(BELATED).await } };
+            let done = tokio::select! {
+                biased;
+                done = &mut work => done,
+                limit = &mut late => return Err(error::unreached(route.name(), limit)),
+                () = look => match is_there() {
+                    true => continue,
+                    false => return Err(error::gone(route.name(), router.connector().troubles())),
                 },
+            };
+            match &done {
+                Ok(_) => wait.served(),
+                Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) => {
+                    wait.in_vain();
+                    router.note_exhausted(route);
+                }
+                Err(_) => {}
             }
+            return done;
         }
     };
     Box::pin(waiting).await

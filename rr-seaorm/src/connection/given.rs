@@ -18,7 +18,7 @@ pub(super) struct Given {
 
 impl Given {
     pub(super) async fn of<O: Into<ConnectOptions>>(given: O) -> Result<Self, DbErr> {
-        Self::read(is_text::<O>(), given.into()).await
+        Self::read(is_text(&given), given.into()).await
     }
 
     /// SeaORM takes a list for one URL, so that the last parameter of each has the rest of the list for its value, passwords
@@ -39,12 +39,12 @@ impl Given {
             let template = Template::of_first(&options, first).await?;
             (options, template)
         };
-        Ok(Self { urls, options, template })
+        Ok(Self { urls, options, template: template.of_text(is_text) })
     }
 }
 
 /// Whether it is a text: a type that is not known as one may have hooks.
-fn is_text<O>() -> bool {
+pub(super) fn is_text<O>(_: &O) -> bool {
     let texts = [
         typeid::of::<&str>(),
         typeid::of::<String>(),

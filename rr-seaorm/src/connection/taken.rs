@@ -105,15 +105,15 @@ impl Drop for Taken {
             conn.close_on_drop();
         } else if let Ok(runtime) = Handle::try_current() {
             // As the driver does it when a connection is dropped, but for the waiting.
-            runtime.spawn(way.wait(conn.return_to_pool()));
+            // Boxed, because it is 7 kB, and a task is copied several times.
+            runtime.spawn(way.wait(Box::pin(conn.return_to_pool())));
         }
     }
 }
 
 impl Way {
     /// What is dropped here is closed.
-    async fn wait(self, back: impl Future<Output = ()>) {
-        let mut back = std::pin::pin!(back);
+    async fn wait(self, mut back: impl Future<Output = ()> + Unpin) {
         let mut deadline = self.limit.and_then(|limit| Instant::now().checked_add(limit));
         loop {
             let now = Instant::now();
@@ -121,7 +121,7 @@ impl Way {
                 break;
             }
             let look = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
-            if timeout_at(look, back.as_mut()).await.is_ok() {
+            if timeout_at(look, &mut back).await.is_ok() {
                 return;
             }
             let Some(router) = self.router.upgrade() else { break };

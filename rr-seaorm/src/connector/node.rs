@@ -12,7 +12,7 @@ use rr_core::config::PoolConfig;
 use rr_core::connector::PoolState;
 use rr_core::time::Moment;
 use sea_orm::sqlx::pool::PoolConnection;
-use sea_orm::sqlx::postgres::PgPool;
+use sea_orm::sqlx::postgres::{PgPool, Postgres};
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use tokio::time::timeout;
 
@@ -25,6 +25,8 @@ pub struct NodePool {
     database: DatabaseConnection,
     statement_timeout: Option<Duration>,
     connect_timeout: Duration,
+    /// Nothing is done with a connection before it is used.
+    as_they_are: bool,
     waits: Waits,
     /// Those among them that wait for a connection which others use.
     queued: AtomicU32,
@@ -40,7 +42,8 @@ impl NodePool {
         self.waits.told(PoolState::of(self.pool.size(), idle))
     }
 
-    pub(super) fn new(pool: Arc<PgPool>, config: &PoolConfig) -> Self {
+    /// Of connections that are used `as_they_are`, or may have a hook before it.
+    pub(super) fn new(pool: Arc<PgPool>, config: &PoolConfig, as_they_are: bool) -> Self {
         let database = SqlxPostgresConnector::from_sqlx_postgres_pool(PgPool::clone(&pool));
         let PoolConfig { statement_timeout, connect_timeout, .. } = *config;
         Self {
@@ -48,6 +51,7 @@ impl NodePool {
             database,
             statement_timeout,
             connect_timeout,
+            as_they_are,
             waits: Waits::default(),
             queued: AtomicU32::new(0),
             broke: AtomicU64::new(0),
@@ -99,6 +103,12 @@ impl NodePool {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// A connection that nobody uses, if there is one that is used as it is. The driver's future of one that has to be waited for
+    /// is 14 kB, which would be copied with each statement.
+    pub(crate) fn idle(&self) -> Option<PoolConnection<Postgres>> {
+        if self.as_they_are { self.pool.try_acquire() } else { None }
     }
 
     /// Those that wait for a connection.

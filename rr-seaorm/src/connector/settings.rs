@@ -30,6 +30,8 @@ pub(crate) struct Template {
     pool: PgPoolOptions,
     /// What a hook of the settings demands of TLS, in place of the URL.
     demanded: Option<PgSslMode>,
+    /// They may have hooks, which cannot be seen.
+    hooked: bool,
 }
 
 impl Template {
@@ -47,7 +49,8 @@ impl Template {
         let url = options.get_url().trim().to_owned();
         let mode = connect.get_ssl_mode();
         let demanded = (strictness(mode) != strictness(plain.get_ssl_mode())).then_some(mode);
-        Ok(Self { url, options: options.clone(), connect, pool: pool.options().clone(), demanded })
+        let (options, pool) = (options.clone(), pool.options().clone());
+        Ok(Self { url, options, connect, pool, demanded, hooked: true })
     }
 
     /// As [`of`](Self::of), for a replica, which need not be there: nothing is done after connecting.
@@ -79,6 +82,16 @@ impl Template {
         let mut settled = options.clone();
         settled.map_sqlx_postgres_opts(move |_| connect.clone());
         Ok(Self { url: first.to_owned(), ..Self::of(&settled).await? })
+    }
+
+    /// The settings of a text, if they are one, have no hooks.
+    pub(crate) fn of_text(self, is_text: bool) -> Self {
+        Self { hooked: !is_text, ..self }
+    }
+
+    /// Whether something may be done with a connection before each use.
+    pub(crate) const fn may_have_hooks(&self) -> bool {
+        self.hooked
     }
 
     /// Whether a connection is to be asked whether it lives before it is used.

@@ -1,8 +1,11 @@
 //! SeaORM's own settings, for all nodes or for each.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rr_core::config::{Config, ConfigBuilder};
+use rr_core::{Request, Requirement};
 use rr_seaorm::{RoutedConnection, routing_error};
 use sea_orm::sqlx::Executor as _;
 use sea_orm::{AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, TransactionTrait};
@@ -166,6 +169,35 @@ async fn what_a_pool_does_to_each_connection_is_done_to_all() -> Result {
     let plain: &DatabaseConnection = &db;
     for transaction in [plain.begin().await?, plain.begin().await?] {
         assert_eq!(setting(&transaction, "lock_timeout").await?, "44s");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_to_be_done_before_a_connection_is_used_is_done_each_time() -> Result {
+    let cluster = boot(1).await?;
+    let replica = cluster.replica(1)?.url();
+    let used = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&used);
+    let mut options = ConnectOptions::new(cluster.primary().url());
+    options.max_connections(1).map_sqlx_postgres_before_acquire(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(true) })
+    });
+    let routed = RoutedConnection::connect_with(options, |config| config.replica(replica.as_str()));
+    let db = routed.await?;
+    standby_serves(&db).await?;
+    for (handle, request) in
+        [(db.use_replica(), Request::read(Requirement::NONE)), (db.use_primary(), Request::write())]
+    {
+        on_standby(&handle).await?;
+        let before = used.load(Ordering::SeqCst);
+        for _ in 0..4 {
+            let back = async || Ok(db.router().route(&request)?.pool().connections().1 == 1);
+            until("the connection to be back", back).await?;
+            on_standby(&handle).await?;
+        }
+        assert_eq!(used.load(Ordering::SeqCst) - before, 4);
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ mod checkout;
 mod explain;
 mod given;
 mod read;
+#[cfg(test)]
+mod sizes;
 mod taken;
 mod traits;
 mod twins;

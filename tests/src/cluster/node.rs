@@ -239,8 +239,11 @@ impl Node {
             Mode::Immediate => Signal::QUIT,
         };
         self.signal(Part::Postmaster, signal)?;
-        // A stopped process hears nothing else.
-        self.signal(Part::Everything, Signal::CONT)?;
+        // A stopped process hears nothing else. One that was not may have ended by now.
+        match self.signal(Part::Everything, Signal::CONT) {
+            Ok(_) | Err(ClusterError::NotRunning { .. }) => {}
+            Err(error) => return Err(error),
+        }
         self.gone(&format!("{} to shut down", self.shared.name)).await
     }
 

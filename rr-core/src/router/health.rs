@@ -98,6 +98,17 @@ impl PoolHealth {
 }
 
 impl<C: Connector> Router<C> {
+    /// Completes with the next thing that becomes known of a node, after this call. May be dropped at any time.
+    pub fn news(&self) -> impl Future<Output = ()> + use<C> {
+        let mut published = self.inner.shared.published.subscribe();
+        async move {
+            if published.changed().await.is_err() {
+                // Nothing will become known any more.
+                std::future::pending().await
+            }
+        }
+    }
+
     /// How the cluster does at present. Asks nobody: it is what the monitor knows.
     #[must_use]
     pub fn health(&self) -> ClusterHealth {

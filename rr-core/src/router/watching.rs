@@ -20,17 +20,6 @@ impl<C: Connector> Router<C> {
         }
     }
 
-    /// Completes with the next thing that becomes known of a node, after this call. May be dropped at any time.
-    pub fn news(&self) -> impl Future<Output = ()> + use<C> {
-        let mut published = self.inner.shared.published.subscribe();
-        async move {
-            if published.changed().await.is_err() {
-                // Nothing will become known any more.
-                std::future::pending().await
-            }
-        }
-    }
-
     /// Where statements went that were noted after number `after`, the oldest first. Samples: a look asks for the next 64
     /// routes, and what nobody asks for is not noted. So look again and again, four times a second say, as long as
     /// somebody wants to know, and begin with 0.

@@ -13,7 +13,7 @@ use super::taken::{Taken, is_there};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 
-/// So long has a node that was chosen although it does not answer: what is known of it may be out of date.
+/// How long a node is waited for that was chosen although it does not answer: what is known of it may be out of date.
 const BELATED: Duration = Duration::from_millis(10);
 
 /// A connection of a node, and the route that led there. Dropping it gives the connection back; nobody else gets that before a

@@ -1,8 +1,9 @@
 //! Transactions: one connection from begin to end, by default the primary's.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,8 +14,8 @@ use rr_core::retry::Trouble;
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::topology::{Epoch, NodeId, Role};
 use sea_orm::{
-    AccessMode, DatabaseTransaction, DbErr, IsolationLevel, TransactionError, TransactionOptions,
-    TransactionTrait,
+    AccessMode, DatabaseConnectionType, DatabaseTransaction, DbErr, IsolationLevel, TransactionError,
+    TransactionOptions, TransactionTrait,
 };
 
 use crate::connection::{Attempts, RoutedConnection, request, while_there};
@@ -123,12 +124,22 @@ impl RoutedConnection {
         options: TransactionOptions,
         limit: Option<Duration>,
     ) -> Result<RoutedTransaction, (DbErr, Route<NodePool>)> {
-        let mut database = route.pool().database().clone();
-        if let Some(callback) = self.callback() {
-            let callback = Arc::clone(callback);
-            database.set_metric_callback(move |info| callback(info));
-        }
-        match while_there(self.router(), &route, Beginning::new(database, options)).await {
+        let begun = {
+            let database = match self.callback() {
+                Some(callback) => {
+                    let (callback, mut told) = (Arc::clone(callback), route.pool().database().clone());
+                    told.set_metric_callback(move |info| callback(info));
+                    Cow::Owned(told)
+                }
+                None => Cow::Borrowed(route.pool().database()),
+            };
+            let DatabaseConnectionType::SqlxPostgresPoolConnection(pool) = &database.inner else {
+                unreachable!("a node's pool is one of sqlx")
+            };
+            let mut work = pin!(Some(pool.begin(options.isolation_level, options.access_mode)));
+            while_there(self.router(), &route, Beginning::new(work.as_mut())).await
+        };
+        match begun {
             Ok(inner) => {
                 route.begin();
                 route.runs("BEGIN");

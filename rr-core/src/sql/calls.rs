@@ -4,6 +4,8 @@
 //! first (no replica may serve, or it stands in a transaction), nobody refuses anything. What calls only functions that are
 //! known to have no effect is safe from that; for everything else, [`calls_unknown`] says so.
 
+use super::bytes::find;
+
 /// Whether the text calls a function that is not known to be without effect, as far as can be seen: calls inside of views
 /// cannot.
 ///
@@ -18,7 +20,17 @@
 #[must_use]
 pub fn calls_unknown(sql: &str) -> bool {
     let text = sql.as_bytes();
-    text.iter().enumerate().any(|(at, byte)| *byte == b'(' && !is_harmless(&text[..at]))
+    let mut at = 0;
+    loop {
+        at = find(text, at, b'(');
+        if at == text.len() {
+            return false;
+        }
+        if !is_harmless(&text[..at]) {
+            return true;
+        }
+        at += 1;
+    }
 }
 
 /// Whether the text names a function that takes a lock by name, which a replica hands out as any server does, and which keeps out

@@ -1,7 +1,8 @@
 //! What is boxed and copied with each statement is small. The driver's futures are not: one that waits for a connection is 14 kB.
+//! That of a transaction's begin has one in it, and stays where it was made.
 
 use rr_core::config::Config;
-use sea_orm::{Statement, TransactionOptions};
+use sea_orm::Statement;
 
 use super::traits::BACKEND;
 use super::{Kind, RoutedConnection};
@@ -18,7 +19,6 @@ async fn a_statements_future_is_small() {
         size_of_val(&db.run(Kind::Text, &One(&statement))),
         size_of_val(&db.run(Kind::Write, &Execute(&statement))),
         size_of_val(&db.rows(Kind::Text, statement.clone())),
-        size_of_val(&db.begin_transaction(TransactionOptions::default())),
     ];
     assert!(sizes.iter().all(|size| *size < SMALL), "{sizes:?}");
 }

@@ -4,10 +4,7 @@ use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionOptions, TransactionTrait};
 use tokio::runtime::{Builder, Handle};
-
-type Begun = Result<DatabaseTransaction, DbErr>;
 
 /// Takes a connection out of a pool and begins a transaction on it.
 ///
@@ -17,50 +14,50 @@ type Begun = Result<DatabaseTransaction, DbErr>;
 ///
 /// So whoever drops this closes the connection, if there is one: the driver has a task bring it back, and here no task runs.
 /// What stands in line leaves it, and nothing is left that somebody would have to wait for.
-pub(super) struct Beginning {
-    work: Option<Pin<Box<dyn Future<Output = Begun> + Send>>>,
+pub(super) struct Beginning<'a, F> {
+    /// Not moved: it is large.
+    work: Pin<&'a mut Option<F>>,
 }
 
 /// A runtime that was shut down: what is spawned on it is dropped at once. For a connection on its way back the driver takes
 /// that as it should: it is closed, and its pool has room for another one.
-static NOWHERE: LazyLock<Option<Handle>> = LazyLock::new(|| {
-    let runtime = Builder::new_current_thread().build().ok()?;
+static NOWHERE: LazyLock<Handle> = LazyLock::new(|| {
+    let Ok(runtime) = Builder::new_current_thread().build() else {
+        unreachable!("a runtime without drivers opens nothing")
+    };
     let handle = runtime.handle().clone();
     runtime.shutdown_background();
-    Some(handle)
+    handle
 });
 
 /// Drops what has a connection, so that the connection is closed instead of asked whether it lives.
 pub(super) fn closing<T>(holder: T) {
-    let _nowhere = NOWHERE.as_ref().map(Handle::enter);
+    let _nowhere = NOWHERE.enter();
     drop(holder);
 }
 
-impl Beginning {
-    pub(super) fn new(database: DatabaseConnection, options: TransactionOptions) -> Self {
-        let work = async move { database.begin_with_options(options).await };
-        Self { work: Some(Box::pin(work)) }
+impl<'a, F> Beginning<'a, F> {
+    pub(super) fn new(work: Pin<&'a mut Option<F>>) -> Self {
+        Self { work }
     }
 }
 
-impl Future for Beginning {
-    type Output = Begun;
+impl<F: Future> Future for Beginning<'_, F> {
+    type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Begun> {
-        let Some(work) = &mut self.work else { return Poll::Pending };
-        let begun = ready!(work.as_mut().poll(context));
-        self.work = None;
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Some(work) = self.work.as_mut().as_pin_mut() else { return Poll::Pending };
+        let begun = ready!(work.poll(context));
+        self.work.set(None);
         Poll::Ready(begun)
     }
 }
 
-impl Drop for Beginning {
+impl<F> Drop for Beginning<'_, F> {
     fn drop(&mut self) {
-        let Some(work) = self.work.take() else { return };
-        match &*NOWHERE {
-            Some(_) => closing(work),
-            // Waits for the answer, and rolls back.
-            None => drop(Handle::try_current().map(|runtime| runtime.spawn(async move { drop(work.await) }))),
+        if self.work.is_some() {
+            let _nowhere = NOWHERE.enter();
+            self.work.set(None);
         }
     }
 }

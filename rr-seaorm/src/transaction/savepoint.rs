@@ -22,9 +22,7 @@ pub(super) type Turn<'a> = MutexGuard<'a, bool>;
 
 impl RoutedTransaction {
     pub(super) async fn savepoint(&self, options: TransactionOptions) -> Result<Self, DbErr> {
-        self.root.check()?;
         let turn = self.root.turn().await?;
-        self.root.check()?;
         let inner = self.root.watch(tearing(turn, self.inner().begin_with_options(options))).await?;
         Ok(Self { inner: Some(inner), root: Arc::clone(&self.root), nested: true })
     }
@@ -33,7 +31,6 @@ impl RoutedTransaction {
 impl Root {
     pub(super) async fn release(&self, inner: DatabaseTransaction) -> Result<(), DbErr> {
         let turn = self.turn().await?;
-        self.check()?;
         self.watch(tearing(turn, inner.commit())).await
     }
 
@@ -41,15 +38,14 @@ impl Root {
     /// the connection has a limit of its own.
     pub(super) async fn in_turn<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         let _turn = self.turn().await?;
-        // The server may have been replaced meanwhile.
-        self.check()?;
         self.watch(work).await
     }
 
-    /// Waits for a turn, which only a transaction that is whole has.
+    /// Waits for a turn, which only a transaction has that is whole and can be committed. The server may be replaced meanwhile.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, DbErr> {
         let turn = self.torn.lock().await;
         self.whole(&turn)?;
+        self.check()?;
         Ok(turn)
     }
 

@@ -60,6 +60,7 @@ const PASS: &str = "\
     'BEGIN PERFORM pg_advisory_lock_shared(7); PERFORM pg_advisory_unlock_shared(7); \
      RETURN pg_backend_pid() || '' '' || extract(epoch FROM statement_timestamp()); END'";
 const GATE: &str = "SELECT pg_advisory_lock(7)";
+const AGAIN: &str = "SELECT pg_advisory_unlock(7); SELECT pg_advisory_lock(7)";
 
 /// The reads that wait on a server, as these will say of themselves.
 async fn waiting(node: &Node) -> Result<HashSet<String>, Failure> {
@@ -95,7 +96,14 @@ pub async fn reads_under_way_are_not_disturbed<A: Application>() -> Result<(), F
         }
         let waiting = under_way().await?;
         let count: usize = waiting.iter().map(HashSet::len).sum();
-        Ok(count == READS && waiting.iter().all(|on_one| !on_one.is_empty()))
+        let everywhere = waiting.iter().all(|on_one| !on_one.is_empty());
+        if count == READS && !everywhere {
+            // They began while only one of the replicas was known to serve: all end, and others begin.
+            for gate in &gates {
+                gate.batch_execute(AGAIN).await?;
+            }
+        }
+        Ok(count == READS && everywhere)
     };
     until("reads to be under way on both replicas", all).await?;
     let before = under_way().await?;

@@ -98,7 +98,7 @@ pub async fn reads_under_way_are_not_disturbed<A: Application>() -> Result<(), F
         let count: usize = waiting.iter().map(HashSet::len).sum();
         let everywhere = waiting.iter().all(|on_one| !on_one.is_empty());
         if count == READS && !everywhere {
-            // They began while only one of the replicas was known to serve: all end, and others begin.
+            // All went to the same one, and would stay: they end, and others begin.
             for gate in &gates {
                 gate.batch_execute(AGAIN).await?;
             }

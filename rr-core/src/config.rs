@@ -64,7 +64,7 @@ pub use self::policy::{
 };
 pub use self::pool::{PoolConfig, PoolOverrides, PoolsConfig};
 pub use self::secret::Secret;
-pub use self::session::{CausalElse, LostWrites, SessionConfig};
+pub use self::session::{AskPositions, CausalElse, LostWrites, SessionConfig};
 pub use self::tls::{SslMode, TlsConfig};
 pub use self::url::{DatabaseUrl, UrlError};
 pub(crate) use self::validate::MAX_NODES;
@@ -112,6 +112,8 @@ pub struct Config {
     /// primary. Default: 5 s.
     #[serde(with = "duration::plain")]
     pub read_after_write_window: Duration,
+    /// Whether it is asked behind a write where it ended. Default: `wanted`.
+    pub ask_positions: AskPositions,
     /// How long a write waits for a primary while there is none; 0 fails at once. Default: 5 s.
     #[serde(with = "duration::plain")]
     pub write_wait: Duration,
@@ -171,6 +173,7 @@ impl Default for Config {
             causal_else: CausalElse::default(),
             lost_writes: LostWrites::default(),
             read_after_write_window: Duration::from_secs(5),
+            ask_positions: AskPositions::default(),
             write_wait: Duration::from_secs(5),
             write_queue: 1000,
             slow_route: Some(Duration::from_secs(1)),

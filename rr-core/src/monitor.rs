@@ -49,6 +49,7 @@ mod report;
 mod promoter;
 mod publish;
 mod tenure;
+mod wanted;
 
 use first_write::{Accession, First, FirstWrites};
 use keeper::Keeper;

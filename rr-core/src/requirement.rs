@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::consistency::Consistency;
 use crate::position::Position;
 use crate::time::Moment;
-use crate::topology::NodeId;
+use crate::topology::{NodeId, Topology};
 
 /// What a node must fulfil to serve one statement.
 ///
@@ -107,6 +107,16 @@ impl Requirement {
             None => self.covers = Some(position.clone()),
             Some(Ok(joined)) => self.covers = Some(joined),
             Some(Err(_)) => self.primary = true,
+        }
+    }
+
+    /// Demands the position that a sample of the primary gives a write that had none; later samples hold more than that.
+    pub(crate) fn place(&mut self, topology: &Topology) {
+        if let Some((at, position)) = topology.sample()
+            && self.after.is_some_and(|after| at >= after)
+        {
+            self.after = None;
+            self.add_covers(position);
         }
     }
 

@@ -267,10 +267,7 @@ fn has_seen(topology: &Topology, node: &Node, seen: Seen) -> Result<(), Rejectio
     let sample = match server {
         Some(server) if server.id == node.id => return Ok(()),
         Some(server) => server.sampled_at.zip(server.ceiling.as_ref()),
-        None => {
-            let primary = topology.primary().ok();
-            primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref()))
-        }
+        None => topology.sample(),
     };
     match (sample, &node.applied) {
         (Some((at, sample)), Some(applied)) if at >= seen.at => match applied.covers(sample) {

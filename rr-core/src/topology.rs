@@ -267,6 +267,12 @@ impl Topology {
         self.primary_index().map(|index| &self.nodes[index])
     }
 
+    /// Where the primary was when it was asked last, and when that was.
+    pub(crate) fn sample(&self) -> Option<(Moment, &Position)> {
+        let primary = self.primary().ok()?;
+        primary.sampled_at.zip(primary.applied.as_ref())
+    }
+
     /// The labelled groups.
     #[must_use]
     pub fn groups(&self) -> &[Group] {

@@ -16,11 +16,13 @@ use rr_core::adapter::{Ledger, Turn};
 use rr_core::engine::Fault;
 use rr_core::retry::Trouble;
 use rr_core::route::{Outcome, Route};
+use rr_core::sql::Dialect;
 use rr_core::topology::{Epoch, NodeId, Role};
 
 use crate::capture::MARK;
 use crate::connector::{Connection, DieselConnector, NodePool, PooledConnection};
 use crate::error;
+use crate::instrument::{Heard, noting};
 
 /// For a message to a server that may be gone.
 const CANCEL_LIMIT: Duration = Duration::from_secs(1);
@@ -200,6 +202,19 @@ impl Checkout {
             Err(error) => statement.failed(error),
         }
         told
+    }
+
+    /// Lends the connection to code that does with it as it likes, and tells of its statements by events. Nobody else gets it
+    /// afterwards, and what is given up on it is stopped. On a primary, what is written is noted for the ledger.
+    pub(crate) fn lend(&self, ledger: Option<&Ledger<DieselConnector>>) {
+        self.discard();
+        let work = Arc::clone(&self.connection().work);
+        let noting = ledger.map(|ledger| noting(ledger, Dialect::Postgres));
+        self.connection().relay.lend(Arc::new(move |heard| {
+            let count = if matches!(heard, Heard::Began) { &work.begun } else { &work.ended };
+            count.fetch_add(1, Ordering::Relaxed);
+            noting.iter().for_each(|noting| noting(heard));
+        }));
     }
 
     /// Closes the connection instead of giving it back.

@@ -74,10 +74,25 @@ impl Pin {
         Self { checkout, ledger, hold }
     }
 
-    /// Refuses to go on with a server that is the primary no more.
+    /// Refuses to go on with a server that is the primary no more. The handle is used again: the connection is lent no more.
     pub(crate) fn check(&self) -> QueryResult<()> {
+        self.take_back();
         let route = self.checkout.route();
         if self.ledger.router.is_outdated(route) { Err(error::deposed(route.name())) } else { Ok(()) }
+    }
+
+    fn lend(&self) -> QueryResult<()> {
+        self.hold.lend()?;
+        self.checkout.lend(Some(&self.ledger));
+        Ok(())
+    }
+
+    /// What was written on it without a word counts from now on at the latest.
+    fn take_back(&self) {
+        if self.hold.take_back() {
+            self.checkout.connection().relay.take_back();
+            self.ledger.wrote(None);
+        }
     }
 
     pub(crate) fn stays(&self) -> bool {
@@ -98,9 +113,7 @@ impl Drop for Pin {
         if self.hold.unfit_for_others() {
             self.checkout.discard();
         }
-        if self.hold.lent.load(Ordering::Relaxed) {
-            self.ledger.wrote(None);
-        }
+        self.take_back();
     }
 }
 
@@ -204,14 +217,15 @@ impl RoutedPgConnection {
     /// A connection to the primary, to do anything with.
     ///
     /// The handle stays on this connection, as after a `SET`, until it is dropped or
-    /// [`reset_session`](Self::reset_session) is called.
+    /// [`reset_session`](Self::reset_session) is called, and is then closed: nobody knows what was done with it. What is written
+    /// on it is seen by reads of its session as soon as it is answered, which the connection tells by its instrumentation: whoever
+    /// sets another one there has it seen when the handle is used again, or dropped. So is what a server commits behind the first
+    /// packet of a long result.
     ///
     /// # Errors
-    /// When the primary cannot be reached.
+    /// When the primary cannot be reached, or the handle is in a transaction on a replica.
     pub async fn primary(&mut self) -> QueryResult<&mut AsyncPgConnection> {
-        let pin = self.pinned().await?;
-        pin.hold.stays.store(true, Ordering::Relaxed);
-        pin.hold.lent.store(true, Ordering::Relaxed);
+        self.pinned().await?.lend()?;
         match self.pin.get_mut() {
             Some(pin) => Ok(&mut pin.checkout.connection_mut().conn),
             None => unreachable!("it was pinned just now"),
@@ -219,17 +233,18 @@ impl RoutedPgConnection {
     }
 
     /// A connection to a replica that may serve this handle's reads, to do anything with that reads. The handle keeps it
-    /// until this is called again or the handle is dropped. When no replica may serve, it is one to the primary, whose
-    /// session refuses to write nevertheless unless the primary is all there is.
+    /// until this is called again or the handle is dropped, and it is then closed. When no replica may serve, it is one to the
+    /// primary, whose session refuses to write nevertheless.
     ///
     /// # Errors
     /// When no node can be reached.
     pub async fn replica(&mut self) -> QueryResult<&mut AsyncPgConnection> {
         self.lent = None;
         let checkout = self.reader(&mut Search::new(self.router(), Wish::default())).await?;
-        if self.reads_only && checkout.route().role() == Role::Primary {
+        if checkout.route().role() == Role::Primary {
             checkout.refuse_writes().await?;
         }
+        checkout.lend(None);
         Ok(&mut self.lent.insert(checkout).connection_mut().conn)
     }
 
@@ -290,6 +305,11 @@ impl RoutedPgConnection {
 
     pub(crate) const fn ledger(&self) -> &Ledger<DieselConnector> {
         &self.ledger
+    }
+
+    /// Gives up the connection that [`Self::replica`] has lent.
+    pub(crate) fn put_back(&mut self) {
+        self.lent = None;
     }
 
     pub(crate) const fn pin_mut(&mut self) -> &mut OnceCell<Pin> {

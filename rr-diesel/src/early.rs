@@ -28,11 +28,18 @@ where
         },
     });
     let (answer, is_over) = answer.await;
-    if !is_over && let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        drop(runtime.spawn(work));
+    if !is_over {
+        go_on(work);
     }
     match answer.or_else(|| early.try_recv().ok()) {
         Some(answer) => answer,
         None => unreachable!("work has a result, or has handed over its answer"),
+    }
+}
+
+/// Does what is left of some work by itself.
+pub(crate) fn go_on(work: impl Future<Output: Send + 'static> + Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        drop(runtime.spawn(work));
     }
 }

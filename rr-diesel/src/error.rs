@@ -92,6 +92,13 @@ pub(crate) fn lock_on_replica() -> Error {
     Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text.to_owned()))
 }
 
+/// The primary's connection is asked for within a transaction on a replica. Nothing was sent.
+pub(crate) fn primary_on_replica() -> Error {
+    let text = "this handle is in a transaction on a replica, and has no connection to the primary before that has ended: begin \
+                the transaction there (`read_write()`, or `use_primary()`)";
+    Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, Box::new(text.to_owned()))
+}
+
 /// Something that we say in an error of Diesel's.
 struct Told {
     message: String,

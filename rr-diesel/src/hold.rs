@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel::QueryResult;
-use rr_core::sql::{Classified, StatementClass};
+use rr_core::sql::{Classified, StatementClass, may_end_transaction};
 use rr_core::topology::Role;
 
 use crate::error;
@@ -18,12 +18,14 @@ pub(crate) struct Hold {
     pub(crate) stays: AtomicBool,
     /// Its session is not as it was, and must not be given to anybody else.
     pub(crate) altered: AtomicBool,
-    /// It was lent out: whatever was done with it.
-    pub(crate) lent: AtomicBool,
+    /// It is lent to code that tells us nothing.
+    lent: AtomicBool,
     /// A transaction is open that Diesel knows of ...
     pub(crate) in_transaction: AtomicBool,
-    /// ... and it has written.
+    /// ... and it has written ...
     pub(crate) wrote: AtomicBool,
+    /// ... or may have been ended by hand: what is written then is committed at once, whatever Diesel does in the end.
+    ended: AtomicBool,
 }
 
 impl Hold {
@@ -37,6 +39,7 @@ impl Hold {
             lent: no(),
             in_transaction: no(),
             wrote: no(),
+            ended: no(),
         }
     }
 
@@ -66,12 +69,38 @@ impl Hold {
         if class == StatementClass::Session && !(in_transaction && ends_with_transaction(sql)) {
             self.stays.store(true, Ordering::Relaxed);
             self.altered.store(true, Ordering::Relaxed);
+            if in_transaction && may_end_transaction(sql) {
+                self.ended.store(true, Ordering::Relaxed);
+            }
         }
         if in_transaction {
             self.wrote.store(true, Ordering::Relaxed);
-            return Ok(Place::No);
         }
-        Ok(Place::Yes)
+        let placed_by_commit = in_transaction && !self.ended.load(Ordering::Relaxed);
+        Ok(if placed_by_commit { Place::No } else { Place::Yes })
+    }
+
+    /// Notes that the connection is lent: to somebody who may do anything with it, also end its transaction.
+    ///
+    /// # Errors
+    /// When it is one to a replica, and the primary's was asked for.
+    pub(crate) fn lend(&self) -> QueryResult<()> {
+        if self.on_replica {
+            return Err(error::primary_on_replica());
+        }
+        self.stays.store(true, Ordering::Relaxed);
+        self.altered.store(true, Ordering::Relaxed);
+        self.lent.store(true, Ordering::Relaxed);
+        if self.in_transaction.load(Ordering::Relaxed) {
+            self.wrote.store(true, Ordering::Relaxed);
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Notes that it is lent no more. Whether it was.
+    pub(crate) fn take_back(&self) -> bool {
+        self.lent.swap(false, Ordering::Relaxed)
     }
 
     /// Whether the connection must not go back to its pool: its session is not as it was, or a transaction is still open
@@ -85,6 +114,7 @@ impl Hold {
         self.in_transaction.store(open, Ordering::Relaxed);
         if !open {
             self.wrote.store(false, Ordering::Relaxed);
+            self.ended.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -92,6 +122,9 @@ impl Hold {
 /// Whether what the statement does to its session ends with the transaction it is in.
 fn ends_with_transaction(sql: &str) -> bool {
     let text = sql.trim_start().to_ascii_lowercase();
+    if may_end_transaction(sql) {
+        return false;
+    }
     ["set local", "set transaction", "set constraints"].iter().any(|start| text.starts_with(start))
         || (text.contains("_xact_lock") && !text.contains("advisory_lock"))
 }

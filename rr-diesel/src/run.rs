@@ -5,8 +5,8 @@ use std::pin::pin;
 
 use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
-use futures_util::StreamExt;
 use futures_util::future::{Either, join, select};
+use futures_util::{FutureExt, StreamExt};
 use rr_core::position::Position;
 
 use crate::capture;
@@ -41,28 +41,39 @@ pub(crate) enum Place {
 /// What ran, and where it ended (`None`: not asked, or not known).
 pub(crate) type Ran<T> = (QueryResult<T>, Option<Position>);
 
-/// Rows of a write on a connection that is kept, of which so many are read before their caller has any.
+/// Rows of a write of which so many are read before their caller has any, so that it is known whether they are all.
 const AHEAD: usize = 1000;
 
-/// What a write on a connection that is kept gave.
+/// What a write gave.
 pub(crate) enum Kept {
     /// The first rows, and the rest if there are more.
     Rows(VecDeque<PgRow>, Option<Rows>),
     Count(usize),
 }
 
-/// Runs a write on a connection that is kept, within the node's limit, and asks where it ends.
+/// Runs a write on a connection that is kept, within the node's limit, and asks where it ends if that is wanted.
 ///
 /// The answer comes behind the rows, and nobody else reads them meanwhile. Of a long result it is not waited for, since the server
 /// stops when nobody reads.
-pub(crate) async fn run_and_place(checkout: &Checkout, lowered: &Lowered, want: Want) -> Ran<Kept> {
+pub(crate) async fn run_and_place(
+    checkout: &Checkout,
+    lowered: &Lowered,
+    want: Want,
+    place: Place,
+) -> Ran<Kept> {
     let connection = checkout.connection();
     let running = async {
+        if want == Want::Count && place == Place::No {
+            return (lowered.execute(&connection.conn).await.map(Kept::Count), None);
+        }
         if want == Want::Count {
             let (count, position) = placed(checkout, lowered, lowered.execute(&connection.conn)).await;
             return (count.map(Kept::Count), position);
         }
         let reading = async { read_ahead(lowered.load(&connection.conn).await?).await };
+        if place == Place::No {
+            return (reading.await, None);
+        }
         let (reading, asking) = (pin!(reading), pin!(asking(checkout)));
         // As for other writes, the question is sent behind the write at once, unless it would overtake that.
         let (read, asking) = match lowered.has_custom_types() {
@@ -78,6 +89,19 @@ pub(crate) async fn run_and_place(checkout: &Checkout, lowered: &Lowered, want: 
     within(checkout, running).await
 }
 
+/// What has come of a write's rows already, behind its first one: a short result comes as a whole.
+pub(crate) fn at_hand(first: PgRow, mut rows: Rows) -> QueryResult<Kept> {
+    let mut ahead = VecDeque::from([first]);
+    while ahead.len() < AHEAD {
+        match rows.next().now_or_never() {
+            Some(Some(row)) => ahead.push_back(row?),
+            Some(None) => return Ok(Kept::Rows(ahead, None)),
+            None => break,
+        }
+    }
+    Ok(Kept::Rows(ahead, Some(rows)))
+}
+
 async fn read_ahead(mut rows: Rows) -> QueryResult<Kept> {
     let mut ahead = VecDeque::new();
     while ahead.len() < AHEAD {
@@ -90,7 +114,7 @@ async fn read_ahead(mut rows: Rows) -> QueryResult<Kept> {
 }
 
 /// Where the log ends behind what was sent before.
-async fn asking(checkout: &Checkout) -> Option<Position> {
+pub(crate) async fn asking(checkout: &Checkout) -> Option<Position> {
     let asked = capture::position(checkout.connection());
     match checkout.connection().node.statement_timeout {
         None => asked.await,

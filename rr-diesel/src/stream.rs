@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use diesel::QueryResult;
+use diesel::result::Error;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures_util::{Stream, StreamExt};
 use rr_core::adapter::{RowLimit, Unplaced, Unread};
@@ -126,17 +128,27 @@ impl RoutedStream {
         }
     }
 
-    fn fail(&mut self, error: &diesel::result::Error) {
+    /// Ends with this error, and says how to tell it.
+    fn fail(&mut self, error: Error) -> Error {
         self.rows = None;
-        self.statement.failed(error);
+        self.statement.failed(&error);
         self.statement.given_up();
+        let name = self.node();
         if let Some(checkout) = self.checkout.take() {
-            if error::is_lost(error) {
+            if error::is_lost(&error) {
                 checkout.discard();
             }
-            checkout.route().failed(error::word(error));
-            checkout.finish(error::outcome(error));
+            checkout.route().failed(error::word(&error));
+            checkout.finish(error::outcome(&error));
         }
+        match &self.unread {
+            Some(unread) if error::is_lost(&error) => error::not_answered(&unread.unanswered(&name), &error),
+            _ => error,
+        }
+    }
+
+    fn node(&self) -> Arc<str> {
+        self.checkout.as_ref().map_or_else(|| "?".into(), |checkout| Arc::clone(checkout.route().name()))
     }
 }
 
@@ -162,9 +174,13 @@ impl Stream for RoutedStream {
             }
             (None, None) => return Poll::Ready(None),
         };
+        let item = match item {
+            Some(Err(error)) => Some(Err(this.fail(error))),
+            item => item,
+        };
         match &item {
             None => this.end(),
-            Some(Err(error)) => this.fail(error),
+            Some(Err(_)) => {}
             // Whoever wants one row drops the stream with it. Look whether it was the last one.
             Some(Ok(_)) => {
                 this.read();

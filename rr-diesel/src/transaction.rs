@@ -115,11 +115,14 @@ async fn on<T>(
     let connection = checkout.connection_mut();
     let done = match connection.node.statement_timeout {
         None => work(connection).await,
-        // Given up half-way, the connection's own manager knows that it is broken.
-        Some(limit) => match Box::pin(tokio::time::timeout(limit, work(connection))).await {
-            Ok(done) => done,
-            Err(_) => Err(error::too_slow(&name, limit)),
-        },
+        Some(limit) => {
+            let in_time = Box::pin(tokio::time::timeout(limit, work(connection))).await;
+            in_time.unwrap_or_else(|_| {
+                // Where the transaction stands, nobody knows, nor does its manager. It is over.
+                AnsiTransactionManager::transaction_manager_status_mut(connection).set_in_error();
+                Err(error::too_slow(&name, limit))
+            })
+        }
     };
     if !done.as_ref().is_err_and(error::is_lost) {
         statement.done();
@@ -237,6 +240,7 @@ impl SimpleAsyncConnection for Connection {
                 capture::transaction(self).await;
             }
         };
+        let is_wanted = suspect.is_wanted();
         let committing = async {
             let committed = conn.batch_execute(query).await;
             match &committed {
@@ -253,7 +257,7 @@ impl SimpleAsyncConnection for Connection {
                 }
             }
         };
-        let asking = capture::position(self);
+        let asking = async { if is_wanted { capture::position(self).await } else { None } };
         let ((), (committed, unplaced), position) = join3(identifying, committing, asking).await;
         if let Some(unplaced) = unplaced {
             unplaced.placed(position.as_ref());

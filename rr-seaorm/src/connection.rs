@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rr_core::adapter::{Ledger, Place, Way, Wish};
-use rr_core::sql::{Classified, StatementClass};
+use rr_core::sql::{Classified, StatementClass, calls_unknown};
 use rr_core::{Consistency, Router, Session};
 use sea_orm::DbErr;
 use sea_orm::sea_query::{DeleteStatement, InsertStatement, UpdateStatement};
@@ -28,7 +28,7 @@ mod twins;
 mod write;
 
 pub(crate) use checkout::{Checkout, while_there, within};
-pub(crate) use read::{Attempts, Verdict};
+pub(crate) use read::{Attempts, Care, Verdict};
 pub(crate) use taken::Taken;
 pub(crate) use traits::BACKEND;
 pub(crate) use write::{request, write_failed};
@@ -207,7 +207,14 @@ impl RoutedConnection {
         let classified = kind.classified(self.connector(), sql);
         let mut wish = Wish::at(None).or(None, &classified, self.wish.place);
         wish.group.clone_from(&self.wish.group);
-        (wish.way(&classified), wish)
+        let way = match wish.way(&classified) {
+            // Nobody refuses it where it asks to go.
+            Way::Read if wish.place == Some(Place::Primary) && !self.reads_only && calls_unknown(sql) => {
+                Way::Write
+            }
+            way => way,
+        };
+        (way, wish)
     }
 
     /// Runs something where it belongs.

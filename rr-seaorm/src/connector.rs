@@ -1,17 +1,16 @@
 //! Opens SeaORM's pools, one for each node, and the monitor's connections beside them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rr_core::Connector;
 use rr_core::adapter::Classes;
 use rr_core::connector::{Lent, PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
-use rr_core::sql::{Dialect, StatementClass, calls_unknown};
+use rr_core::sql::{Dialect, StatementClass};
 use rr_core::topology::Role;
 use sea_orm::sqlx::postgres::{PgPool, PgPoolOptions};
 use sea_orm::sqlx::{self, ConnectOptions as _};
@@ -28,9 +27,6 @@ pub use node::NodePool;
 pub(crate) use settings::Template;
 pub(crate) use steady::Steady;
 
-/// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
-const LEARNED: usize = 4096;
-
 /// Opens the pools of a router with SeaORM's PostgreSQL driver.
 ///
 /// Each node has a pool of its own, which connects when it is first used. Connections are not asked whether they live
@@ -45,9 +41,6 @@ struct Inner {
     templates: BTreeMap<String, Template>,
     template: Option<Template>,
     classes: Classes,
-    /// Texts that call functions of unknown effect and have run where nothing can be written, by their hash.
-    harmless: RwLock<HashSet<u64>>,
-    hasher: RandomState,
     /// All pools that are open.
     pools: Mutex<Vec<Weak<PgPool>>>,
     /// The pool behind references to a plain `DatabaseConnection`.
@@ -63,8 +56,6 @@ impl Default for Inner {
             templates: BTreeMap::new(),
             template: None,
             classes: Classes::new(Dialect::Postgres),
-            harmless: RwLock::default(),
-            hasher: RandomState::default(),
             pools: Mutex::default(),
             steady: OnceLock::new(),
             closed: AtomicBool::new(false),
@@ -125,23 +116,6 @@ impl SeaOrmConnector {
     /// Whether a text is known to be no read, whoever asks for a replica to have it.
     pub(crate) fn writes(&self, sql: &str) -> bool {
         self.classes().classify(None, sql).class != StatementClass::Read
-    }
-
-    /// Whether a text that is taken for a read may write all the same, as far as is known. A replica would refuse; the
-    /// primary has to be told to.
-    pub(crate) fn may_write(&self, sql: &str) -> bool {
-        calls_unknown(sql) && {
-            let harmless = self.inner.harmless.read().unwrap_or_else(PoisonError::into_inner);
-            !harmless.contains(&self.inner.hasher.hash_one(sql))
-        }
-    }
-
-    /// A text has run where nothing can be written.
-    pub(crate) fn learn_harmless(&self, sql: &str) {
-        let mut harmless = self.inner.harmless.write().unwrap_or_else(PoisonError::into_inner);
-        if harmless.len() < LEARNED {
-            harmless.insert(self.inner.hasher.hash_one(sql));
-        }
     }
 
     /// The pool behind references to a plain `DatabaseConnection`; there is one as soon as the router has started.

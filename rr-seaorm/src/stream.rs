@@ -9,12 +9,13 @@ use futures_util::{Stream, StreamExt};
 use rr_core::adapter::{Ledger, RowLimit, Turn, Way, Wish};
 use rr_core::route::{Access, Outcome, Route};
 use rr_core::time::Moment;
-use rr_core::topology::Role;
 use sea_orm::metric::Info;
 use sea_orm::sqlx::Connection as _;
 use sea_orm::{DbErr, QueryResult, Statement};
 
-use crate::connection::{Attempts, Checkout, Kind, RoutedConnection, Taken, Verdict, within, write_failed};
+use crate::connection::{
+    Attempts, Care, Checkout, Kind, RoutedConnection, Taken, Verdict, within, write_failed,
+};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
 use crate::job::{READ_ONLY, prepared};
@@ -60,13 +61,14 @@ impl RoutedConnection {
         let mut search = Attempts::new(self.router(), wish);
         loop {
             let Checkout { mut conn, route } = self.reader(&mut search).await?;
-            if route.role() == Role::Primary && self.connector().writes(&statement.sql) {
+            let care = self.care(route.role(), &statement.sql);
+            if care == Care::Write {
                 drop((conn, route));
                 return self.write_rows(Access::Write, statement).await;
             }
             route.runs(&statement.sql);
             let limit = self.deadline().or_else(|| route.pool().statement_timeout());
-            let guarded = route.role() == Role::Primary && self.connector().may_write(&statement.sql);
+            let guarded = care == Care::Guard;
             conn.sends(limit);
             let (mut rows, held) = open(conn, statement.clone(), guarded);
             let first = within(limit, route.name(), async { rows.next().await.transpose() }).await;

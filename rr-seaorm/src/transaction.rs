@@ -62,6 +62,8 @@ struct Root {
     trouble: Mutex<Option<Trouble>>,
     /// It may have been ended by hand, or was lent to code that tells us nothing.
     unsure: AtomicBool,
+    /// It may have been ended by hand: what is written then is committed at once, whatever it comes to in the end.
+    ended: AtomicBool,
     /// A savepoint of it failed half-way: nothing of it can be kept. Whoever has the driver's lock has this one.
     torn: Turns<bool>,
     /// Its server did not answer in time.
@@ -154,6 +156,7 @@ impl RoutedConnection {
                     wrote: AtomicBool::new(false),
                     trouble: Mutex::new(None),
                     unsure: AtomicBool::new(false),
+                    ended: AtomicBool::new(false),
                     torn: Turns::default(),
                     hangs: AtomicBool::new(false),
                 };

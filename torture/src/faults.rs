@@ -38,6 +38,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     Kind::ALL.into_iter().map(Kind::name).chain(changes.map(Change::name))
 }
 
+/// How often a switchover is asked for.
+const SWITCHOVERS: usize = 5;
+
 /// Who is disturbed, and what was done.
 #[derive(Debug)]
 pub struct Scene<'r> {
@@ -248,23 +251,25 @@ impl Scene<'_> {
         self.promoted(&report)
     }
 
-    /// Who has taken over as planned. That may be stopped while a standby is disturbed, the more so when that one is to take
-    /// over: then all is as before, and once it is well it is done.
+    /// Who has taken over as planned. That may be stopped, while a standby is disturbed and when servers answer late, the more so
+    /// when the disturbed one is to take over: then all is as before, and once everybody is well it is asked for again.
     async fn switched(
         &mut self,
         old: &Node,
         lasting: &mut Option<Lasting>,
         by_disturbed: bool,
     ) -> Result<Node, Error> {
-        if let Some(disturbed) = lasting.as_ref().map(Lasting::node) {
-            let target = by_disturbed.then(|| disturbed.name());
-            let why = match self.failover()?.initiate("torture", target, false).await {
+        let disturbed = lasting.as_ref().map(|lasting| lasting.node().name().to_owned());
+        let mut target = disturbed.filter(|_| by_disturbed);
+        let mut why = String::new();
+        for _ in 0..SWITCHOVERS {
+            why = match self.failover()?.initiate("torture", target.as_deref(), false).await {
                 Ok(report) if matches!(report.ending, Ending::Stopped(_)) => report.to_string(),
                 Ok(report) => return self.promoted(&report),
                 Err(refused) => refused.to_string(),
             };
             if let Some(fault) = self.done.last_mut() {
-                fault.stopped = Some(why);
+                fault.stopped = Some(why.clone());
             }
             let writes =
                 "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'";
@@ -277,10 +282,10 @@ impl Scene<'_> {
             for standby in self.standbys() {
                 standby.wait_streaming().await?;
             }
+            target = None;
             self.done.push(fault(self.change.name(), old));
         }
-        let report = self.failover()?.initiate("torture", None, false).await?;
-        self.promoted(&report)
+        Err(format!("no switchover was done: {why}").into())
     }
 
     fn promoted(&self, report: &Report) -> Result<Node, Error> {

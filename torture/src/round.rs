@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use rr_core::config::AskPositions;
 use rr_tests::cluster::{Cluster, Node};
 use rr_tests::plain::promoting;
 use rr_tests::wait::{PATIENCE, wait_until};
@@ -110,6 +111,10 @@ async fn played(plan: &Plan) -> Result<History, Error> {
     let folder = tempfile::tempdir()?;
     let mut config = promoting(&cluster, change.mode());
     tune(&mut config, plan.lie);
+    // All others ask, since they read.
+    if plan.seed % 2 == 1 {
+        config.ask_positions = AskPositions::Never;
+    }
     let elector = Db::start(Orm::Diesel, config).await?;
     let dbs = vec![elector.clone(), follower(Orm::Seaorm, &nodes(&cluster), plan.lie).await?];
     let (outbox, outgoing) = mpsc::channel(16);

@@ -1,7 +1,11 @@
 //! Writes: under way, answered, and placed.
 
+use std::sync::Arc;
+
 use crate::adapter::Ledger;
+use crate::config::AskPositions;
 use crate::connector::Connector;
+use crate::outcome::{OutcomeUnknown, Unanswered};
 use crate::position::{Position, Timeline};
 use crate::requirement::Seen;
 use crate::route::Route;
@@ -65,6 +69,17 @@ impl<C: Connector> Suspect<C> {
         }
     }
 
+    /// Whether to ask where it ends.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        let router = &self.ledger.router;
+        match router.config().ask_positions {
+            AskPositions::Wanted => router.circle().wanted().is_worth_asking(),
+            AskPositions::Always => true,
+            AskPositions::Never => false,
+        }
+    }
+
     /// How it ended, and where if it wrote and that is known.
     pub fn settle(self, ended: Ended, position: Option<&Position>) {
         match ended {
@@ -112,6 +127,12 @@ pub struct Unread<C: Connector> {
 }
 
 impl<C: Connector> Unread<C> {
+    /// The connection was lost before there were no more: nobody knows what became of it.
+    #[must_use]
+    pub fn unanswered(&self, node: &Arc<str>) -> OutcomeUnknown {
+        self.router.unanswered(node, Unanswered::Statement, None)
+    }
+
     /// Another row was read, or there are no more. What was sampled of the primary before need not have what was committed by now.
     pub fn read(&self) {
         self.router.circle().go_on_placing(self.session.as_ref(), self.router.now());

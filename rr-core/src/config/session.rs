@@ -33,6 +33,21 @@ pub enum LostWrites {
     Warn,
 }
 
+/// Whether a driver that can is to ask behind a write where that ended, which costs its server a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AskPositions {
+    /// As long as somebody wants to know it: behind the thousand writes after a read that must see one, or a token for one.
+    #[default]
+    Wanted,
+    /// Behind each.
+    Always,
+    /// Never, and samples of the primary tell; except where diesel-async learns by the answer that all rows of a long result were
+    /// sent.
+    Never,
+}
+
 /// Sessions: tokens, and sticking to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

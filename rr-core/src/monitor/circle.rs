@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use super::wanted::Wanted;
 use crate::config::DatabaseUrl;
 use crate::failover::{InProcessLease, Lease};
 use crate::session::{Placing, Session, WeakSession, Written};
@@ -24,6 +25,7 @@ pub(crate) struct Circle {
     /// What was written, through whichever router, and will be in the registers of all in a moment.
     placing: Placing,
     placed: Notify,
+    wanted: Wanted,
     lease: Arc<InProcessLease>,
 }
 
@@ -99,6 +101,11 @@ impl Circle {
             }
             placed.await;
         }
+    }
+
+    /// Whether anybody wants to know where writes end.
+    pub(crate) const fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// Visits the registers of all routers that still are.

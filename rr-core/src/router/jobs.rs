@@ -53,25 +53,16 @@ impl<C: Connector> Router<C> {
             return Ok(Required::Ready(session));
         }
         let needs = || Request::read(self.requirement(Some(&session), Some(Consistency::Session)));
-        if !self.is_ready(&needs()) {
-            if let Else::Wait(patience) = otherwise
-                && !patience.is_zero()
-            {
-                self.wait(&needs(), patience).await;
-            }
-            if !self.is_ready(&needs()) {
-                return Ok(Required::NotYet { retry_after: self.retry_after(&needs()) });
-            }
+        let mut decision = self.decide(&self.inner.shared.snapshot.load(), &needs());
+        if let Else::Wait(patience) = otherwise
+            && !is_ready(decision)
+            && !patience.is_zero()
+        {
+            decision = self.wait(&needs(), patience).await.decision;
         }
-        Ok(Required::Ready(session))
-    }
-
-    fn is_ready(&self, request: &Request<'_>) -> bool {
-        let snapshot = self.inner.shared.snapshot.load();
-        match self.decide(&snapshot, request) {
-            Decision::Node(..) => true,
-            Decision::Fallback(_, reason) => !reason.is_fallback(),
-            Decision::Nowhere => false,
+        match is_ready(decision) {
+            true => Ok(Required::Ready(session)),
+            false => Ok(Required::NotYet { retry_after: self.retry_after(&needs()) }),
         }
     }
 
@@ -82,5 +73,13 @@ impl<C: Connector> Router<C> {
         let late = behind(topology, &self.ask(topology, request));
         let late = late.iter().filter_map(|index| topology.nodes()[index].staleness(now)).min();
         late.unwrap_or(LATE).clamp(SOON, LATE)
+    }
+}
+
+const fn is_ready(decision: Decision) -> bool {
+    match decision {
+        Decision::Node(..) => true,
+        Decision::Fallback(_, reason) => !reason.is_fallback(),
+        Decision::Nowhere => false,
     }
 }

@@ -76,6 +76,9 @@ impl<C: Connector> Router<C> {
         };
         claims.unplaced = unplaced.is_some();
         claims.answered = claims.unplaced && answered;
+        if claims.unplaced {
+            shared.circle.wanted().note();
+        }
         claims.primary = session.demands_primary();
         let (mut wrote, mut saw) = (session.last_write(), session.last_read());
         // Whoever resumes it after a failover knows by the timeline that the write was before.
@@ -119,6 +122,7 @@ impl<C: Connector> Router<C> {
             drop(tokio::time::timeout(patience, placed).await);
         }
         if !is_placed(session, &self.topology()) {
+            self.inner.shared.circle.wanted().note();
             let patience = patience.saturating_sub(began.elapsed());
             // What was written is in a sample of the primary; what was read, in one of whoever served it.
             let server = session.follows().and_then(|seen| seen.node);

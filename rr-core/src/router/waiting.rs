@@ -106,17 +106,17 @@ impl<C: Connector> Router<C> {
             let left = patience.saturating_sub(began.elapsed());
             return Box::pin(self.route_within(&placed, left)).await;
         }
-        self.wait(request, patience).await;
-        let snapshot = self.inner.shared.snapshot.load();
-        let decision = match self.decide(&snapshot, request) {
+        // By the very look that ended the wait: by the next one the node may be behind again.
+        let Waited { snapshot, request, decision } = self.wait(request, patience).await;
+        let decision = match decision {
             Decision::Node(index, RouteReason::Replica)
-                if !is_outside(&snapshot.topology, request, RouteReason::Replica) =>
+                if !is_outside(&snapshot.topology, &request, RouteReason::Replica) =>
             {
                 Decision::Node(index, RouteReason::CaughtUp)
             }
             other => other,
         };
-        self.conclude(&snapshot, request, decision)
+        self.conclude(&snapshot, &request, decision)
     }
 
     /// The request, once it is known where the writes ended that it must see, if that was on its way.
@@ -137,7 +137,7 @@ impl<C: Connector> Router<C> {
     }
 
     /// Waits until a replica may serve, or until nothing more is to be hoped for within `patience`.
-    pub(super) async fn wait(&self, request: &Request<'_>, patience: Duration) {
+    pub(super) async fn wait<'r>(&self, request: &Request<'r>, patience: Duration) -> Waited<'r, C::Pool> {
         let shared = &self.inner.shared;
         let began = self.now();
         let ended = |step: Step| {
@@ -148,26 +148,31 @@ impl<C: Connector> Router<C> {
         };
         shared.tally.count(Step::Waited);
         let waiting = self.wait_on(request, patience);
+        let mut request = request.clone();
         let mut published = shared.published.subscribe();
         // What was published since the decision counts as news.
         published.mark_changed();
         let deadline = tokio::time::Instant::now() + patience;
         loop {
             let news = tokio::time::timeout_at(deadline, published.changed()).await;
-            let snapshot = shared.snapshot.load();
-            let decision = self.decide(&snapshot, request);
-            if !self.may_improve(&snapshot, request, decision, patience) {
-                return ended(match decision {
-                    Decision::Node(_, reason) if !is_outside(&snapshot.topology, request, reason) => {
+            let snapshot = shared.snapshot.load_full();
+            // Else everything that is written meanwhile would be waited for as well.
+            request.requirement.place(&snapshot.topology);
+            let decision = self.decide(&snapshot, &request);
+            if !self.may_improve(&snapshot, &request, decision, patience) {
+                ended(match decision {
+                    Decision::Node(_, reason) if !is_outside(&snapshot.topology, &request, reason) => {
                         Step::CaughtUp
                     }
                     _ => Step::GaveUp,
                 });
+                return Waited { snapshot, request, decision };
             }
             if !news.is_ok_and(|alive| alive.is_ok()) {
                 ended(Step::GaveUp);
-                let ask = self.ask(&snapshot.topology, request);
-                return waiting.iter().for_each(|node| node.note_stall(&snapshot.topology, &ask, patience));
+                let ask = self.ask(&snapshot.topology, &request);
+                waiting.iter().for_each(|node| node.note_stall(&snapshot.topology, &ask, patience));
+                return Waited { snapshot, request, decision };
             }
         }
     }
@@ -183,6 +188,9 @@ impl<C: Connector> Router<C> {
     ) -> bool {
         if !is_causal(&snapshot.topology, request, decision) {
             return false;
+        }
+        if request.requirement.after.is_some() {
+            self.inner.shared.circle.wanted().note();
         }
         if !patience.is_zero() && self.may_improve(snapshot, request, decision, patience) {
             return true;
@@ -304,6 +312,16 @@ fn promising(topology: &Topology, behind: NodeSet) -> NodeSet {
         near.nth(fastrand::usize(..near.len())).into_iter().for_each(|index| near.remove(index));
     }
     near
+}
+
+/// How a wait ended.
+pub(super) struct Waited<'r, P> {
+    /// What was known then.
+    snapshot: Arc<Snapshot<P>>,
+    /// The request that was waited for, with the position of a write that had none before.
+    request: Request<'r>,
+    /// Where it goes by that.
+    pub(super) decision: Decision,
 }
 
 /// Keeps a node being asked for its position.

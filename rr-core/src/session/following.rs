@@ -31,8 +31,7 @@ impl Session {
     /// Learns the positions of what it wrote and read, as far as they are known by now. A router does this before each
     /// read.
     pub fn catch_up(&self, topology: &Topology) {
-        let primary = topology.primary().ok();
-        let sample = primary.and_then(|primary| primary.sampled_at.zip(primary.applied.as_ref()));
+        let sample = topology.sample();
         self.remember(topology);
         if let Some((at, position)) = sample {
             self.settle(at, position);

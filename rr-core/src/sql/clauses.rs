@@ -140,9 +140,16 @@ impl<G: Grammar> Scan<'_, G> {
     /// A quoted name: no keyword, but it can be that of a system view.
     #[inline]
     pub(super) fn quoted(&mut self, name: Name) {
-        if let Some(word) = G::KEYWORDS.get(self.text, name.start, name.end) {
+        if let Some(word) = G::KEYWORDS.get(self.text, name.start, name.end)
+            && self.is_whole(name)
+        {
             self.relation(word);
         }
+    }
+
+    /// Whether a quoted name is closed: with more text, one that is not is another one.
+    pub(super) const fn is_whole(&self, name: Name) -> bool {
+        name.end < self.text.len()
     }
 
     /// Raises what reading a system view means; any other word means nothing here.

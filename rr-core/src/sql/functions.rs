@@ -61,6 +61,8 @@ pub(super) static POSTGRES: Functions = Functions {
         // Settings and other state of the connection.
         ("set_config", Session),
         ("setseed", Session),
+        ("set_limit", Session),
+        ("show_limit", Session),
         ("pg_backend_pid", Session),
         ("pg_my_temp_schema", Session),
         ("pg_is_other_temp_schema", Session),

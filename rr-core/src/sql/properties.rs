@@ -104,6 +104,17 @@ proptest! {
 
 }
 
+#[test]
+fn a_quoted_name_tells_nothing_before_its_end() {
+    for (start, whole) in
+        [("SELECT \"pg_locks", "SELECT \"pg_locks of mine\""), ("SHOW \"time", "SHOW \"timezone\"")]
+    {
+        assert_eq!(outcome(start, Dialect::Postgres).found, StatementClass::Read, "{start}");
+        assert_eq!(classify(start, Dialect::Postgres), StatementClass::Write, "{start}");
+        assert_eq!(classify(whole, Dialect::Postgres), StatementClass::Read, "{whole}");
+    }
+}
+
 proptest! {
     #![proptest_config(cases(SOME))]
 

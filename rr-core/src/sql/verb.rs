@@ -141,8 +141,11 @@ impl<G: Grammar> Scan<'_, G> {
             (Expect::Explained, Kind::Symbol | Kind::Literal) if G::MYSQL && before != Seen::Explain => {}
             // SHOW "TimeZone"
             (Expect::Subject, Kind::Quoted) => {
-                let subject = self.word(token.start, token.end);
-                self.raise(G::show(subject).unwrap_or(StatementClass::Write));
+                let name = Name { start: token.start, end: token.end };
+                if self.is_whole(name) {
+                    let subject = self.word(name.start, name.end);
+                    self.raise(G::show(subject).unwrap_or(StatementClass::Write));
+                }
                 self.expect = Expect::Rest;
             }
             _ => self.no_verb(),

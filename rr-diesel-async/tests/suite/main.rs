@@ -140,7 +140,8 @@ async fn it_tells_the_same_with_replicas_in_its_environment() -> Result<(), Erro
         assert!(primary + replicas >= all, "{all}; {told}");
         match (paused, settings.is_empty()) {
             (true, _) => assert_eq!(replicas, 0, "{told}"),
-            (false, true) => assert!(replicas > 0, "{told}"),
+            // No read waits for long: all of them may come before the replicas have what they must see.
+            (false, true) => {}
             (false, false) => assert_eq!(primary, 0, "{told}"),
         }
         println!("{told}");

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use diesel::connection::{
     AnsiTransactionManager, CacheSize, DynInstrumentation, TransactionManager, TransactionManagerStatus,
@@ -15,6 +14,7 @@ use rr_core::adapter::{Ledger, Place, Search, Wish};
 use rr_core::outcome::{TransactionId, Unanswered};
 use rr_core::retry::Trouble;
 use rr_core::route::{Access, Outcome};
+use rr_core::topology::Role;
 use rr_core::{Consistency, Router, Session};
 
 use super::backend::Routable;
@@ -24,7 +24,7 @@ use super::opener::{Checkout, Opener};
 use super::pool::RoutedPool;
 use crate::error;
 use crate::hold::Hold;
-use crate::instrument::Shared;
+use crate::instrument::{Shared, noting};
 
 /// A connection for Diesel whose statements each run on the node that they belong to.
 ///
@@ -61,10 +61,25 @@ pub(super) struct Pin<C: Routable> {
 }
 
 impl<C: Routable> Pin<C> {
-    /// Refuses to go on with a server that is the primary no more.
-    pub(super) fn check(&self) -> QueryResult<()> {
+    /// Refuses to go on with a server that is the primary no more. The handle is used again: the connection is lent no more.
+    pub(super) fn check(&mut self) -> QueryResult<()> {
+        self.take_back();
         let Some(route) = &self.checkout.route else { return Ok(()) };
         if self.ledger.router.is_outdated(route) { Err(error::deposed(route.name())) } else { Ok(()) }
+    }
+
+    fn lend(&mut self) -> QueryResult<&mut C> {
+        self.hold.lend()?;
+        self.checkout.lease.connection().relay.lend(noting(&self.ledger, C::DIALECT));
+        Ok(self.checkout.conn())
+    }
+
+    /// What was written on it without a word counts from now on at the latest.
+    fn take_back(&mut self) {
+        if self.hold.take_back() {
+            self.checkout.lease.connection().relay.take_back();
+            self.ledger.wrote(None);
+        }
     }
 
     /// The error of a write that was sent and not answered.
@@ -84,9 +99,7 @@ impl<C: Routable> Drop for Pin<C> {
         if self.hold.unfit_for_others() {
             self.checkout.lease.discard();
         }
-        if *self.hold.lent.get_mut() {
-            self.ledger.wrote(None);
-        }
+        self.take_back();
     }
 }
 
@@ -181,26 +194,30 @@ impl<C: Routable> RoutedConnection<C> {
     /// A connection to the primary, to do anything with.
     ///
     /// The handle stays on this connection, as after a `SET`, until it is dropped or
-    /// [`reset_session`](Self::reset_session) is called.
+    /// [`reset_session`](Self::reset_session) is called, and is then closed: nobody knows what was done with it. What is written
+    /// on it is seen by reads of its session as soon as it is answered, which the connection tells by its instrumentation: whoever
+    /// sets another one there has it seen when the handle is used again, or dropped. So is what is written by a statement whose rows
+    /// are read off the connection one by one.
     ///
     /// # Errors
-    /// When the primary cannot be reached.
+    /// When the primary cannot be reached, or the handle is in a transaction on a replica.
     pub fn primary(&mut self) -> QueryResult<&mut C> {
-        let pin = self.pinned()?;
-        pin.hold.stays.store(true, Ordering::Relaxed);
-        pin.hold.lent.store(true, Ordering::Relaxed);
-        Ok(pin.checkout.conn())
+        self.pinned()?.lend()
     }
 
     /// A connection to a replica that may serve this handle's reads, to do anything with that reads. The handle keeps it
-    /// until this is called again or the handle is dropped. When no replica may serve, it is one to the primary, whose
-    /// session refuses to write nevertheless unless the primary is all there is.
+    /// until this is called again or the handle is dropped, and it is then closed. When no replica may serve, it is one to the
+    /// primary, whose session refuses to write nevertheless.
     ///
     /// # Errors
     /// When no node can be reached.
     pub fn replica(&mut self) -> QueryResult<&mut C> {
         self.lent = None;
-        let checkout = self.opener.reader(&mut Search::new(self.opener.router(), Wish::default()))?;
+        let mut checkout = self.opener.reader(&mut Search::new(self.opener.router(), Wish::default()))?;
+        checkout.lease.discard();
+        if checkout.role() == Role::Primary {
+            checkout.conn().set_up(Role::Replica, None)?;
+        }
         Ok(self.lent.insert(checkout).conn())
     }
 

@@ -22,6 +22,7 @@ where
         conn.put_back();
         // The error is the caller's own and does not say what became of the copy, so that a failed one counts as well.
         if let Some(pin) = &mut conn.pin {
+            pin.check()?;
             let place = pin.hold.prepare(&Classified::new(StatementClass::Write, None), "")?;
             let suspect = (place == Place::Yes).then(|| pin.ledger.suspect(pin.checkout.route.as_ref()));
             let copied = self.execute(pin.checkout.conn());

@@ -1,11 +1,13 @@
 //! The rows of a routed statement.
 
 use std::fmt;
+use std::sync::Arc;
 
 use diesel::QueryResult;
 use diesel::connection::LoadConnection;
 use diesel::result::Error;
 use rr_core::adapter::Ledger;
+use rr_core::outcome::Unanswered;
 use rr_core::route::{Outcome, Route};
 
 use super::backend::Routable;
@@ -81,10 +83,14 @@ where
         self
     }
 
-    fn fail(&mut self, error: &Error) {
-        if let Some(end) = &mut self.end {
-            end.outcome = error::outcome(error);
-        }
+    /// Notes an error, and says how to tell it.
+    fn fail(&mut self, error: Error) -> Error {
+        let Some(end) = &mut self.end else { return error };
+        end.outcome = error::outcome(&error);
+        let Some(ledger) = end.wrote.filter(|_| error::is_lost(&error)) else { return error };
+        let route = end.route.as_ref().and_then(|route| route.as_ref());
+        let name = route.map_or_else(|| "?".into(), |route| Arc::clone(route.name()));
+        error::not_answered(&ledger.router.unanswered(&name, Unanswered::Statement, None), &error)
     }
 }
 
@@ -98,13 +104,11 @@ where
         if let Some(row) = self.ahead.take() {
             return Some(Ok(row));
         }
-        let row = self.rows.next();
-        match (&row, &self.end) {
-            (Some(Ok(_)), Some(end)) => end.may_have_committed(),
-            (Some(Err(error)), _) => self.fail(error),
-            _ => {}
+        let row = self.rows.next()?;
+        if let (Ok(_), Some(end)) = (&row, &self.end) {
+            end.may_have_committed();
         }
-        row
+        Some(row.map_err(|error| self.fail(error)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

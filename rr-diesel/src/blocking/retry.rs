@@ -45,7 +45,7 @@ pub fn transaction<C: Routable, T, E: From<Error>>(
                 (error::trouble(&error), error.into())
             }
             Err(error) => {
-                let trouble = conn.pin.as_ref().and_then(|pin| match pin.check() {
+                let trouble = conn.pin.as_mut().and_then(|pin| match pin.check() {
                     Ok(()) => pin.trouble,
                     Err(_) => Some(Trouble::Demoted),
                 });

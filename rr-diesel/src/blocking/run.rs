@@ -293,7 +293,7 @@ pub(super) fn settle<C: Routable>(
     checkout: &mut Checkout<C>,
 ) {
     let Some(suspect) = suspect else { return };
-    let place = if ended == Ended::Done { position(checkout) } else { None };
+    let place = if ended == Ended::Done && suspect.is_wanted() { position(checkout) } else { None };
     suspect.settle(ended, place.as_ref());
 }
 

@@ -42,7 +42,7 @@ impl<C: Routable> TransactionManager<RoutedConnection<C>> for RoutedTransactionM
     fn commit_transaction(conn: &mut RoutedConnection<C>) -> QueryResult<()> {
         conn.put_back();
         let is_last = conn.depth() == 1;
-        if is_last && let Some(Err(deposed)) = conn.pin.as_ref().map(|pin| pin.check()) {
+        if is_last && let Some(Err(deposed)) = conn.pin.as_mut().map(|pin| pin.check()) {
             // What is committed there is lost as soon as it is.
             drop(Self::rollback_transaction(conn));
             return Err(deposed);

@@ -177,6 +177,7 @@ impl PoolableConnection for RoutedPgConnection {
     }
 
     fn is_broken(&mut self) -> bool {
+        self.put_back();
         RoutedTransactionManager::is_broken_transaction_manager(self)
     }
 }

@@ -1,12 +1,15 @@
 //! Everything that is no read: on the primary, once.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use diesel::QueryResult;
 use diesel::result::Error;
-use rr_core::adapter::{Suspect, Turn, Way};
+use futures_util::StreamExt;
+use rr_core::adapter::{Suspect, Turn, Unplaced, Way};
 use rr_core::engine::Fault;
 use rr_core::outcome::Unanswered;
+use rr_core::position::Position;
 use rr_core::route::{Access, Outcome, Request};
 use rr_core::sql::{Dialect, StatementClass, scan};
 use rr_core::topology::{Epoch, NodeId};
@@ -19,7 +22,7 @@ use crate::connector::DieselConnector;
 use crate::early::{self, Handover};
 use crate::error;
 use crate::lower::Lowered;
-use crate::run::{Got, Kept, Place, Want, batch, one, placed, run_and_place};
+use crate::run::{Got, Kept, Place, Want, asking, at_hand, batch, one, placed, run_and_place};
 use crate::stream::RoutedStream;
 
 impl RoutedPgConnection {
@@ -61,10 +64,12 @@ impl RoutedPgConnection {
         error::not_answered(&self.router().unanswered(&name, Unanswered::Statement, None), &error)
     }
 
-    /// Where it ended is asked behind it, and learned after its caller has the answer.
     async fn try_write(&self, checkout: Checkout, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
         let noted = self.running.note(checkout.connection());
         let suspect = self.ledger.suspect(Some(checkout.route()));
+        if !suspect.is_wanted() {
+            return Box::pin(write(checkout, &lowered, want, suspect, noted)).await;
+        }
         let work = |handover| write_and_place(checkout, lowered, want, suspect, noted, handover);
         early::answered(work).await
     }
@@ -118,7 +123,8 @@ impl RoutedPgConnection {
             });
         };
         // Rare: what is written in a transaction is placed with its commit.
-        let (kept, position) = Box::pin(run_and_place(checkout, lowered, want)).await;
+        let place = wanted(&suspect);
+        let (kept, position) = Box::pin(run_and_place(checkout, lowered, want, place)).await;
         drop(noted);
         let ended = error::ended_with(kept.as_ref().err(), &lowered.sql, Dialect::Postgres);
         match kept {
@@ -190,6 +196,7 @@ impl RoutedPgConnection {
         let statement = checkout.statement();
         let suspect = (place == Place::Yes).then(|| self.ledger.suspect(Some(checkout.route())));
         let noted = self.running.note(checkout.connection());
+        let place = suspect.as_ref().map_or(Place::No, wanted);
         let (ran, position) = batch(checkout, sql, place).await;
         drop(noted);
         if let Some(suspect) = suspect {
@@ -248,6 +255,7 @@ impl RoutedPgConnection {
     }
 }
 
+/// Where it ended is asked behind it, and learned after its caller has the answer.
 async fn write_and_place(
     checkout: Checkout,
     lowered: Arc<Lowered>,
@@ -274,21 +282,101 @@ async fn write_and_place(
         }
     };
     let (written, position) = placed(&checkout, &lowered, writing).await;
-    let unplaced = match written {
-        Ok(unplaced) => unplaced,
-        Err(error) => {
-            checkout.route().failed(error::word(&error));
-            checkout.finish(error::write_outcome(&error));
-            return Some(Err(error));
+    match written {
+        Ok(unplaced) => {
+            place(checkout, unplaced, &statement, position.as_ref());
+            None
         }
-    };
-    unplaced.placed(position.as_ref());
+        Err(error) => Some(Err(refused(checkout, error))),
+    }
+}
+
+/// Nobody wants to know where it ended. It is asked all the same where that is how one learns that all rows were sent.
+async fn write(
+    checkout: Checkout,
+    lowered: &Lowered,
+    want: Want,
+    suspect: Suspect<DieselConnector>,
+    noted: Option<Noted>,
+) -> QueryResult<Answer> {
+    checkout.route().runs(&lowered.sql);
+    let statement = checkout.statement();
+    let answer = whole_answer(&checkout, lowered, want, &statement, &suspect).await;
+    drop(noted);
+    match answer {
+        Ok((answer, false)) => {
+            suspect.wrote(None);
+            checkout.finish(Outcome::Answered);
+            Ok(answer)
+        }
+        Ok((answer, true)) => {
+            let unplaced = suspect.answered();
+            early::go_on(async move {
+                let position = asking(&checkout).await;
+                place(checkout, unplaced, &statement, position.as_ref());
+            });
+            Ok(answer)
+        }
+        Err(error) => {
+            suspect.settle(error::ended_with(Some(&error), &lowered.sql, Dialect::Postgres), None);
+            Err(refused(checkout, error))
+        }
+    }
+}
+
+/// Notes where a write ended. If that is known, its last row has been sent.
+fn place(
+    checkout: Checkout,
+    unplaced: Unplaced<DieselConnector>,
+    statement: &Statement,
+    position: Option<&Position>,
+) {
+    unplaced.placed(position);
     if position.is_some() {
-        // It came behind the last row.
         statement.done();
     }
     checkout.finish(Outcome::Answered);
-    None
+}
+
+fn wanted(suspect: &Suspect<DieselConnector>) -> Place {
+    if suspect.is_wanted() { Place::Yes } else { Place::No }
+}
+
+fn refused(checkout: Checkout, error: Error) -> Error {
+    checkout.route().failed(error::word(&error));
+    checkout.finish(error::write_outcome(&error));
+    error
+}
+
+/// As [`answer`], and what has come already behind the first row; and whether there is more to come.
+async fn whole_answer(
+    checkout: &Checkout,
+    lowered: &Lowered,
+    want: Want,
+    statement: &Statement,
+    suspect: &Suspect<DieselConnector>,
+) -> QueryResult<(Answer, bool)> {
+    let first = async {
+        match one(checkout.connection(), lowered, want).await? {
+            Got::Count(count) => Ok(Kept::Count(count)),
+            Got::Rows(mut rows) => match rows.next().await {
+                Some(first) => at_hand(first?, rows),
+                None => Ok(Kept::Rows(VecDeque::new(), None)),
+            },
+        }
+    };
+    match checkout.within(first).await.inspect_err(|error| statement.failed(error))? {
+        Kept::Count(count) => {
+            statement.done();
+            Ok((Answer::Count(count), false))
+        }
+        Kept::Rows(first, rows) => {
+            let goes_on = rows.is_some();
+            let rows = RoutedStream::of_write(first, rows, statement.clone());
+            let rows = if goes_on { rows.writing(suspect.unread()) } else { rows };
+            Ok((Answer::Rows(rows), goes_on))
+        }
+    }
 }
 
 /// What a statement gives, up to its first row: whether it has failed is known then.

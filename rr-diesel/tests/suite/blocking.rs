@@ -14,6 +14,7 @@ mod failures;
 mod hints;
 mod kinds;
 mod language;
+mod lending;
 mod levels;
 mod load;
 mod midway;

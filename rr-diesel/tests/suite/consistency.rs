@@ -6,7 +6,7 @@ use diesel::sql_query;
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
 use futures_util::{StreamExt, TryStreamExt};
 use rr_core::Session;
-use rr_core::config::{ReadPreference, Unscoped};
+use rr_core::config::{AskPositions, ReadPreference, Unscoped};
 use rr_core::tally::Step;
 use rr_diesel::{RouteHints, RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::{Boundary, Cluster};
@@ -100,8 +100,17 @@ async fn nothing_is_under_way(pool: &RoutedPool) -> QueryResult<()> {
 /// because it is on its way into the registers, and then because it is there.
 #[tokio::test]
 async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Result {
+    each_is_seen(AskPositions::Wanted).await
+}
+
+#[tokio::test]
+async fn every_kind_of_write_is_seen_without_asking_where_it_ended() -> Result {
+    each_is_seen(AskPositions::Never).await
+}
+
+async fn each_is_seen(ask: AskPositions) -> Result {
     let cluster = boot(1).await?;
-    let settings = config(&cluster).with(|config| config.pool.primary.max = 2);
+    let settings = config(&cluster).with(|config| (config.pool.primary.max, config.ask_positions) = (2, ask));
     let pool = RoutedPool::start(settings.build()?).await?;
     let replica = cluster.replica(1)?;
     let count = async || note::table.count().get_result::<i64>(&mut pool.handle()).await;
@@ -122,6 +131,64 @@ async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Res
         replica.resume_replay().await?;
     }
     assert!(unseen.is_empty(), "{unseen:?}");
+    Ok(())
+}
+
+/// Diesel rolls back what has been committed by hand, and what was written behind that without a transaction.
+#[tokio::test]
+async fn what_a_transaction_commits_by_hand_is_seen_at_once() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    let conn = &mut pool.handle();
+    until("the replica to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let count = async || note::table.count().get_result::<i64>(&mut pool.handle()).await;
+    let insert = || diesel::insert_into(note::table).values(note::text.eq("x"));
+    let mut seen = Vec::new();
+    let ended = conn
+        .transaction::<(), Error, _>(async |conn| {
+            insert().execute(conn).await?;
+            seen.push(count().await?);
+            sql_query("COMMIT").execute(conn).await?;
+            seen.push(count().await?);
+            insert().execute(conn).await?;
+            seen.push(count().await?);
+            let _: i32 = insert().returning(note::id).get_result(conn).await?;
+            seen.push(count().await?);
+            conn.batch_execute("BEGIN; INSERT INTO note (text) VALUES ('x'); END").await?;
+            seen.push(count().await?);
+            Err(Error::RollbackTransaction)
+        })
+        .await;
+    assert_eq!(ended, Err(Error::RollbackTransaction));
+    seen.push(count().await?);
+    assert_eq!(seen, [0, 1, 2, 3, 4, 4]);
+    Ok(())
+}
+
+/// The handle is not used again, nor dropped.
+#[tokio::test]
+async fn what_is_written_on_a_lent_connection_is_seen_at_once() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster).await?;
+    let (alone, within) = (&mut pool.handle(), &mut pool.handle());
+    until("the replica to serve", async || Ok(place(&mut pool.handle()).await?.standby)).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let count = async || note::table.count().get_result::<i64>(&mut pool.handle()).await;
+    let insert = || diesel::insert_into(note::table).values(note::text.eq("x"));
+    let lent = alone.primary().await?;
+    assert_eq!(note::table.count().get_result::<i64>(lent).await?, 0);
+    assert!(place(&mut pool.handle()).await?.standby, "nothing was written");
+    insert().execute(lent).await?;
+    assert_eq!(count().await?, 1);
+    let _: i32 = insert().returning(note::id).get_result(lent).await?;
+    assert_eq!(count().await?, 2);
+    lent.batch_execute("INSERT INTO note (text) VALUES ('x')").await?;
+    assert_eq!(count().await?, 3);
+    lent.transaction::<_, Error, _>(async |lent| insert().execute(lent).await).await?;
+    assert_eq!(count().await?, 4);
+    within.transaction::<_, Error, _>(async |conn| insert().execute(conn.primary().await?).await).await?;
+    assert_eq!(count().await?, 5);
     Ok(())
 }
 

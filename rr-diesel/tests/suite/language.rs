@@ -164,7 +164,8 @@ async fn the_victim_of_a_deadlock_is_run_again_in_every_language() -> Result {
             one.map_err(|error| format!("{language}: {error}"))?,
             other.map_err(|error| format!("{language}: {error}"))?,
         );
-        assert_eq!(one + other, 3, "{language}: one of them was the victim");
+        // More than once, where the victim was back before the other one had got what it had waited for.
+        assert!(one + other >= 3, "{language}: one of them was the victim");
         let sum = cluster.primary().query_text("SELECT sum(n)::text FROM mark").await?;
         assert_eq!(sum, "4", "{language}");
     }

@@ -15,6 +15,7 @@ mod hanging;
 mod hints;
 mod kinds;
 mod language;
+mod lending;
 mod levels;
 mod limits;
 mod line;

@@ -15,6 +15,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use rr_diesel::{RouteHints, RoutedPgConnection, RoutedPool};
 use rr_tests::cluster::{Cluster, Node};
 
+use crate::kinds::on_standby;
 use crate::pools::urls;
 use crate::support::{MARK, PATIENCE, Result, Seen, boot_with, config, mark, pool, until};
 
@@ -213,5 +214,52 @@ async fn what_is_sent_at_once_waits_for_no_answer() -> Result {
     unheard(primary, &["other statement", "question execute"], committing).await??;
 
     assert_eq!(left().load::<i32>(conn).await?, [8, 9]);
+    Ok(())
+}
+
+/// At first somebody may. When so many writes were not read, nobody is expected to, until somebody does.
+#[tokio::test]
+async fn where_a_write_has_ended_is_asked_while_somebody_wants_to_know() -> Result {
+    let cluster = talkative().await?;
+    let (primary, replica) = (cluster.primary(), cluster.replica(1)?);
+    let settings = config(&cluster).with(|config| config.pool.primary.max = 1);
+    let pool = RoutedPool::start(settings.build()?).await?;
+    let conn = &mut pool.handle();
+    let seen = async || {
+        mark::table.find(1).select((mark::n, on_standby())).first::<(i64, bool)>(&mut pool.handle()).await
+    };
+    let add = || diesel::update(mark::table.find(1)).set(mark::n.eq(mark::n + 1));
+    until("the replica to serve", async || Ok(seen().await?.1)).await?;
+    replica.pause_replay().await?;
+    let (before, _) = seen().await?;
+    for _ in 0..1000 {
+        add().execute(conn).await?;
+    }
+    // Another one gets the connection when the last question was answered.
+    add().execute(conn).await?;
+    let from = primary.log().len();
+    add().execute(conn).await?;
+    let _: i64 = add().returning(mark::n).get_result(conn).await?;
+    sql_query("UPDATE mark SET n = n + 1 WHERE id = 1").execute(conn).await?;
+    conn.transaction::<_, Error, _>(async |conn| add().execute(conn).await).await?;
+    let came = |about: &str| messages(primary, from).get(about).copied().unwrap_or_default();
+    let several = "INSERT INTO mark SELECT id, 0 FROM generate_series(2, 9) id RETURNING n, false AS standby";
+    assert_eq!(sql_query(several).load::<Seen>(conn).await?.len(), 8);
+    until("it in the log", async || Ok(came("asked execute") == 5)).await?;
+    assert_eq!(came("question execute"), 0);
+    // Here nobody sees the end when the first row is handed over.
+    let long =
+        "INSERT INTO mark SELECT id, 0 FROM generate_series(10, 9999) id RETURNING n, false AS standby";
+    assert_eq!(sql_query(long).load::<Seen>(conn).await?.len(), 9990);
+    until("the question", async || Ok(came("question execute") == 1)).await?;
+    // Whoever reads at once has to know. A moment later a sample has told.
+    let mut written = before + 1005;
+    let asked = async || {
+        assert_eq!(seen().await?, (written, false), "what was not asked is known all the same");
+        add().execute(conn).await?;
+        written += 1;
+        Ok(came("question execute") > 1)
+    };
+    until("it to be asked again", asked).await?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use rr_core::adapter::{Next, Search, Wish};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
+use rr_core::sql::calls_unknown;
 use rr_core::topology::Role;
 use rr_core::{Connector, Router};
 use sea_orm::{ConnAcquireErr, DbErr};
@@ -21,14 +22,15 @@ impl RoutedConnection {
         let mut search = Attempts::new(self.router(), wish);
         loop {
             let mut checkout = self.reader(&mut search).await?;
-            if checkout.role() == Role::Primary && self.connector().writes(job.sql()) {
+            let care = self.care(checkout.role(), job.sql());
+            if care == Care::Write {
                 drop(checkout);
                 return Box::pin(self.write(Access::Write, job)).await;
             }
             checkout.route.runs(job.sql());
             let timing = Timing::start(self.callback(), self.router());
             let limit = self.deadline.or_else(|| checkout.route.pool().statement_timeout());
-            let guarded = checkout.role() == Role::Primary && self.connector().may_write(job.sql());
+            let guarded = care == Care::Guard;
             let conn = &mut checkout.conn;
             conn.sends(limit);
             let result = match guarded {
@@ -41,9 +43,6 @@ impl RoutedConnection {
                 Ok(out) => {
                     self.ledger.served(&checkout.route);
                     checkout.finish(Outcome::Answered);
-                    if guarded {
-                        self.connector().learn_harmless(job.sql());
-                    }
                     return Ok(out);
                 }
                 Err(error) => error,
@@ -57,6 +56,22 @@ impl RoutedConnection {
                 }
             }
         }
+    }
+
+    /// What a read needs on the node that was found for it.
+    pub(crate) fn care(&self, role: Role, sql: &str) -> Care {
+        if role == Role::Replica {
+            return Care::None;
+        }
+        if self.connector().writes(sql) {
+            return Care::Write;
+        }
+        if !calls_unknown(sql) {
+            return Care::None;
+        }
+        // Without replicas nobody reads elsewhere, so that it costs nothing to count it as a write.
+        let alone = !self.reads_only && self.router().topology().nodes().len() == 1;
+        if alone { Care::Write } else { Care::Guard }
     }
 
     /// What follows from an error of a read of which no row was delivered.
@@ -207,6 +222,17 @@ impl DerefMut for Attempts {
     fn deref_mut(&mut self) -> &mut Search {
         &mut self.search
     }
+}
+
+/// How a read is run that may turn out to be a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// It cannot write there.
+    None,
+    /// The server is told to refuse, as a replica would.
+    Guard,
+    /// As a write, which it is or may be.
+    Write,
 }
 
 /// What to do after an error of a read.

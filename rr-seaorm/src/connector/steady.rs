@@ -47,12 +47,17 @@ impl Steady {
             opening: options.get_acquire_timeout(),
             callback: RwLock::default(),
         });
-        let watching = Arc::clone(&shared);
-        // A hook of the application's that was set here does not run for this pool: there is room for one.
+        let (watching, returning) = (Arc::clone(&shared), Arc::clone(&shared));
+        // Hooks of the application's that were set here and below do not run for this pool: there is room for one of each.
         let options = options.clone().min_connections(0).before_acquire(move |_, connection| {
             watching.uses.fetch_add(1, Ordering::AcqRel);
             let fresh = watching.leads_to_present_node(connection.age);
             Box::pin(async move { Ok(fresh) })
+        });
+        // One that is opened in place of a dead one is counted here only, while it still is out.
+        let options = options.after_release(move |_, _| {
+            returning.uses.fetch_add(1, Ordering::AcqRel);
+            Box::pin(async move { Ok(true) })
         });
         let pool = options.connect_lazy_with(connect.clone());
         let mut database = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
@@ -95,15 +100,15 @@ impl Steady {
         *self.shared.callback.write().unwrap_or_else(PoisonError::into_inner) = Some(callback);
     }
 
-    /// How far it has been used, once somebody has had a reference: taking a connection is counted, and opening one changes their
-    /// number.
+    /// How far it has been used, once somebody has had a reference: taking a connection is counted, and so is giving one back.
     pub(crate) fn lent(&self) -> Option<Lent> {
         if !self.lent.load(Ordering::Relaxed) {
             return None;
         }
         let uses = self.shared.uses.load(Ordering::Acquire);
         let uses = (uses << 16) | u64::from(self.pool.size() & 0xffff);
-        Some(Lent::new(uses, (self.pool.size() as usize) > self.pool.num_idle()))
+        // The driver counts an idle connection a moment after it can be taken: for that moment there seem to be more than there are.
+        Some(Lent::new(uses, (self.pool.size() as usize) != self.pool.num_idle()))
     }
 }
 

@@ -7,7 +7,7 @@ use rr_core::adapter::{Next, Suspect};
 use rr_core::engine::Fault;
 use rr_core::retry::Trouble;
 use rr_core::route::Outcome;
-use rr_core::sql::{StatementClass, calls_unknown};
+use rr_core::sql::{StatementClass, calls_unknown, may_end_transaction};
 use rr_core::topology::Role;
 use sea_orm::DbErr;
 
@@ -32,19 +32,28 @@ impl Root {
         if self.role == Role::Replica && classified.asks_for_lock(sql) {
             return Err(error::lock_on_replica(&self.node));
         }
-        if self.role == Role::Replica && !self.reads_only {
-            return Ok(());
+        if self.reads_only && class == StatementClass::Write {
+            return Err(error::reads_only());
         }
-        if self.reads_only {
-            return if class == StatementClass::Write { Err(error::reads_only()) } else { Ok(()) };
+        // What a transaction that only reads calls, its server refuses where that writes.
+        if self.role == Role::Replica || (self.reads_only && class == StatementClass::Read) {
+            return Ok(());
         }
         if class != StatementClass::Read || calls_unknown(sql) {
             self.wrote.store(true, Ordering::Relaxed);
         }
         if class == StatementClass::Session {
             self.unsure.store(true, Ordering::Relaxed);
+            if may_end_transaction(sql) {
+                self.ended.store(true, Ordering::Relaxed);
+            }
         }
         Ok(())
+    }
+
+    /// What a statement writes that is not left for the transaction to commit: noted when this is dropped.
+    pub(super) fn at_once(&self) -> Option<Suspect<SeaOrmConnector>> {
+        self.ended.load(Ordering::Relaxed).then(|| self.suspect())
     }
 
     /// Refuses to go on with what cannot be committed: on a server that is the primary no more.

@@ -38,6 +38,7 @@ impl Root {
     /// the connection has a limit of its own.
     pub(super) async fn in_turn<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
         let _turn = self.turn().await?;
+        let _at_once = self.at_once();
         self.watch(work).await
     }
 

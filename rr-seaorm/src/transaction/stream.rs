@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Stream, StreamExt};
-use rr_core::adapter::RowLimit;
+use rr_core::adapter::{RowLimit, Suspect};
 use sea_orm::{DbErr, QueryResult, Statement, StreamTrait, TransactionStream};
 
 use super::savepoint::Turn;
 use super::{Root, RoutedTransaction};
+use crate::connector::SeaOrmConnector;
 use crate::error;
 
 /// The rows of a statement of a transaction.
@@ -24,6 +25,8 @@ pub struct RoutedTransactionStream<'a> {
     /// The server has begun to answer.
     answered: bool,
     waiting: RowLimit,
+    /// There until they have ended.
+    at_once: Option<Suspect<SeaOrmConnector>>,
     _turn: Turn<'a>,
 }
 
@@ -34,9 +37,10 @@ impl RoutedTransaction {
     ) -> Result<RoutedTransactionStream<'_>, DbErr> {
         let statement = noted?;
         let turn = self.root.turn().await?;
+        let at_once = self.root.at_once();
         let rows = Some(self.inner().stream_raw(statement).await?);
         let waiting = RowLimit::default();
-        Ok(RoutedTransactionStream { rows, root: &self.root, answered: false, waiting, _turn: turn })
+        Ok(RoutedTransactionStream { rows, root: &self.root, answered: false, waiting, at_once, _turn: turn })
     }
 }
 
@@ -53,6 +57,7 @@ impl Stream for RoutedTransactionStream<'_> {
         this.root.hangs.store(hangs, Ordering::Relaxed);
         if !matches!(answer, Ok(Some(_))) {
             this.rows = None;
+            this.at_once = None;
         }
         // The first row tells as much as all of them.
         let tells = !std::mem::replace(&mut this.answered, true) || answer.is_err();

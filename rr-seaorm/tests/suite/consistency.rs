@@ -82,6 +82,32 @@ async fn every_kind_of_write_is_seen_by_the_next_read() -> Result {
     Ok(())
 }
 
+/// SeaORM rolls back what has been committed by hand, and what was written behind that without a transaction.
+#[tokio::test]
+async fn what_a_transaction_commits_by_hand_is_seen_at_once() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    assert!(on_standby(&db).await?);
+    cluster.replica(1)?.pause_replay().await?;
+    let other = db.clone();
+    let count = async || notes(&other).await;
+    let transaction = db.begin().await?;
+    text("inside").insert(&transaction).await?;
+    assert_eq!(count().await?, 0);
+    transaction.execute_unprepared("COMMIT").await?;
+    assert_eq!(count().await?, 1);
+    text("behind").insert(&transaction).await?;
+    assert_eq!(count().await?, 2);
+    let rows = transaction.stream_raw(raw("INSERT INTO note (text) VALUES ('stream') RETURNING id")).await?;
+    assert_eq!(rows.try_collect::<Vec<_>>().await?.len(), 1);
+    assert_eq!(count().await?, 3);
+    transaction.execute_unprepared("BEGIN; INSERT INTO note (text) VALUES ('batch'); END").await?;
+    assert_eq!(count().await?, 4);
+    transaction.rollback().await?;
+    assert_eq!(count().await?, 4);
+    Ok(())
+}
+
 #[tokio::test]
 async fn replicas_alone_give_the_same_answers() -> Result {
     let cluster = boot(1).await?;

@@ -17,7 +17,7 @@ use sea_orm::{
 };
 use tower::ServiceExt;
 
-use crate::support::{PATIENCE, Result, ask, boot, connect, note, notes, on_standby, raw};
+use crate::support::{PATIENCE, Result, ask, boot, connect, note, notes, on_standby, raw, standby_serves};
 
 /// An application whose state is more than the database.
 #[derive(Clone)]
@@ -149,12 +149,13 @@ async fn a_handle_that_only_reads_sends_no_write_to_any_server() -> Result {
     Ok(())
 }
 
+const WRITES: &str = "CREATE FUNCTION add() RETURNS bigint LANGUAGE sql AS \
+                      'INSERT INTO note (text) VALUES (''by a function'') RETURNING id'";
+
 #[tokio::test]
 async fn what_only_a_server_can_know_to_be_a_write_the_server_refuses() -> Result {
     let cluster = boot(1).await?;
-    let writes = "CREATE FUNCTION add() RETURNS bigint LANGUAGE sql AS \
-                  'INSERT INTO note (text) VALUES (''by a function'') RETURNING id'";
-    cluster.primary().sql(writes).await?;
+    cluster.primary().sql(WRITES).await?;
     cluster.wait_caught_up(PATIENCE).await?;
     let db = connect(&cluster).await?;
     assert!(refused(ask::<i64>(&db.read_only(), "SELECT add()").await), "a standby is asked first");
@@ -169,6 +170,22 @@ async fn what_only_a_server_can_know_to_be_a_write_the_server_refuses() -> Resul
     let transaction = reading.begin().await?;
     assert!(ask::<i64>(&transaction, "SELECT add()").await.is_err());
     drop(transaction);
+    assert_eq!(notes(&db).await?, 1);
+    Ok(())
+}
+
+/// Whoever insists writes, and is read.
+#[tokio::test]
+async fn a_transaction_that_was_to_read_and_is_made_to_write_is_seen() -> Result {
+    let cluster = boot(1).await?;
+    cluster.primary().sql(WRITES).await?;
+    let db = connect(&cluster).await?;
+    standby_serves(&db).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let transaction = db.use_primary().read_only().begin().await?;
+    transaction.execute_raw(raw("SET TRANSACTION READ WRITE")).await?;
+    ask::<i64>(&transaction, "SELECT add()").await?;
+    transaction.commit().await?;
     assert_eq!(notes(&db).await?, 1);
     Ok(())
 }

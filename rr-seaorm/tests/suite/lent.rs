@@ -250,3 +250,31 @@ async fn the_metric_callback_hears_of_every_statement() -> Result {
     assert_eq!(failed.load(Ordering::Relaxed), 1);
     Ok(())
 }
+
+/// The driver opens another one in its place, and tells nobody.
+#[tokio::test]
+async fn what_is_written_on_a_connection_that_was_replaced_is_read() -> Result {
+    let cluster = boot(1).await?;
+    let db = connect(&cluster).await?;
+    let killed = "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity \
+                  WHERE usename = 'app' AND query LIKE '%unprepared%' AND pid <> pg_backend_pid()";
+    let write = "INSERT INTO note (text) VALUES ('unprepared')";
+    for round in 1..=3 {
+        standby_serves(&db).await?;
+        db.as_ref().execute_unprepared(write).await?;
+        assert_eq!(notes(&db).await?, 2 * round - 1);
+        cluster.wait_caught_up(PATIENCE).await?;
+        standby_serves(&db).await?;
+        let replica = cluster.replica(1)?;
+        replica.pause_replay().await?;
+        assert_eq!(cluster.primary().admin_query_text(killed).await?, "1");
+        let plain = db.as_ref();
+        plain.execute_unprepared(write).await?;
+        // Before, it may be about to write for all that is known.
+        let pool = plain.get_postgres_connection_pool();
+        until("it to be back", async || Ok(pool.size() as usize == pool.num_idle())).await?;
+        assert_eq!(notes(&db).await?, 2 * round);
+        replica.resume_replay().await?;
+    }
+    Ok(())
+}

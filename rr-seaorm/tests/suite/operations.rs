@@ -8,8 +8,9 @@ use rr_seaorm::RoutedConnection;
 use sea_orm::ActiveValue::{Set, Unchanged};
 use sea_orm::sea_query::{CommonTableExpression, Expr, ExprTrait, Query};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, ModelTrait,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SelectExt, StreamTrait, TransactionTrait,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult,
+    ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SelectExt, Statement, StreamTrait,
+    TransactionTrait,
 };
 
 use crate::support::{
@@ -335,6 +336,40 @@ async fn a_misrouted_write_on_the_primary_is_read() -> Result {
         transaction.commit().await?;
         assert_eq!(tally().await?, 3 * round + 3);
     }
+    Ok(())
+}
+
+/// What it did the last time says nothing of what it does with other values.
+#[tokio::test]
+async fn a_function_that_writes_now_and_then_is_never_trusted() -> Result {
+    let cluster = boot(1).await?;
+    cluster
+        .primary()
+        .sql(
+            "CREATE FUNCTION found(name text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN \
+             IF NOT EXISTS (SELECT FROM note WHERE text = name) THEN INSERT INTO note (text) VALUES (name); END IF; \
+             RETURN current_setting('transaction_read_only'); END $$; INSERT INTO note (text) VALUES ('ann')",
+        )
+        .await?;
+    cluster.wait_caught_up(PATIENCE).await?;
+    let db = &connect(&cluster).await?;
+    let replica = cluster.replica(1)?;
+    let find = async |db: &RoutedConnection, name: &str| -> Result<String> {
+        let statement =
+            Statement::from_sql_and_values(DbBackend::Postgres, "SELECT found($1)", [name.into()]);
+        Ok(db.query_one_raw(statement).await?.ok_or("no row")?.try_get_by_index(0)?)
+    };
+    until("the standby to serve", async || Ok(on_standby(db).await?)).await?;
+    replica.pause_replay().await?;
+    let primary = &db.use_primary();
+    assert_eq!(find(primary, "ann").await?, "off", "it was asked for, and may write");
+    assert_eq!(find(primary, "bob").await?, "off");
+    assert_eq!(notes(db).await?, 2, "what it wrote is read");
+    // No replica may serve, and nobody has asked for the primary.
+    assert_eq!(find(db, "ann").await?, "on");
+    assert_eq!(find(db, "ann").await?, "on");
+    assert_eq!(find(db, "eve").await?, "off", "refused, and run as what it is");
+    assert_eq!(notes(db).await?, 3);
     Ok(())
 }
 

@@ -193,6 +193,8 @@ async fn a_read_only_transaction_on_a_standby_refuses_what_belongs_to_the_primar
 
     let locking = ["SELECT pg_advisory_xact_lock(7)", "SELECT Pg_Try_Advisory_Lock(7) IS NOT NULL"];
     for lock in locking {
+        // What the one on the primary did counts as a write.
+        crate::support::standby_serves(&db).await?;
         let transaction = begin(&db).await?;
         for refused in [
             transaction.query_one_raw(raw(lock)).await.unwrap_err(),

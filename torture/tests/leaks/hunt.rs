@@ -8,7 +8,7 @@ use rr_core::{Connector, Request, Requirement, RouteReason, Router};
 use rr_tests::cluster::Cluster;
 use rr_tests::storm::census::connections;
 use rr_tests::storm::pools;
-use rr_tests::wait::until;
+use rr_tests::wait::{PATIENCE, until, wait_until};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -29,7 +29,8 @@ const TASKS: usize = 12;
 /// Bytes that may stay of a statement, on average: of caches that are still being filled.
 const NOISE: i64 = 2;
 
-/// Bytes that the last windows may leave, however many statements they have.
+/// Bytes that may stay however few statements there are, and however many there are in the last windows: histories double
+/// their room now and then until they are full, which is a matter of time.
 const STEADY: i64 = 64 << 10;
 
 /// Series that may come late: each word of a label has one as soon as it was counted.
@@ -120,7 +121,7 @@ pub(crate) async fn hunt<M: Mix>(
     assert!(done >= window * WINDOWS / 2, "{orm}, {kind:?}: {done} statements");
     let grown = since(0)?;
     let most = match kind {
-        Kind::Turns => NOISE * i64::try_from(done)?,
+        Kind::Turns => STEADY.max(NOISE * i64::try_from(done)?),
         // What had to be filled was filled by the turns before.
         Kind::Stumbles => STEADY,
     };
@@ -158,6 +159,11 @@ async fn work<M: Mix>(mix: &M, kind: Kind, number: &Arc<AtomicU64>, count: u64) 
 
 /// Waits until nothing runs, with as many connections open as there may be.
 async fn rest<M: Mix>(mix: &M) -> Result {
+    // Who waits in vain is to see for what.
+    let state = || {
+        let read = mix.router().explain_route(&Request::read(Requirement::NONE));
+        format!("{:?}; {read}", pools(mix.router()))
+    };
     let full = async || {
         let mut tasks = JoinSet::new();
         for number in 0..6 * CONNECTIONS {
@@ -167,15 +173,15 @@ async fn rest<M: Mix>(mix: &M) -> Result {
         while let Some(done) = tasks.join_next().await {
             done??;
         }
+        // A statement's end is not yet its connection's: sqlx asks the server once more on the way back.
+        let back = async || match pools(mix.router()).iter().all(|pool| pool.active == 0) {
+            true => Ok(true),
+            false => Err(state()),
+        };
+        wait_until(PATIENCE / 2, "all connections to be back", back).await?;
         let pools = pools(mix.router());
-        let full = pools.len() == 3 && pools.iter().all(|pool| pool.active == 0 && pool.idle == CONNECTIONS);
-        // Who waits in vain is to see for what.
-        if full {
-            Ok(true)
-        } else {
-            Err(format!("{pools:?}; {}", mix.router().explain_route(&Request::read(Requirement::NONE)))
-                .into())
-        }
+        let full = pools.len() == 3 && pools.iter().all(|pool| pool.idle == CONNECTIONS);
+        if full { Ok(true) } else { Err::<_, Box<dyn Error>>(state().into()) }
     };
     until("all connections to be open and idle", full).await
 }

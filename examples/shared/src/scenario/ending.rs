@@ -32,8 +32,12 @@ pub async fn with_the_launcher(program: &str) -> Result {
         for url in &example.urls {
             ports.push(url.rsplit_once(':').ok_or("a port")?.1.parse()?);
         }
-        let health = browser.stranger().get(0, "/health/database").await?;
-        ensure(health["status"] == "healthy", || format!("{health}"))?;
+        until("the cluster to be well", async || {
+            let health = browser.stranger().get(0, "/health/database").await?;
+            ensure(health["status"] == "healthy", || format!("{health}"))?;
+            Ok(true)
+        })
+        .await?;
         let status = example.stop(signal).await?;
         ensure(status.success() == (signal != Signal::KILL), || format!("{signal:?}: {status}"))?;
         until("the instances to be gone", async || {

@@ -271,6 +271,7 @@ fn another_value(key: &Key) -> &'static str {
         (Kind::Text, "spill") => "never",
         (Kind::Text, "causal_else") => "stale",
         (Kind::Text, "lost_writes") => "warn",
+        (Kind::Text, "ask_positions") => "never",
         (Kind::Text, "kind") => "dns",
         (Kind::Text, "record") => "srv",
         (Kind::Text, "mode") if key.path.contains(&"tls".to_owned()) => "require",

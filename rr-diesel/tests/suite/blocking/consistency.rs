@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::result::Error;
 use diesel::sql_query;
 use rr_core::Session;
-use rr_core::config::Unscoped;
+use rr_core::config::{AskPositions, Unscoped};
 
 use super::{RoutedConnection, RoutedPool, place, pool};
 use crate::support::{PATIENCE, Result, boot, config, note, until};
@@ -109,8 +109,17 @@ impl Kind {
 /// The replica has all that was written before each of them, so that nothing but this one write keeps a read off it.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Result {
+    each_is_seen(AskPositions::Wanted).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_write_is_seen_without_asking_where_it_ended() -> Result {
+    each_is_seen(AskPositions::Never).await
+}
+
+async fn each_is_seen(ask: AskPositions) -> Result {
     let cluster = boot(1).await?;
-    let pool = pool(&cluster)?;
+    let pool = RoutedPool::start(config(&cluster).with(|config| config.ask_positions = ask).build()?)?;
     let replica = cluster.replica(1)?;
     let count = || note::table.count().get_result::<i64>(&mut pool.handle());
     let (mut written, mut unseen) = (0, Vec::new());
@@ -130,6 +139,62 @@ async fn every_kind_of_write_is_seen_by_the_next_read_on_another_handle() -> Res
     Ok(())
 }
 
+/// Nothing is left to roll back, and what is written behind it is committed at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_transaction_commits_by_hand_is_seen_at_once() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster)?;
+    let conn = &mut pool.handle();
+    until("the replica to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let count = || note::table.count().get_result::<i64>(&mut pool.handle());
+    let insert = || diesel::insert_into(note::table).values(note::text.eq("x"));
+    let mut seen = Vec::new();
+    let ended = conn.transaction::<(), Error, _>(|conn| {
+        insert().execute(conn)?;
+        seen.push(count()?);
+        sql_query("COMMIT").execute(conn)?;
+        seen.push(count()?);
+        insert().execute(conn)?;
+        seen.push(count()?);
+        let _: i32 = insert().returning(note::id).get_result(conn)?;
+        seen.push(count()?);
+        conn.batch_execute("BEGIN; INSERT INTO note (text) VALUES ('x'); END")?;
+        seen.push(count()?);
+        Err(Error::RollbackTransaction)
+    });
+    assert!(matches!(ended, Err(Error::NotInTransaction)), "unlike a plain connection's: {ended:?}");
+    seen.push(count()?);
+    assert_eq!(seen, [0, 1, 2, 3, 4, 4]);
+    Ok(())
+}
+
+/// The handle is not used again, nor dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_on_a_lent_connection_is_seen_at_once() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster)?;
+    let (alone, within) = (&mut pool.handle(), &mut pool.handle());
+    until("the replica to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let count = || note::table.count().get_result::<i64>(&mut pool.handle());
+    let insert = || diesel::insert_into(note::table).values(note::text.eq("x"));
+    let lent = alone.primary()?;
+    assert_eq!(note::table.count().get_result::<i64>(lent)?, 0);
+    assert!(place(&mut pool.handle())?.standby, "nothing was written");
+    insert().execute(lent)?;
+    assert_eq!(count()?, 1);
+    let _: i32 = insert().returning(note::id).get_result(lent)?;
+    assert_eq!(count()?, 2);
+    lent.batch_execute("INSERT INTO note (text) VALUES ('x')")?;
+    assert_eq!(count()?, 3);
+    lent.transaction(|lent| insert().execute(lent))?;
+    assert_eq!(count()?, 4);
+    within.transaction(|conn| insert().execute(conn.primary()?))?;
+    assert_eq!(count()?, 5);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result {
     let cluster = boot(1).await?;
@@ -145,6 +210,34 @@ async fn an_explicit_session_sees_its_own_writes_and_others_need_not() -> Result
     assert_eq!(count.get_result::<i64>(&mut pool.handle().with_session(&other))?, 0);
     assert_eq!(count.get_result::<i64>(&mut pool.handle())?, 0);
     Ok(())
+}
+
+/// At first somebody may want to know. When so many writes were not read, nobody is expected to, until somebody does.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_write_has_ended_is_asked_while_somebody_wants_to_know() -> Result {
+    let cluster = boot(1).await?;
+    let pool = pool(&cluster)?;
+    until("the replica to serve", async || Ok(place(&mut pool.handle())?.standby)).await?;
+    cluster.replica(1)?.pause_replay().await?;
+    let session = Session::new();
+    let mut conn = pool.handle().with_session(&session);
+    let mut asked = || {
+        diesel::insert_into(note::table).values(note::text.eq("x")).execute(&mut conn)?;
+        QueryResult::Ok(session.unplaced_since().is_none())
+    };
+    for number in 0..1000 {
+        assert!(asked()?, "{number}");
+    }
+    assert!(!asked()?);
+    let mut reader = pool.handle().with_session(&session);
+    let mut written = 1001;
+    // Whoever reads at once has to know. A moment later a sample has told.
+    let asked = async || {
+        assert_eq!(note::table.count().get_result::<i64>(&mut reader)?, written);
+        written += 1;
+        Ok(asked()?)
+    };
+    until("it to be asked again", asked).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

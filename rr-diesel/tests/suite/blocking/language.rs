@@ -112,7 +112,8 @@ async fn the_victim_of_a_deadlock_is_run_again_in_every_language() -> Result {
         });
         let tries = tries.into_iter().collect::<QueryResult<Vec<_>>>();
         let sum: u32 = tries.map_err(|error| format!("{language}: {error}"))?.iter().sum();
-        assert_eq!(sum, 3, "{language}: one of them was the victim");
+        // More than once, where the victim was back before the other one had got what it had waited for.
+        assert!(sum >= 3, "{language}: one of them was the victim");
         let sum = cluster.primary().query_text("SELECT sum(n)::text FROM mark").await?;
         assert_eq!(sum, "4", "{language}");
     }

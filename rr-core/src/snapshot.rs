@@ -124,6 +124,11 @@ impl Common {
         self.retired.load(Ordering::Relaxed)
     }
 
+    /// Whether reads wait for the node to catch up.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiters.load(Ordering::Relaxed) > 0
+    }
+
     /// Tells the world about a fault. Under a storm of them the queue may be full: then the world knows already.
     pub(crate) fn report(&self, fault: Fault) {
         let run = if fault.counts() { self.load.fault() } else { 0 };

@@ -202,3 +202,25 @@ async fn who_gets_there_in_time_is_not_waited_for_any_longer() {
     assert_eq!((&*node, reason), ("replica-1", RouteReason::CaughtUp));
     assert!((WAIT / 4..WAIT).contains(&waited), "{waited:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_next_waits_for_one_look() {
+    let (router, script, session) = behind().await;
+    script.at.store(PRIMARY, Ordering::Relaxed);
+    assert_eq!(read(&router, &session).await.0, "replica-1");
+    for further in 1..100 {
+        // Some begin while the server is being asked, and some when the poke of one before has just been heard.
+        for _ in 0..further % 16 {
+            tokio::task::yield_now().await;
+        }
+        let position = PRIMARY + further;
+        session.wrote(&PgPosition::new(Timeline::FIRST, Lsn::from_u64(position)).into());
+        script.at.store(position, Ordering::Relaxed);
+        let (node, reason, waited) = read(&router, &session).await;
+        assert_eq!(
+            (&*node, reason, waited),
+            ("replica-1", RouteReason::CaughtUp, Duration::ZERO),
+            "{further}"
+        );
+    }
+}

@@ -1,7 +1,6 @@
 //! One task per node: ask, tell the worker, pause, again.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -184,7 +183,7 @@ impl<C: Connector> Probe<C> {
     }
 
     async fn pause(&mut self) {
-        if self.common.waiters.load(Ordering::Relaxed) > 0 && !self.failing {
+        if self.common.is_waited_for() && !self.failing {
             if self.stood < EAGER_PROBES {
                 tokio::task::yield_now().await;
             } else {
@@ -211,11 +210,18 @@ impl<C: Connector> Probe<C> {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = placing => {}
-            () = self.common.poke.notified() => {
-                if self.common.waiters.load(Ordering::Relaxed) == 0 {
-                    tokio::time::sleep(POKED_PAUSE).await;
-                }
-            }
+            () = poked(&self.common) => {}
         }
     }
+}
+
+/// Ends a moment after a poke, or as soon as somebody waits: the poke may have been of one who waits no more.
+async fn poked(common: &Common) {
+    common.poke.notified().await;
+    let waited_for = async {
+        while !common.is_waited_for() {
+            common.poke.notified().await;
+        }
+    };
+    drop(timeout(POKED_PAUSE, waited_for).await);
 }

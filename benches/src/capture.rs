@@ -13,6 +13,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use hdrhistogram::Histogram;
 use rr_core::Config;
+use rr_core::config::AskPositions;
 use rr_core::time::Clock;
 use rr_diesel::RoutedPool;
 use rr_seaorm::RoutedConnection;
@@ -20,7 +21,8 @@ use rr_tests::cluster::Cluster;
 use stats_alloc::StatsAlloc;
 
 use crate::report::{Chart, Report};
-use crate::with_diesel::{Rounds, SETUP, author, compare, plain_pool};
+use crate::side_by_side::{Rounds, compare};
+use crate::with_diesel::{SETUP, author, plain_pool};
 use crate::{Error, servers, with_seaorm};
 
 /// How much longer the way to a server takes. The way back is not delayed: timers of a millisecond round up, and each would
@@ -37,7 +39,8 @@ struct Ratios {
 }
 
 fn config(cluster: &Cluster) -> Result<Config, Error> {
-    Ok(Config::builder().primary(cluster.primary().url()).replica(cluster.replica(1)?.url()).build()?)
+    let config = Config::builder().primary(cluster.primary().url()).replica(cluster.replica(1)?.url());
+    Ok(config.with(|config| config.ask_positions = AskPositions::Always).build()?)
 }
 
 async fn diesel(
@@ -123,7 +126,7 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>, rounds: u32) -> 
     let cluster = servers::boot().await?;
     cluster.primary().sql(SETUP).await?;
     cluster.wait_caught_up(servers::PATIENCE).await?;
-    let rounds = Rounds { warm_up: rounds / 10, measured: rounds };
+    let rounds = Rounds { pairs: 1, warm_up: rounds / 10, measured: rounds };
     let trip = round_trip(&cluster).await?;
     println!("loopback, a round trip of {trip:.2} ms");
     let near = [diesel(&cluster, allocator, rounds).await?, seaorm(&cluster, allocator, rounds).await?];

@@ -15,6 +15,7 @@ mod report;
 mod route;
 mod scaling;
 mod servers;
+mod side_by_side;
 mod summary;
 mod tail;
 mod targets;
@@ -87,7 +88,7 @@ fn measure(arguments: &Arguments) -> Result<Report, Error> {
         "failover" => runtime()?.block_on(failover::run(arguments.rounds(20, 1))),
         "route" => route::run(ALLOCATOR),
         "scaling" => runtime()?.block_on(scaling::run(arguments.seconds(4, 300), quick)),
-        "seaorm" => runtime()?.block_on(with_seaorm::run(ALLOCATOR, arguments.rounds(20_000, 100))),
+        "seaorm" => runtime()?.block_on(with_seaorm::run(ALLOCATOR, arguments.rounds(20_000, 100), quick)),
         "tail" => runtime()?.block_on(tail::run(arguments.seconds(6, 300))),
         _ => Err(USAGE.into()),
     }

@@ -2,7 +2,6 @@
 
 use std::alloc::System;
 use std::hint::black_box;
-use std::time::Duration;
 
 use diesel::PgConnection;
 use diesel::dsl::sql;
@@ -10,11 +9,13 @@ use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, Pool};
 use diesel::sql_types::Integer;
 use rr_core::Config;
+use rr_core::config::AskPositions;
 use rr_diesel::blocking::RoutedPool;
 use stats_alloc::StatsAlloc;
 
 use crate::report::Report;
-use crate::with_diesel::{Rounds, SETUP, author, book, compare, ratios};
+use crate::side_by_side::{Comparison, Rounds};
+use crate::with_diesel::{PAIRS, SETUP, author, book, ratios};
 use crate::{Error, servers};
 
 fn plain_pool(url: &str) -> Result<Pool<ConnectionManager<PgConnection>>, Error> {
@@ -25,19 +26,19 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report
     let cluster = servers::boot().await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
-    cluster.wait_caught_up(Duration::from_secs(20)).await?;
+    cluster.wait_caught_up(servers::PATIENCE).await?;
     let config =
         Config::builder().primary(primary.direct_url().as_str()).replica(standby.direct_url().as_str());
-    let routed = RoutedPool::<PgConnection>::start(config.build()?)?;
-    let routed = || Ok::<_, Error>(routed.get()?);
-    let (reads, writes) = (plain_pool(&standby.direct_url())?, plain_pool(&primary.direct_url())?);
-    let reads = || Ok::<_, Error>(reads.get()?);
-    let writes = || Ok::<_, Error>(writes.get()?);
+    let config = config.build()?;
+    // Nobody reads what is written. Where somebody does, it is asked where that ended.
+    let mut asking = config.clone();
+    asking.ask_positions = AskPositions::Always;
+    let rounds = Rounds::of(20_000, PAIRS);
 
     macro_rules! with {
-        ($get:expr, $conn:ident => $body:expr) => {
+        ($pool:expr, $conn:ident => $body:expr) => {
             async || {
-                let mut handle = $get()?;
+                let mut handle = $pool.get()?;
                 let $conn = &mut handle;
                 black_box($body);
                 Ok(())
@@ -45,43 +46,59 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report
         };
     }
     macro_rules! one {
-        ($get:expr) => {
-            with!($get, conn => diesel::select(1.into_sql::<Integer>()).get_result::<i32>(conn)?)
+        ($pool:expr) => {
+            with!($pool, conn => diesel::select(1.into_sql::<Integer>()).get_result::<i32>(conn)?)
         };
     }
     macro_rules! join {
-        ($get:expr) => {
-            with!($get, conn => {
+        ($pool:expr) => {
+            with!($pool, conn => {
                 let books = book::table.inner_join(author::table).filter(author::id.eq(7));
                 books.select((book::id, book::title, author::name)).load::<(i32, String, String)>(conn)?
             })
         };
     }
     macro_rules! write {
-        ($get:expr) => {
-            with!($get, conn => {
+        ($pool:expr) => {
+            with!($pool, conn => {
                 let one = author::table.find(7);
                 diesel::update(one).set(author::name.eq(sql("name"))).execute(conn)?
             })
         };
     }
     macro_rules! transaction {
-        ($get:expr) => {
-            with!($get, conn => conn.transaction::<_, diesel::result::Error, _>(|conn| {
+        ($pool:expr) => {
+            with!($pool, conn => conn.transaction::<_, diesel::result::Error, _>(|conn| {
                 let name: String = author::table.find(8).select(author::name).first(conn)?;
                 diesel::update(author::table.find(8)).set(author::name.eq(name)).execute(conn)
             })?)
         };
     }
-    let rounds = Rounds::of(20_000);
-    let one = compare("SELECT 1", allocator, rounds, one!(reads), one!(routed)).await?;
-    let join = compare("join, 20 rows", allocator, rounds, join!(reads), join!(routed)).await?;
-    let write = compare("write", allocator, rounds, write!(writes), write!(routed)).await?;
-    let transaction =
-        compare("transaction", allocator, rounds, transaction!(writes), transaction!(routed)).await?;
+    let new = |name| Comparison::new(name, allocator, rounds);
+    let (mut one, mut join) = (new("SELECT 1")?, new("join, 20 rows")?);
+    let (mut write, mut transaction) = (new("write")?, new("transaction")?);
+    let (mut asked_write, mut asked_transaction) = (new("write, asked")?, new("transaction, asked")?);
+    for _ in 0..rounds.pairs {
+        let routed = RoutedPool::<PgConnection>::start(config.clone())?;
+        let asking = RoutedPool::<PgConnection>::start(asking.clone())?;
+        let reads = plain_pool(&standby.direct_url())?;
+        let writes = plain_pool(&primary.direct_url())?;
+        one.measure(one!(reads), one!(routed)).await?;
+        join.measure(join!(reads), join!(routed)).await?;
+        write.measure(write!(writes), write!(routed)).await?;
+        transaction.measure(transaction!(writes), transaction!(routed)).await?;
+        asked_write.measure(write!(writes), write!(asking)).await?;
+        asked_transaction.measure(transaction!(writes), transaction!(asking)).await?;
+    }
+    let (one, join, write, transaction) = (one.ratio(), join.ratio(), write.ratio(), transaction.ratio());
+    let (asked_write, asked_transaction) = (asked_write.ratio(), asked_transaction.ratio());
     let read = one.max(join);
     let mut report = Report::default();
     report.chart(ratios("Blocking", one, join, write, transaction));
+    report.line(
+        None,
+        &[("blocking_asked_tx_ratio", asked_transaction, 3), ("blocking_asked_write_ratio", asked_write, 3)],
+    );
     report.line(
         None,
         &[

@@ -1,11 +1,9 @@
 //! What routing costs under diesel-async: the same statements through a plain pool and through a routed one.
 //!
-//! The two take turns, statement by statement, so that both meet the same machine. Reads of both go to the same standby,
-//! and writes to the same primary.
+//! Reads of both go to the same standby, and writes to the same primary.
 
 use std::alloc::System;
 use std::hint::black_box;
-use std::time::Duration;
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -13,30 +11,16 @@ use diesel::sql_types::Integer;
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::bb8::Pool;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use hdrhistogram::Histogram;
 use rr_core::Config;
-use rr_core::time::{Clock, Moment};
+use rr_core::config::AskPositions;
 use rr_diesel::RoutedPool;
 use rr_tests::cluster::Node;
-use stats_alloc::{Region, StatsAlloc};
+use stats_alloc::StatsAlloc;
 
 use crate::counted::{self, PLAIN, ROUTED, named};
 use crate::report::{Chart, Report};
+use crate::side_by_side::{Comparison, Rounds};
 use crate::{Error, servers};
-
-/// How often a statement is measured.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rounds {
-    pub(crate) warm_up: u32,
-    pub(crate) measured: u32,
-}
-
-impl Rounds {
-    /// So many that are measured.
-    pub(crate) const fn of(measured: u32) -> Self {
-        Self { warm_up: measured.div_ceil(20), measured }
-    }
-}
 
 diesel::table! {
     author (id) {
@@ -60,64 +44,8 @@ pub(crate) const SETUP: &str = "CREATE TABLE author (id int PRIMARY KEY, name te
     INSERT INTO book SELECT n, 1 + n % 50, 'title ' || n FROM generate_series(1, 1000) n; \
     CREATE INDEX ON book (author_id); ANALYZE;";
 
-/// Times of one side, and what it allocated.
-struct Side {
-    times: Histogram<u64>,
-    allocations: usize,
-}
-
-impl Side {
-    fn new() -> Result<Self, Error> {
-        Ok(Self { times: Histogram::new(3)?, allocations: 0 })
-    }
-
-    fn micros(&self, quantile: f64) -> f64 {
-        Duration::from_nanos(self.times.value_at_quantile(quantile)).as_secs_f64() * 1e6
-    }
-}
-
-/// Measures one statement on both sides in turn, and prints and returns the ratio of their medians.
-pub(crate) async fn compare(
-    name: &str,
-    allocator: &'static StatsAlloc<System>,
-    Rounds { warm_up, measured }: Rounds,
-    plain: impl AsyncFn() -> Result<(), Error>,
-    routed: impl AsyncFn() -> Result<(), Error>,
-) -> Result<f64, Error> {
-    let clock = Clock::start();
-    let mut sides = [Side::new()?, Side::new()?];
-    for round in 0..warm_up + measured {
-        for turn in 0..2 {
-            let which = usize::from((round % 2 == 0) == (turn == 0));
-            let region = Region::new(allocator);
-            let begun: Moment = clock.now();
-            if which == 0 {
-                plain().await?
-            } else {
-                routed().await?
-            }
-            let took = clock.now().since(begun);
-            if round >= warm_up {
-                sides[which].times.record(u64::try_from(took.as_nanos())?)?;
-                sides[which].allocations += region.change().allocations;
-            }
-        }
-    }
-    let [plain, routed] = &sides;
-    let (p50, mean) = (routed.micros(0.5) / plain.micros(0.5), routed.times.mean() / plain.times.mean());
-    let each = |side: &Side| side.allocations / measured.max(1) as usize;
-    println!(
-        "{name:<17} plain p50 {:>7.2} µs, routed p50 {:>7.2} µs; ratio p50 {p50:.3}, mean {mean:.3}; \
-         p99 {:.2} and {:.2} µs; allocations {} and {}",
-        plain.micros(0.5),
-        routed.micros(0.5),
-        plain.micros(0.99),
-        routed.micros(0.99),
-        each(plain),
-        each(routed),
-    );
-    Ok(p50)
-}
+/// How often pools are opened.
+pub(crate) const PAIRS: u32 = 15;
 
 /// As many connections as a routed pool has by default.
 pub(crate) async fn plain_pool(url: &str) -> Result<Pool<AsyncPgConnection>, Error> {
@@ -151,13 +79,14 @@ pub(crate) async fn run(
     let cluster = servers::boot_as(settings).await?;
     let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
     primary.sql(SETUP).await?;
-    cluster.wait_caught_up(Duration::from_secs(20)).await?;
+    cluster.wait_caught_up(servers::PATIENCE).await?;
     let [primary, standby] = [primary, standby].map(Node::direct_url);
     let config = Config::builder().primary(named(&primary, ROUTED)).replica(named(&standby, ROUTED));
-    let routed = RoutedPool::start(config.build()?).await?;
-    let reads = plain_pool(&named(&standby, PLAIN)).await?;
-    let writes = plain_pool(&named(&primary, PLAIN)).await?;
-    let rounds = Rounds::of(measured);
+    let config = config.build()?;
+    // Nobody reads what is written. Where somebody does, it is asked where that ended.
+    let mut asking = config.clone();
+    asking.ask_positions = AskPositions::Always;
+    let rounds = Rounds::of(measured, if quick { 2 } else { PAIRS });
 
     macro_rules! with {
         ($pool:expr, $conn:ident => $body:expr) => {
@@ -200,17 +129,34 @@ pub(crate) async fn run(
             }).await?)
         };
     }
-    let one = compare("SELECT 1", allocator, rounds, one!(reads), one!(routed)).await?;
-    let join = compare("join, 20 rows", allocator, rounds, join!(reads), join!(routed)).await?;
-    let write = compare("write", allocator, rounds, write!(writes), write!(routed)).await?;
-    let transaction =
-        compare("transaction", allocator, rounds, transaction!(writes), transaction!(routed)).await?;
+    let new = |name| Comparison::new(name, allocator, rounds);
+    let (mut one, mut join) = (new("SELECT 1")?, new("join, 20 rows")?);
+    let (mut write, mut transaction) = (new("write")?, new("transaction")?);
+    let (mut asked_write, mut asked_transaction) = (new("write, asked")?, new("transaction, asked")?);
+    for _ in 0..rounds.pairs {
+        let routed = RoutedPool::start(config.clone()).await?;
+        let asking = RoutedPool::start(asking.clone()).await?;
+        let reads = plain_pool(&named(&standby, PLAIN)).await?;
+        let writes = plain_pool(&named(&primary, PLAIN)).await?;
+        one.measure(one!(reads), one!(routed)).await?;
+        join.measure(join!(reads), join!(routed)).await?;
+        write.measure(write!(writes), write!(routed)).await?;
+        transaction.measure(transaction!(writes), transaction!(routed)).await?;
+        asked_write.measure(write!(writes), write!(asking)).await?;
+        asked_transaction.measure(transaction!(writes), transaction!(asking)).await?;
+    }
+    let (one, join, write, transaction) = (one.ratio(), join.ratio(), write.ratio(), transaction.ratio());
+    let (asked_write, asked_transaction) = (asked_write.ratio(), asked_transaction.ratio());
     let read = one.max(join);
     let mut report = Report::default();
+    report.chart(ratios("Diesel", one, join, write, transaction));
+    report.line(
+        None,
+        &[("diesel_asked_tx_ratio", asked_transaction, 3), ("diesel_asked_write_ratio", asked_write, 3)],
+    );
     if quick {
         counted::compare(&cluster, &mut report)?;
     }
-    report.chart(ratios("Diesel", one, join, write, transaction));
     report.line(
         None,
         &[

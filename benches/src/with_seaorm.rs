@@ -1,14 +1,13 @@
 //! What routing costs under SeaORM: the same statements through a plain connection and through a routed one.
 //!
-//! The two take turns, statement by statement, so that both meet the same machine. Reads of both go to the same standby,
-//! and writes to the same primary. The plain connection does not ping before each use either: with SeaORM's default it
+//! Reads of both go to the same standby, and writes to the same primary. The plain connection does not ping before each use either: with SeaORM's default it
 //! would be slower than the routed one.
 
 use std::alloc::System;
 use std::hint::black_box;
-use std::time::Duration;
 
 use rr_seaorm::RoutedConnection;
+use rr_tests::cluster::Node;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr,
@@ -17,7 +16,8 @@ use sea_orm::{
 use stats_alloc::StatsAlloc;
 
 use crate::report::Report;
-use crate::with_diesel::{Rounds, SETUP, compare, ratios};
+use crate::side_by_side::{Comparison, Rounds};
+use crate::with_diesel::{PAIRS, SETUP, ratios};
 use crate::{Error, servers};
 
 mod author {
@@ -106,29 +106,42 @@ pub(crate) async fn plain(url: String, ping: bool) -> Result<DatabaseConnection,
     Database::connect(options).await
 }
 
-pub(crate) async fn run(allocator: &'static StatsAlloc<System>, measured: u32) -> Result<Report, Error> {
-    let rounds = Rounds::of(measured);
+pub(crate) async fn run(
+    allocator: &'static StatsAlloc<System>,
+    measured: u32,
+    quick: bool,
+) -> Result<Report, Error> {
+    let rounds = Rounds::of(measured, if quick { 2 } else { PAIRS });
     let cluster = servers::boot().await?;
-    let (primary, standby) = (cluster.primary(), cluster.replica(1)?);
-    primary.sql(SETUP).await?;
-    cluster.wait_caught_up(Duration::from_secs(20)).await?;
-    let routed = RoutedConnection::connect_nodes(primary.direct_url(), [standby.direct_url()]).await?;
-    let (reads, writes) =
-        (plain(standby.direct_url(), false).await?, plain(primary.direct_url(), false).await?);
-    let pinged = plain(standby.direct_url(), true).await?;
+    let [primary, standby] = [cluster.primary(), cluster.replica(1)?].map(Node::direct_url);
+    cluster.primary().sql(SETUP).await?;
+    cluster.wait_caught_up(servers::PATIENCE).await?;
 
     /// Both connections in turn.
     macro_rules! compare {
-        ($name:literal, $plain:expr, $routed:expr) => {
-            compare($name, allocator, rounds, async || Ok($plain.await?), async || Ok($routed.await?)).await?
+        ($comparison:ident, $plain:expr, $routed:expr) => {
+            $comparison.measure(async || Ok($plain.await?), async || Ok($routed.await?)).await?
         };
     }
+    let new = |name| Comparison::new(name, allocator, rounds);
     // Not the same settings: what an application gains that has left SeaORM's default, a ping before each use.
-    let unpinged = compare!("and no ping", one(&pinged), one(&routed));
-    let one = compare!("SELECT 1", one(&reads), one(&routed));
-    let join = compare!("join, 20 rows", join(&reads), join(&routed));
-    let write = compare!("write", write(&writes, 7), write(&routed, 7));
-    let transaction = compare!("transaction", transaction(&writes), transaction(&routed));
+    let mut unpinged = new("and no ping")?;
+    let (mut selects, mut joins) = (new("SELECT 1")?, new("join, 20 rows")?);
+    let (mut updates, mut transactions) = (new("write")?, new("transaction")?);
+    for _ in 0..rounds.pairs {
+        let routed = RoutedConnection::connect_nodes(primary.clone(), [standby.clone()]).await?;
+        let reads = plain(standby.clone(), false).await?;
+        let writes = plain(primary.clone(), false).await?;
+        let pinged = plain(standby.clone(), true).await?;
+        compare!(unpinged, one(&pinged), one(&routed));
+        compare!(selects, one(&reads), one(&routed));
+        compare!(joins, join(&reads), join(&routed));
+        compare!(updates, write(&writes, 7), write(&routed, 7));
+        compare!(transactions, transaction(&writes), transaction(&routed));
+    }
+    let unpinged = unpinged.ratio();
+    let (one, join, write, transaction) =
+        (selects.ratio(), joins.ratio(), updates.ratio(), transactions.ratio());
     let read = one.max(join);
     let mut report = Report::default();
     report.chart(ratios("SeaORM", one, join, write, transaction));

@@ -187,21 +187,23 @@ pub struct Classified {
     /// It is known to [call functions that may write](calls_unknown). Not looked for by [`scan`].
     pub calls_unknown: bool,
     /// It is known to [ask for a lock](Self::asks_for_lock). Not looked for by [`scan`].
-    pub(crate) locks: bool,
+    locks: bool,
+    /// What [`scan`] does not look for has been looked for.
+    looked: bool,
 }
 
 impl Classified {
     /// A statement known without its text, for adapters that have the ORM's typed operation.
     #[must_use]
     pub const fn new(class: StatementClass, hint: Option<Hint>) -> Self {
-        Self { class, hint, level: None, calls_unknown: false, locks: false }
+        Self { class, hint, level: None, calls_unknown: false, locks: false, looked: false }
     }
 
     /// Whether this statement may be a write where nobody refuses to write, on the primary: because it is no read by its
     /// text `sql`, or is one that calls functions which may write.
     #[must_use]
     pub fn may_write(&self, sql: &str) -> bool {
-        self.class != StatementClass::Read || self.calls_unknown || calls_unknown(sql)
+        self.class != StatementClass::Read || self.calls_unknown || (!self.looked && calls_unknown(sql))
     }
 
     /// Whether this statement, whose text is `sql`, asks for an advisory lock. A replica hands it out as any server does, and it keeps
@@ -216,7 +218,13 @@ impl Classified {
     /// ```
     #[must_use]
     pub fn asks_for_lock(&self, sql: &str) -> bool {
-        self.class != StatementClass::Read && (self.locks || asks_for_lock(sql))
+        self.class != StatementClass::Read && (self.locks || (!self.looked && asks_for_lock(sql)))
+    }
+
+    /// With what [`scan`] does not look for, so that nobody looks for it again.
+    pub(crate) fn looked_at(self, sql: &str) -> Self {
+        let calls_unknown = self.class == StatementClass::Read && calls_unknown(sql);
+        Self { calls_unknown, locks: self.asks_for_lock(sql), looked: true, ..self }
     }
 
     /// What the statement does to the session that it runs in: the hint `rr:session` knows more than the text shows.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rr_core::adapter::{Ledger, Place, Way, Wish};
-use rr_core::sql::{Classified, StatementClass, calls_unknown};
+use rr_core::sql::{Classified, StatementClass};
 use rr_core::{Consistency, Router, Session};
 use sea_orm::DbErr;
 use sea_orm::sea_query::{DeleteStatement, InsertStatement, UpdateStatement};
@@ -209,7 +209,9 @@ impl RoutedConnection {
         wish.group.clone_from(&self.wish.group);
         let way = match wish.way(&classified) {
             // Nobody refuses it where it asks to go.
-            Way::Read if wish.place == Some(Place::Primary) && !self.reads_only && calls_unknown(sql) => {
+            Way::Read
+                if wish.place == Some(Place::Primary) && !self.reads_only && classified.may_write(sql) =>
+            {
                 Way::Write
             }
             way => way,

@@ -10,7 +10,7 @@ use rr_core::Connector;
 use rr_core::adapter::Classes;
 use rr_core::connector::{Lent, PoolState, Target};
 use rr_core::engine::{Fault, TextRow};
-use rr_core::sql::{Dialect, StatementClass};
+use rr_core::sql::Dialect;
 use rr_core::topology::Role;
 use sea_orm::sqlx::postgres::{PgPool, PgPoolOptions};
 use sea_orm::sqlx::{self, ConnectOptions as _};
@@ -111,11 +111,6 @@ impl SeaOrmConnector {
     /// What is known about statements.
     pub(crate) fn classes(&self) -> &Classes {
         &self.inner.classes
-    }
-
-    /// Whether a text is known to be no read, whoever asks for a replica to have it.
-    pub(crate) fn writes(&self, sql: &str) -> bool {
-        self.classes().classify(None, sql).class != StatementClass::Read
     }
 
     /// The pool behind references to a plain `DatabaseConnection`; there is one as soon as the router has started.

@@ -6,10 +6,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use self::texts::Texts;
 use super::refusals::Refusals;
-use crate::sql::{Classified, Dialect, Hint, StatementClass, calls_unknown, scan, up_to_values};
+use crate::sql::{Classified, Dialect, Hint, StatementClass, scan, up_to_values};
 use crate::time::Moment;
 use arc_swap::{ArcSwap, ArcSwapOption};
+
+mod texts;
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
 const LEARNED: usize = 4096;
@@ -26,8 +29,10 @@ pub struct Classes {
     dialect: Dialect,
     /// Statements whose type says what their text is. There are as many as the program has query types.
     types: ArcSwap<HashMap<TypeId, (Classified, Arc<str>)>>,
+    /// Statements of which the text is all that is known.
+    texts: Texts,
     /// Texts that looked like reads and were refused by a replica, by their hash.
-    texts: ArcSwapOption<HashSet<u64>>,
+    writes: ArcSwapOption<HashSet<u64>>,
     hasher: RandomState,
     misroutes: AtomicU64,
     refusals: Refusals,
@@ -40,7 +45,8 @@ impl Classes {
         Self {
             dialect,
             types: ArcSwap::default(),
-            texts: ArcSwapOption::default(),
+            texts: Texts::default(),
+            writes: ArcSwapOption::default(),
             hasher: RandomState::default(),
             misroutes: AtomicU64::new(0),
             refusals: Refusals::default(),
@@ -62,13 +68,17 @@ impl Classes {
     /// What a statement is. `id` names its type where that alone says what its text is.
     #[must_use]
     pub fn classify(&self, id: Option<TypeId>, sql: &str) -> Classified {
-        let Some(id) = id else { return self.scan(sql) };
+        let Some(id) = id else {
+            return self.texts.known(sql).unwrap_or_else(|| {
+                let scanned = self.scan(sql);
+                self.texts.remember(sql, || scanned.looked_at(sql));
+                scanned
+            });
+        };
         if let Some(known) = self.known(id) {
             return known;
         }
-        let mut classified = self.scan(sql);
-        classified.calls_unknown = classified.class == StatementClass::Read && calls_unknown(sql);
-        classified.locks = classified.asks_for_lock(sql);
+        let classified = self.scan(sql).looked_at(sql);
         self.remember(id, classified, sql);
         classified
     }
@@ -86,13 +96,16 @@ impl Classes {
             return;
         }
         let hash = self.hasher.hash_one(sql);
-        self.texts.rcu(|texts| {
-            let mut texts = texts.as_deref().cloned().unwrap_or_default();
-            if texts.len() < LEARNED {
-                texts.insert(hash);
+        self.writes.rcu(|writes| {
+            let mut writes = writes.as_deref().cloned().unwrap_or_default();
+            if writes.len() < LEARNED {
+                writes.insert(hash);
             }
-            Some(Arc::new(texts))
+            Some(Arc::new(writes))
         });
+        let mut learned = self.scan(sql);
+        learned.class = StatementClass::Write;
+        self.texts.learn(sql, learned.looked_at(sql));
     }
 
     /// A replica failed a read for a reason that the driver does not show, and the primary served it. Several times, it is
@@ -131,8 +144,8 @@ impl Classes {
         if sql.contains(MIGRATIONS) {
             classified.hint = Some(Hint::Primary);
         }
-        if let Some(texts) = self.texts.load().as_ref()
-            && texts.contains(&self.hasher.hash_one(sql))
+        if let Some(writes) = self.writes.load().as_ref()
+            && writes.contains(&self.hasher.hash_one(sql))
         {
             classified.class = StatementClass::Write;
         }

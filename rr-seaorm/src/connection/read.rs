@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use rr_core::adapter::{Next, Search, Wish};
 use rr_core::engine::Fault;
 use rr_core::route::{Access, Outcome, Route};
-use rr_core::sql::calls_unknown;
+use rr_core::sql::StatementClass;
 use rr_core::topology::Role;
 use rr_core::{Connector, Router};
 use sea_orm::{ConnAcquireErr, DbErr};
@@ -63,10 +63,11 @@ impl RoutedConnection {
         if role == Role::Replica {
             return Care::None;
         }
-        if self.connector().writes(sql) {
+        let classified = self.connector().classes().classify(None, sql);
+        if classified.class != StatementClass::Read {
             return Care::Write;
         }
-        if !calls_unknown(sql) {
+        if !classified.may_write(sql) {
             return Care::None;
         }
         // Without replicas nobody reads elsewhere, so that it costs nothing to count it as a write.

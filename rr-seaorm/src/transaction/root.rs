@@ -7,7 +7,7 @@ use rr_core::adapter::{Next, Suspect};
 use rr_core::engine::Fault;
 use rr_core::retry::Trouble;
 use rr_core::route::Outcome;
-use rr_core::sql::{StatementClass, calls_unknown, may_end_transaction};
+use rr_core::sql::{StatementClass, may_end_transaction};
 use rr_core::topology::Role;
 use sea_orm::DbErr;
 
@@ -39,7 +39,7 @@ impl Root {
         if self.role == Role::Replica || (self.reads_only && class == StatementClass::Read) {
             return Ok(());
         }
-        if class != StatementClass::Read || calls_unknown(sql) {
+        if classified.may_write(sql) {
             self.wrote.store(true, Ordering::Relaxed);
         }
         if class == StatementClass::Session {

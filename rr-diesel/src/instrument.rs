@@ -4,6 +4,7 @@
 //! connection, the relay passes the events on to it. A handle without costs nothing. While the connection is lent, its events also
 //! say what was written on it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use diesel::connection::{DynInstrumentation, Instrumentation, InstrumentationEvent};
@@ -29,7 +30,14 @@ impl Instrumentation for Shared {
 
 /// Passes a connection's events on to whoever uses it, and to whoever has lent it.
 #[derive(Clone, Default)]
-pub(crate) struct Relay(Arc<Mutex<Ears>>);
+pub(crate) struct Relay(Arc<Listening>);
+
+#[derive(Default)]
+struct Listening {
+    /// Most often nobody does: then events are dropped without a lock.
+    anybody: AtomicBool,
+    ears: Mutex<Ears>,
+}
 
 #[derive(Default)]
 struct Ears {
@@ -62,32 +70,38 @@ pub(crate) fn noting<C: Connector>(ledger: &Ledger<C>, dialect: Dialect) -> Lend
 
 impl Relay {
     pub(crate) fn connect(&self, to: Option<&Shared>) {
-        self.ears().user = to.cloned();
+        self.listen(|ears| ears.user = to.cloned());
     }
 
     pub(crate) fn lend(&self, lender: Lender) {
-        self.ears().lender = Some(lender);
+        self.listen(|ears| ears.lender = Some(lender));
     }
 
     /// It is lent no more.
     pub(crate) fn take_back(&self) {
-        self.ears().lender = None;
+        self.listen(|ears| ears.lender = None);
+    }
+
+    fn listen(&self, change: impl FnOnce(&mut Ears)) {
+        let mut ears = self.ears();
+        change(&mut ears);
+        self.0.anybody.store(ears.user.is_some() || ears.lender.is_some(), Ordering::Release);
     }
 
     fn ears(&self) -> MutexGuard<'_, Ears> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Instrumentation for Relay {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if !self.0.anybody.load(Ordering::Acquire) || is_ours(&event) {
+            return;
+        }
         let (user, lender) = {
             let ears = self.ears();
             (ears.user.clone(), ears.lender.clone())
         };
-        if (user.is_none() && lender.is_none()) || is_ours(&event) {
-            return;
-        }
         match (lender, &event) {
             (Some(lender), InstrumentationEvent::StartQuery { .. }) => lender(Heard::Began),
             (Some(lender), InstrumentationEvent::FinishQuery { query, .. }) => {

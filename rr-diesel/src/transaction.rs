@@ -130,16 +130,15 @@ async fn on<T>(
     done
 }
 
-/// Commits what was written, and asks behind it where that ended. The caller need not wait for that, unless the handle keeps
-/// the connection.
+/// Commits what was written, and asks behind it where that ended if anybody wants to know. The caller need not wait for that,
+/// unless the handle keeps the connection.
 async fn commit_and_place(conn: &mut RoutedPgConnection) -> QueryResult<()> {
     let router = conn.router().clone();
     let identify = router.config().failover.resolve_outcomes;
     let mut pin = conn.pin_mut().take().ok_or(Error::NotInTransaction)?;
     let suspect = conn.ledger().suspect(Some(pin.checkout.route()));
-    let stays = pin.stays();
-    let work = |handover| async move {
-        let handover = (!stays).then_some(handover);
+    let hands_over = !pin.stays() && suspect.is_wanted();
+    let commit = move |handover| async move {
         pin.checkout.connection_mut().commit = Some(Commit { suspect, handover, identify });
         let committed = on(&mut pin.checkout, AnsiTransactionManager::commit_transaction).await;
         // The manager may have found out before that there is nothing to commit; nobody has been told anything then.
@@ -152,18 +151,27 @@ async fn commit_and_place(conn: &mut RoutedPgConnection) -> QueryResult<()> {
             let transaction = pin.checkout.connection().learned();
             error::not_answered(&router.unanswered(name, Unanswered::Commit, transaction), &error)
         });
-        let is_told = !stays && committed.is_ok() && unsent.is_none();
+        let is_told = committed.is_ok() && unsent.is_none();
         if let Some(unsent) = unsent {
             unsent.suspect.settle(error::ended(committed.as_ref().err()), None);
         }
-        if is_told {
-            pin.hold.note_transaction(false);
-            pin.end(Outcome::Answered);
-            return None;
-        }
-        Some((Some(pin), committed))
+        (pin, committed, is_told)
     };
-    let (pin, committed) = early::answered(work).await;
+    let (pin, committed) = if hands_over {
+        let committing = move |handover| async move {
+            let (pin, committed, is_told) = commit(Some(handover)).await;
+            if is_told {
+                pin.hold.note_transaction(false);
+                pin.end(Outcome::Answered);
+                return None;
+            }
+            Some((Some(pin), committed))
+        };
+        early::answered(committing).await
+    } else {
+        let (pin, committed, _) = Box::pin(commit(None)).await;
+        (Some(pin), committed)
+    };
     *conn.pin_mut() = OnceCell::new_with(pin);
     committed
 }

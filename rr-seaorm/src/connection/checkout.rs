@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use rr_core::Router;
+use rr_core::adapter::Waiting;
 use rr_core::route::{Outcome, Route};
 use rr_core::topology::{NodeId, Role};
 use sea_orm::sqlx::Connection as _;
@@ -12,6 +13,9 @@ use sea_orm::{ConnAcquireErr, DbErr};
 use super::taken::{Taken, is_there};
 use crate::connector::{NodePool, SeaOrmConnector};
 use crate::error;
+
+/// For so long nothing but the answer itself is waited for.
+const SOON: Duration = Duration::from_millis(10);
 
 /// How long a node is waited for that was chosen although it does not answer: what is known of it may be out of date.
 const BELATED: Duration = Duration::from_millis(10);
@@ -91,20 +95,25 @@ impl Checkout {
     }
 }
 
-/// Waits for something that has not begun to do anything on a node, as long as the node is there (the driver goes on knocking at
-/// a closed door until its time is up) and does not take longer than it should to open a connection.
+/// Waits for a connection and for what it takes to begin on it, as long as the node is there (the driver goes on knocking at a
+/// closed door until its time is up) and does not take longer than it should to open a connection.
 pub(crate) async fn while_there<T>(
     router: &Router<SeaOrmConnector>,
     route: &Route<NodePool>,
     mut work: impl Future<Output = Result<T, DbErr>> + Unpin,
 ) -> Result<T, DbErr> {
     let patience = route.pool().patience(route.in_flight());
-    // Most often there is nothing to wait for.
+    // Where a connection is idle, that of somebody else is not waited for.
+    let queues = route.pool().pool().num_idle() == 0;
+    // Most often there is nothing to wait for, or for an answer only: then nobody need know and nothing else be heard.
     if let std::task::Poll::Ready(done) = futures_util::poll!(&mut work) {
         return done;
     }
+    if !queues && let Ok(done) = tokio::time::timeout(SOON, &mut work).await {
+        return done;
+    }
     let waiting = async {
-        let wait = route.pool().waits().begin();
+        let wait = queues.then(|| route.pool().waits().begin());
         let _queued = patience.is_none().then(|| route.pool().queue());
         let late = async {
             let Some(limit) = patience else { return std::future::pending().await };
@@ -127,9 +136,9 @@ pub(crate) async fn while_there<T>(
                 },
             };
             match &done {
-                Ok(_) => wait.served(),
+                Ok(_) => wait.into_iter().for_each(Waiting::served),
                 Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) => {
-                    wait.in_vain();
+                    wait.into_iter().for_each(Waiting::in_vain);
                     router.note_exhausted(route);
                 }
                 Err(_) => {}

@@ -1,15 +1,17 @@
 //! SeaORM's pools behind the router, on real servers.
 
+use rr_core::connector::PoolState;
 use rr_core::engine::Fault;
 use rr_core::topology::Role;
-use rr_core::{Outcome, Request, Requirement, Route, Router};
-use rr_seaorm::{NodePool, SeaOrmConnector, fault};
+use rr_core::{Connector, Outcome, Request, Requirement, Route, Router};
+use rr_seaorm::{NodePool, RoutedConnection, SeaOrmConnector, fault};
 use rr_tests::cluster::Cluster;
 use rr_tests::wait::wait_until;
 use sea_orm::ActiveValue::Set;
+use sea_orm::TransactionTrait;
 use sea_orm::entity::prelude::*;
 
-use crate::support::{PATIENCE, Result, boot, config, note};
+use crate::support::{PATIENCE, Result, boot, config, note, until};
 
 async fn routed(replicas: usize) -> Result<(Cluster, Router<SeaOrmConnector>)> {
     let cluster = boot(replicas).await?;
@@ -86,5 +88,28 @@ async fn errors_say_what_they_mean_for_the_node() -> Result {
     };
     wait_until(PATIENCE, "reads to leave the dead replica", to_primary).await?;
     assert!(!in_recovery(router.route(&read())?).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_transaction_waits_for_a_connection_where_none_is_idle() -> Result {
+    let cluster = boot(0).await?;
+    let settings = config(&cluster).with(|config| config.pool.primary.max = 1);
+    let db = RoutedConnection::start(settings.build()?).await?;
+    let router = db.router();
+    let state = || -> Result<PoolState> {
+        let route = router.route(&Request::write())?;
+        Ok(router.connector().pool_state(route.pool()).ok_or("a pool has a state")?)
+    };
+    for _ in 0..3 {
+        db.begin().await?.commit().await?;
+        until("the connection to be back in its pool", async || Ok(state()?.idle == 1)).await?;
+        assert_eq!(state()?.waits, Some(1), "for the first one it was opened");
+    }
+    let begun = db.begin().await?;
+    let (next, ended) = tokio::join!(db.begin(), begun.commit());
+    ended?;
+    next?.commit().await?;
+    assert_eq!(state()?.waits, Some(2));
     Ok(())
 }

@@ -34,7 +34,7 @@ impl Rounds {
 /// Times of one side, and what it allocated.
 struct Side {
     times: Histogram<u64>,
-    allocations: usize,
+    allocations: u64,
 }
 
 impl Side {
@@ -96,7 +96,7 @@ impl Comparison {
                 let took = self.clock.now().since(begun);
                 if round >= warm_up {
                     sides[which].times.record(u64::try_from(took.as_nanos())?)?;
-                    sides[which].allocations += region.change().allocations;
+                    sides[which].allocations += u64::try_from(region.change().allocations)?;
                 }
             }
         }
@@ -114,7 +114,7 @@ impl Comparison {
         let (least, p50, most) = (self.ratios[0], self.ratios[last / 2], self.ratios[last]);
         let [plain, routed] = &self.sides;
         let mean = routed.times.mean() / plain.times.mean();
-        let each = |side: &Side| side.allocations / side.times.len().max(1) as usize;
+        let each = |side: &Side| side.allocations / side.times.len().max(1);
         println!(
             "{:<17} plain p50 {:>7.2} µs, routed p50 {:>7.2} µs; ratio p50 {p50:.3} ({least:.3} to {most:.3}), mean {mean:.3}; \
              p99 {:.2} and {:.2} µs; allocations {} and {}",

@@ -130,6 +130,37 @@ impl Comparison {
     }
 }
 
+/// What is compared under Diesel, asynchronous or not.
+pub(crate) struct Statements {
+    pub(crate) one: Comparison,
+    pub(crate) join: Comparison,
+    pub(crate) write: Comparison,
+    pub(crate) transaction: Comparison,
+    /// Nobody reads what is written above. Where somebody does, it is asked where that ended.
+    pub(crate) asked_write: Comparison,
+    pub(crate) asked_transaction: Comparison,
+}
+
+impl Statements {
+    pub(crate) fn new(allocator: &'static StatsAlloc<System>, rounds: Rounds) -> Result<Self, Error> {
+        let new = |name| Comparison::new(name, allocator, rounds);
+        Ok(Self {
+            one: new("SELECT 1")?,
+            join: new("join, 20 rows")?,
+            write: new("write")?,
+            transaction: new("transaction")?,
+            asked_write: new("write, asked")?,
+            asked_transaction: new("transaction, asked")?,
+        })
+    }
+
+    /// Prints what was found, and returns the ratios in the order of the fields.
+    pub(crate) fn ratios(self) -> [f64; 6] {
+        let Self { one, join, write, transaction, asked_write, asked_transaction } = self;
+        [one, join, write, transaction, asked_write, asked_transaction].map(Comparison::ratio)
+    }
+}
+
 /// Measures one statement on one pair of pools, and prints and returns the ratio of their medians.
 pub(crate) async fn compare(
     name: &'static str,

@@ -14,7 +14,7 @@ use rr_diesel::blocking::RoutedPool;
 use stats_alloc::StatsAlloc;
 
 use crate::report::Report;
-use crate::side_by_side::{Comparison, Rounds};
+use crate::side_by_side::{Rounds, Statements};
 use crate::with_diesel::{PAIRS, SETUP, author, book, ratios};
 use crate::{Error, servers};
 
@@ -30,7 +30,6 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report
     let config =
         Config::builder().primary(primary.direct_url().as_str()).replica(standby.direct_url().as_str());
     let config = config.build()?;
-    // Nobody reads what is written. Where somebody does, it is asked where that ended.
     let mut asking = config.clone();
     asking.ask_positions = AskPositions::Always;
     let rounds = Rounds::of(20_000, PAIRS);
@@ -74,24 +73,20 @@ pub(crate) async fn run(allocator: &'static StatsAlloc<System>) -> Result<Report
             })?)
         };
     }
-    let new = |name| Comparison::new(name, allocator, rounds);
-    let (mut one, mut join) = (new("SELECT 1")?, new("join, 20 rows")?);
-    let (mut write, mut transaction) = (new("write")?, new("transaction")?);
-    let (mut asked_write, mut asked_transaction) = (new("write, asked")?, new("transaction, asked")?);
+    let mut found = Statements::new(allocator, rounds)?;
     for _ in 0..rounds.pairs {
         let routed = RoutedPool::<PgConnection>::start(config.clone())?;
         let asking = RoutedPool::<PgConnection>::start(asking.clone())?;
         let reads = plain_pool(&standby.direct_url())?;
         let writes = plain_pool(&primary.direct_url())?;
-        one.measure(one!(reads), one!(routed)).await?;
-        join.measure(join!(reads), join!(routed)).await?;
-        write.measure(write!(writes), write!(routed)).await?;
-        transaction.measure(transaction!(writes), transaction!(routed)).await?;
-        asked_write.measure(write!(writes), write!(asking)).await?;
-        asked_transaction.measure(transaction!(writes), transaction!(asking)).await?;
+        found.one.measure(one!(reads), one!(routed)).await?;
+        found.join.measure(join!(reads), join!(routed)).await?;
+        found.write.measure(write!(writes), write!(routed)).await?;
+        found.transaction.measure(transaction!(writes), transaction!(routed)).await?;
+        found.asked_write.measure(write!(writes), write!(asking)).await?;
+        found.asked_transaction.measure(transaction!(writes), transaction!(asking)).await?;
     }
-    let (one, join, write, transaction) = (one.ratio(), join.ratio(), write.ratio(), transaction.ratio());
-    let (asked_write, asked_transaction) = (asked_write.ratio(), asked_transaction.ratio());
+    let [one, join, write, transaction, asked_write, asked_transaction] = found.ratios();
     let read = one.max(join);
     let mut report = Report::default();
     report.chart(ratios("Blocking", one, join, write, transaction));

@@ -19,7 +19,7 @@ use stats_alloc::StatsAlloc;
 
 use crate::counted::{self, PLAIN, ROUTED, named};
 use crate::report::{Chart, Report};
-use crate::side_by_side::{Comparison, Rounds};
+use crate::side_by_side::{Rounds, Statements};
 use crate::{Error, servers};
 
 diesel::table! {
@@ -83,7 +83,6 @@ pub(crate) async fn run(
     let [primary, standby] = [primary, standby].map(Node::direct_url);
     let config = Config::builder().primary(named(&primary, ROUTED)).replica(named(&standby, ROUTED));
     let config = config.build()?;
-    // Nobody reads what is written. Where somebody does, it is asked where that ended.
     let mut asking = config.clone();
     asking.ask_positions = AskPositions::Always;
     let rounds = Rounds::of(measured, if quick { 2 } else { PAIRS });
@@ -129,24 +128,20 @@ pub(crate) async fn run(
             }).await?)
         };
     }
-    let new = |name| Comparison::new(name, allocator, rounds);
-    let (mut one, mut join) = (new("SELECT 1")?, new("join, 20 rows")?);
-    let (mut write, mut transaction) = (new("write")?, new("transaction")?);
-    let (mut asked_write, mut asked_transaction) = (new("write, asked")?, new("transaction, asked")?);
+    let mut found = Statements::new(allocator, rounds)?;
     for _ in 0..rounds.pairs {
         let routed = RoutedPool::start(config.clone()).await?;
         let asking = RoutedPool::start(asking.clone()).await?;
         let reads = plain_pool(&named(&standby, PLAIN)).await?;
         let writes = plain_pool(&named(&primary, PLAIN)).await?;
-        one.measure(one!(reads), one!(routed)).await?;
-        join.measure(join!(reads), join!(routed)).await?;
-        write.measure(write!(writes), write!(routed)).await?;
-        transaction.measure(transaction!(writes), transaction!(routed)).await?;
-        asked_write.measure(write!(writes), write!(asking)).await?;
-        asked_transaction.measure(transaction!(writes), transaction!(asking)).await?;
+        found.one.measure(one!(reads), one!(routed)).await?;
+        found.join.measure(join!(reads), join!(routed)).await?;
+        found.write.measure(write!(writes), write!(routed)).await?;
+        found.transaction.measure(transaction!(writes), transaction!(routed)).await?;
+        found.asked_write.measure(write!(writes), write!(asking)).await?;
+        found.asked_transaction.measure(transaction!(writes), transaction!(asking)).await?;
     }
-    let (one, join, write, transaction) = (one.ratio(), join.ratio(), write.ratio(), transaction.ratio());
-    let (asked_write, asked_transaction) = (asked_write.ratio(), asked_transaction.ratio());
+    let [one, join, write, transaction, asked_write, asked_transaction] = found.ratios();
     let read = one.max(join);
     let mut report = Report::default();
     report.chart(ratios("Diesel", one, join, write, transaction));

@@ -23,8 +23,9 @@ pub(crate) const NAME: &str = "SELECT current_setting('application_name') = 'lef
 pub(crate) const MANY: &str =
     "INSERT INTO note (text) SELECT 'x' FROM generate_series(1, 20000) RETURNING repeat(text, 10000) AS text";
 
-pub(crate) const KILLED: &str =
-    "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE query LIKE 'INSERT%'";
+/// It is waited for: a server that may write again before it has noticed sends all that is left.
+pub(crate) const KILLED: &str = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 20000))::text \
+    FROM pg_stat_activity WHERE query LIKE 'INSERT%'";
 
 /// One connection to each node, in the only pool for its role.
 async fn narrow(cluster: &Cluster, more: impl FnOnce(&mut Config)) -> Result<RoutedPool> {

@@ -1,18 +1,21 @@
 //! What is known about statements: scanned once per query type, corrected by what servers say.
 
 use std::any::TypeId;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::texts::Texts;
+use self::types::Types;
 use super::refusals::Refusals;
 use crate::sql::{Classified, Dialect, Hint, StatementClass, scan, up_to_values};
 use crate::time::Moment;
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 
+mod as_it_is;
 mod texts;
+mod types;
 
 /// Texts that are remembered at most. An application whose texts differ each time must not fill the memory.
 const LEARNED: usize = 4096;
@@ -27,8 +30,8 @@ const MIGRATIONS: &str = "__diesel_schema_migrations";
 #[derive(Debug)]
 pub struct Classes {
     dialect: Dialect,
-    /// Statements whose type says what their text is. There are as many as the program has query types.
-    types: ArcSwap<HashMap<TypeId, (Classified, Arc<str>)>>,
+    /// Statements whose type says what their text is.
+    types: Types,
     /// Statements of which the text is all that is known.
     texts: Texts,
     /// Texts that looked like reads and were refused by a replica, by their hash.
@@ -44,7 +47,7 @@ impl Classes {
     pub fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
-            types: ArcSwap::default(),
+            types: Types::default(),
             texts: Texts::default(),
             writes: ArcSwapOption::default(),
             hasher: RandomState::default(),
@@ -56,13 +59,13 @@ impl Classes {
     /// What is known about a type of statement that was met before.
     #[must_use]
     pub fn known(&self, id: TypeId) -> Option<Classified> {
-        self.types.load().get(&id).map(|(classified, _)| *classified)
+        self.types.get(id).map(|met| met.classified())
     }
 
     /// What is known about a type of statement that was met before, and its text.
     #[must_use]
-    pub fn met(&self, id: TypeId) -> Option<(Classified, Arc<str>)> {
-        self.types.load().get(&id).cloned()
+    pub fn met(&self, id: TypeId) -> Option<(Classified, &Arc<str>)> {
+        self.types.get(id).map(|met| (met.classified(), &met.text))
     }
 
     /// What a statement is. `id` names its type where that alone says what its text is.
@@ -78,9 +81,7 @@ impl Classes {
         if let Some(known) = self.known(id) {
             return known;
         }
-        let classified = self.scan(sql).looked_at(sql);
-        self.remember(id, classified, sql);
-        classified
+        self.types.remember(id, self.scan(sql).looked_at(sql), sql).classified()
     }
 
     /// A replica refused a statement that was taken for a read: it is a write from now on.
@@ -91,8 +92,7 @@ impl Classes {
             tracing::info!(target: "rr", sql, "a statement that looked like a read writes; it goes to the primary from now on");
         }
         if let Some(id) = id {
-            let hint = self.known(id).and_then(|known| known.hint);
-            self.remember(id, Classified::new(StatementClass::Write, hint), sql);
+            self.types.remember(id, self.scan(sql).looked_at(sql), sql).learn_write();
             return;
         }
         let hash = self.hasher.hash_one(sql);
@@ -150,14 +150,5 @@ impl Classes {
             classified.class = StatementClass::Write;
         }
         classified
-    }
-
-    fn remember(&self, id: TypeId, classified: Classified, sql: &str) {
-        let text: Arc<str> = sql.into();
-        self.types.rcu(|types| {
-            let mut types = HashMap::clone(types);
-            types.insert(id, (classified, Arc::clone(&text)));
-            types
-        });
     }
 }

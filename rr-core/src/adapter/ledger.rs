@@ -63,21 +63,19 @@ impl<C: Connector> Ledger<C> {
     /// As [`Ledger::requirement`], for a call that has a level of its own.
     #[must_use]
     pub fn requirement_at(&self, call: Option<Consistency>) -> Requirement {
-        let level = call.or(self.consistency).or_else(Consistency::current);
-        let of = |session: Option<&Session>| {
-            let mut requirement = self.router.requirement(session, level);
-            if session.is_none()
-                && level.unwrap_or_else(|| self.router.config().consistency) == Consistency::Session
-                && let Some(last_read) = self.own_reads()
-            {
-                requirement.seen = last_read.get();
-            }
-            requirement
-        };
-        match &self.session {
-            Some(session) => of(Some(session)),
-            None => scope::look(of),
+        self.requirement_of(self.session().as_ref(), self.level_at(call))
+    }
+
+    /// What a read at this level must see on behalf of this session.
+    pub(super) fn requirement_of(&self, session: Option<&Session>, level: Consistency) -> Requirement {
+        let mut requirement = self.router.requirement(session, Some(level));
+        if session.is_none()
+            && level == Consistency::Session
+            && let Some(last_read) = self.own_reads()
+        {
+            requirement.seen = last_read.get();
         }
+        requirement
     }
 
     /// Notes that a read has been served: later reads of its session, or else of the handle, see no earlier state.

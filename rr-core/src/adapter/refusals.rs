@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -26,6 +27,8 @@ const MOST: usize = 1024;
 pub(super) struct Refusals {
     /// By the hash of what names the statement; `None` until there is one.
     each: ArcSwapOption<HashMap<u64, Refused>>,
+    /// Whether there ever was one. Most often there was none, and nothing else is looked at.
+    any: AtomicBool,
     hasher: RandomState,
 }
 
@@ -38,6 +41,9 @@ struct Refused {
 impl Refusals {
     /// Whether replicas have failed this statement so often that the primary should be asked first.
     pub(super) fn are_many(&self, statement: &impl Hash, now: impl FnOnce() -> Moment) -> bool {
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
         let each = self.each.load();
         let Some(each) = each.as_ref() else { return false };
         let refused = each.get(&self.hasher.hash_one(statement));
@@ -57,6 +63,7 @@ impl Refusals {
             }
             Some(Arc::new(each))
         });
+        self.any.store(true, Ordering::Release);
         times == OFTEN
     }
 }

@@ -33,10 +33,13 @@ impl Search {
     /// What to ask the router for.
     #[must_use]
     pub fn request<C: Connector>(&self, ledger: &Ledger<C>) -> Request<'_> {
-        let call = self.wish.level;
-        let requirement = if self.primary { Requirement::PRIMARY } else { ledger.requirement_at(call) };
-        let mut request = Request::read(requirement).at_level(ledger.level_at(call)).avoiding(&self.tried);
-        request.session = ledger.session();
+        let (session, level) = (ledger.session(), ledger.level_at(self.wish.level));
+        let requirement = match self.primary {
+            true => Requirement::PRIMARY,
+            false => ledger.requirement_of(session.as_ref(), level),
+        };
+        let mut request = Request::read(requirement).at_level(level).avoiding(&self.tried);
+        request.session = session;
         if self.wish.place == Some(Place::Replica) {
             request = request.prefer(ReadPreference::ReplicaPreferred);
         } else if self.wish.leaning {

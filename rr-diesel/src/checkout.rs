@@ -48,6 +48,32 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// A statement begins; the number that it has.
+    pub(crate) fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn done(&self, number: u64) {
+        self.note_trouble(None);
+        self.ended(number);
+    }
+
+    pub(crate) fn failed(&self, number: u64, error: &Error) {
+        self.note_trouble(error::trouble(error));
+        if error::is_lost(error) {
+            return;
+        }
+        if error::refuses_to_write(error) {
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        self.ended(number);
+    }
+
+    /// Nothing more is to be heard of it, however it ended.
+    pub(crate) fn ended(&self, number: u64) {
+        self.ended.fetch_max(number, Ordering::Relaxed);
+    }
+
     fn note_trouble(&self, trouble: Option<Trouble>) {
         let number = trouble.map_or(0, |trouble| match trouble {
             Trouble::Lost => 1,
@@ -83,29 +109,17 @@ pub(crate) struct Statement {
 impl Statement {
     /// The server has answered to the end.
     pub(crate) fn done(&self) {
-        self.work.note_trouble(None);
-        self.ended();
-    }
-
-    /// Nothing more is to be heard of it, however it ended.
-    pub(crate) fn given_up(&self) {
-        self.ended();
-    }
-
-    fn ended(&self) {
-        self.work.ended.fetch_max(self.number, Ordering::Relaxed);
+        self.work.done(self.number);
     }
 
     /// The server has answered with this error, or was lost.
     pub(crate) fn failed(&self, error: &Error) {
-        self.work.note_trouble(error::trouble(error));
-        if error::is_lost(error) {
-            return;
-        }
-        if error::refuses_to_write(error) {
-            self.work.refused.store(true, Ordering::Relaxed);
-        }
-        self.ended();
+        self.work.failed(self.number, error);
+    }
+
+    /// Nothing more is to be heard of it, however it ended.
+    pub(crate) fn given_up(&self) {
+        self.work.ended(self.number);
     }
 }
 
@@ -147,11 +161,14 @@ impl Checkout {
         (self.route().node(), self.route().epoch())
     }
 
+    /// The statements of its connection.
+    pub(crate) fn work(&self) -> &Work {
+        &self.connection().work
+    }
+
     /// Announces a statement.
     pub(crate) fn statement(&self) -> Statement {
-        let work = &self.connection().work;
-        let number = work.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        Statement { work: Arc::clone(work), number }
+        Statement { work: Arc::clone(&self.connection().work), number: self.work().begin() }
     }
 
     /// Gives the connection back and says how its node did.

@@ -42,7 +42,8 @@ use cancel::Running;
 /// temporary table) keeps one until the handle is dropped or [`reset_session`](Self::reset_session) is called.
 pub struct RoutedPgConnection {
     ledger: Ledger<DieselConnector>,
-    pin: OnceCell<Pin>,
+    /// Boxed: it is moved about a lot, and large.
+    pin: OnceCell<Box<Pin>>,
     /// The state of transactions while there is no pin.
     idle: TransactionManagerStatus,
     /// Where the next statement alone is to go, as [`Place`] and 0 for nothing.
@@ -64,14 +65,14 @@ pub struct RoutedPgConnection {
 /// A connection that a handle keeps.
 pub(crate) struct Pin {
     pub(crate) checkout: Checkout,
-    ledger: Ledger<DieselConnector>,
+    pub(crate) ledger: Ledger<DieselConnector>,
     pub(crate) hold: Hold,
 }
 
 impl Pin {
-    fn new(checkout: Checkout, ledger: Ledger<DieselConnector>) -> Self {
+    fn new(checkout: Checkout, ledger: Ledger<DieselConnector>) -> Box<Self> {
         let hold = Hold::of(checkout.route().role());
-        Self { checkout, ledger, hold }
+        Box::new(Self { checkout, ledger, hold })
     }
 
     /// Refuses to go on with a server that is the primary no more. The handle is used again: the connection is lent no more.
@@ -312,7 +313,7 @@ impl RoutedPgConnection {
         self.lent = None;
     }
 
-    pub(crate) const fn pin_mut(&mut self) -> &mut OnceCell<Pin> {
+    pub(crate) const fn pin_mut(&mut self) -> &mut OnceCell<Box<Pin>> {
         &mut self.pin
     }
 
@@ -323,7 +324,7 @@ impl RoutedPgConnection {
 
     /// Gives up the connection of a transaction that has ended.
     pub(crate) fn release(&mut self, outcome: Outcome) {
-        if self.depth() > 0 || self.pin.get().is_none_or(Pin::stays) {
+        if self.depth() > 0 || self.pin.get().is_none_or(|pin| pin.stays()) {
             return;
         }
         if let Some(pin) = self.pin.take() {
@@ -337,7 +338,7 @@ impl RoutedPgConnection {
             let checkout = self.writer(Access::Session, &mut self.turn()).await?;
             Ok(Pin::new(checkout, self.ledger.bound()))
         };
-        self.pin.get_or_try_init(pin).await
+        self.pin.get_or_try_init(pin).await.map(|pin| &**pin)
     }
 
     /// Makes a connection that was just taken out this handle's own.
@@ -346,13 +347,12 @@ impl RoutedPgConnection {
         connection.tell(self.instrumentation.as_ref());
     }
 
-    /// Shared from the start: futures that hold it stay small, and a small one is allocated at a fraction of the cost.
-    fn lower<Q: QueryFragment<Pg> + QueryId>(&self, query: &Q) -> QueryResult<Arc<Lowered>> {
+    fn lower<Q: QueryFragment<Pg> + QueryId>(&self, query: &Q) -> QueryResult<Lowered<'_>> {
         let classes = self.ledger.router.connector().classes();
         let mut lowered = lower(query, classes, self.instrumentation.is_some())?;
         let once = once(self.once.swap(0, Ordering::Relaxed));
         lowered.wish = lowered.wish.or(once, &lowered.classified, self.standing);
-        Ok(Arc::new(lowered))
+        Ok(lowered)
     }
 }
 

@@ -22,9 +22,9 @@ use binds::Binds;
 use replay::How;
 pub(crate) use replay::Rows;
 
-/// A query as owned data.
-pub(crate) struct Lowered {
-    pub(crate) sql: Text,
+/// A query as owned data, except for what `'m` remembers of its type.
+pub(crate) struct Lowered<'m> {
+    pub(crate) sql: Text<'m>,
     binds: Binds,
     cacheable: bool,
     /// The binds as text, for instrumentation.
@@ -37,23 +37,36 @@ pub(crate) struct Lowered {
 }
 
 /// The text of a statement. Where its type says what that is, it is rendered once, which costs more than all the rest.
-pub(crate) enum Text {
+pub(crate) enum Text<'m> {
+    Met(&'m Arc<str>),
     Shared(Arc<str>),
     Own(String),
 }
 
-impl Deref for Text {
+impl Deref for Text<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
         match self {
+            Self::Met(text) => text,
             Self::Shared(text) => text,
             Self::Own(text) => text,
         }
     }
 }
 
-impl Lowered {
+impl Lowered<'_> {
+    /// For whatever goes on behind the handle's back.
+    pub(crate) fn kept(self) -> Box<Lowered<'static>> {
+        let Self { sql, binds, cacheable, debug, id, classified, wish, how } = self;
+        let sql = match sql {
+            Text::Met(text) => Text::Shared(Arc::clone(text)),
+            Text::Shared(text) => Text::Shared(text),
+            Text::Own(text) => Text::Own(text),
+        };
+        Box::new(Lowered { sql, binds, cacheable, debug, id, classified, wish, how })
+    }
+
     /// How it is run by a handle that keeps no connection.
     pub(crate) fn way(&self) -> Way {
         self.wish.way(&self.classified)
@@ -66,7 +79,7 @@ impl Lowered {
 }
 
 /// Renders and classifies the query.
-pub(crate) fn lower<Q>(query: &Q, classes: &Classes, instrumented: bool) -> QueryResult<Lowered>
+pub(crate) fn lower<'m, Q>(query: &Q, classes: &'m Classes, instrumented: bool) -> QueryResult<Lowered<'m>>
 where
     Q: QueryFragment<Pg> + QueryId,
 {
@@ -76,8 +89,8 @@ where
     let (binds, wish) = hint::collect(|| Binds::collect(query));
     let (sql, classified) = match id.and_then(|id| classes.met(id)) {
         Some((classified, sql)) => {
-            debug_assert_eq!(render(query)?, *sql, "Diesel's own cache takes them for the same");
-            (Text::Shared(sql), classified)
+            debug_assert_eq!(render(query)?, **sql, "Diesel's own cache takes them for the same");
+            (Text::Met(sql), classified)
         }
         None => {
             let sql = render(query)?;

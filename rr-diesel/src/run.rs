@@ -57,7 +57,7 @@ pub(crate) enum Kept {
 /// stops when nobody reads.
 pub(crate) async fn run_and_place(
     checkout: &Checkout,
-    lowered: &Lowered,
+    lowered: &mut Lowered<'_>,
     want: Want,
     place: Place,
 ) -> Ran<Kept> {
@@ -67,10 +67,12 @@ pub(crate) async fn run_and_place(
             return (lowered.execute(&connection.conn).await.map(Kept::Count), None);
         }
         if want == Want::Count {
-            let (count, position) = placed(checkout, lowered, lowered.execute(&connection.conn)).await;
+            let writing = lowered.execute(&connection.conn);
+            let (count, position) = placed(checkout, lowered.has_custom_types(), writing).await;
             return (count.map(Kept::Count), position);
         }
-        let reading = async { read_ahead(lowered.load(&connection.conn).await?).await };
+        let loading = lowered.load(&connection.conn);
+        let reading = async { read_ahead(loading.await?).await };
         if place == Place::No {
             return (reading.await, None);
         }
@@ -125,11 +127,11 @@ pub(crate) async fn asking(checkout: &Checkout) -> Option<Position> {
 /// Does a write on this connection, and asks where it ends: behind it in the same breath, which costs no round trip.
 pub(crate) fn placed<T>(
     checkout: &Checkout,
-    lowered: &Lowered,
+    has_custom_types: bool,
     writing: impl Future<Output = QueryResult<T>>,
 ) -> impl Future<Output = Ran<T>> {
     let asking = asking(checkout);
-    if !lowered.has_custom_types() {
+    if !has_custom_types {
         return Either::Left(join(writing, asking));
     }
     // Custom types are looked up first, and a question behind the write would overtake it meanwhile.
@@ -156,7 +158,7 @@ pub(crate) async fn batch(checkout: &Checkout, sql: &str, place: Place) -> Ran<(
     within(checkout, running).await
 }
 
-pub(crate) async fn one(connection: &Connection, lowered: &Lowered, want: Want) -> QueryResult<Got> {
+pub(crate) async fn one(connection: &Connection, lowered: &mut Lowered<'_>, want: Want) -> QueryResult<Got> {
     match want {
         Want::Rows => lowered.load(&connection.conn).await.map(Got::Rows),
         Want::Count => lowered.execute(&connection.conn).await.map(Got::Count),

@@ -36,10 +36,18 @@ pub struct RoutedStream {
     unread: Option<Unread<DieselConnector>>,
     /// Of one on a connection of the handle's.
     write: Option<Box<KeptWrite>>,
-    statement: Statement,
-    /// `None` when the connection belongs to the handle.
-    checkout: Option<Checkout>,
+    source: Source,
     waiting: RowLimit,
+}
+
+/// Where rows come from.
+enum Source {
+    /// A connection that goes back when there are no more, and the number of the statement there.
+    Own(Checkout, u64),
+    /// One that belongs to somebody else, whose statement this is.
+    Foreign(Statement),
+    /// There are no more.
+    Returned,
 }
 
 struct KeptWrite {
@@ -50,9 +58,24 @@ struct KeptWrite {
 }
 
 impl RoutedStream {
-    pub(crate) fn new(rows: Rows, statement: Statement, checkout: Option<Checkout>) -> Self {
-        let waiting = RowLimit::default();
-        Self { rows: Some(rows), ahead: None, unread: None, write: None, statement, checkout, waiting }
+    fn of(rows: Option<Rows>, ahead: Option<PgRow>, source: Source) -> Self {
+        let ahead = ahead.map(Ok);
+        Self { rows, ahead, unread: None, write: None, source, waiting: RowLimit::default() }
+    }
+
+    /// On a connection that belongs to somebody else.
+    pub(crate) fn new(rows: Rows, statement: Statement) -> Self {
+        Self::of(Some(rows), None, Source::Foreign(statement))
+    }
+
+    /// Of a read on a connection of its own, the first row of which is there.
+    pub(crate) fn of_read(rows: Rows, first: PgRow, checkout: Checkout, number: u64) -> Self {
+        Self::of(Some(rows), Some(first), Source::Own(checkout, number))
+    }
+
+    /// Of a read that found nothing.
+    pub(crate) fn empty() -> Self {
+        Self::of(None, None, Source::Returned)
     }
 
     /// The rows of a write on a connection of the handle's: the first of them, and the rest if there are more.
@@ -60,16 +83,9 @@ impl RoutedStream {
         if rows.is_none() {
             statement.done();
         }
-        let write = Some(Box::new(KeptWrite { first, unplaced: None }));
-        Self {
-            rows,
-            ahead: None,
-            unread: None,
-            write,
-            statement,
-            checkout: None,
-            waiting: RowLimit::default(),
-        }
+        let mut stream = Self::of(rows, None, Source::Foreign(statement));
+        stream.write = Some(Box::new(KeptWrite { first, unplaced: None }));
+        stream
     }
 
     /// Of a write that may go on behind its rows.
@@ -95,20 +111,11 @@ impl RoutedStream {
             Some(Err(error)) => {
                 // The caller decides what the error says about the node.
                 self.rows = None;
-                self.statement.failed(&error);
-                self.statement.given_up();
+                self.source.failed(&error);
                 return Err(error);
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn hold(&mut self, checkout: Checkout) {
-        if self.rows.is_some() {
-            self.checkout = Some(checkout);
-        } else {
-            checkout.finish(Outcome::Answered);
-        }
     }
 
     fn read(&self) {
@@ -122,19 +129,15 @@ impl RoutedStream {
         // The server has committed.
         self.read();
         self.write = None;
-        self.statement.done();
-        if let Some(checkout) = self.checkout.take() {
-            checkout.finish(Outcome::Answered);
-        }
+        self.source.done();
     }
 
     /// Ends with this error, and says how to tell it.
     fn fail(&mut self, error: Error) -> Error {
         self.rows = None;
-        self.statement.failed(&error);
-        self.statement.given_up();
-        let name = self.node();
-        if let Some(checkout) = self.checkout.take() {
+        self.source.failed(&error);
+        let name = self.source.checkout().map_or_else(|| "?".into(), |own| Arc::clone(own.route().name()));
+        if let Source::Own(checkout, _) = self.source.take() {
             if error::is_lost(&error) {
                 checkout.discard();
             }
@@ -146,9 +149,42 @@ impl RoutedStream {
             _ => error,
         }
     }
+}
 
-    fn node(&self) -> Arc<str> {
-        self.checkout.as_ref().map_or_else(|| "?".into(), |checkout| Arc::clone(checkout.route().name()))
+impl Source {
+    const fn checkout(&self) -> Option<&Checkout> {
+        if let Self::Own(checkout, _) = self { Some(checkout) } else { None }
+    }
+
+    const fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Returned)
+    }
+
+    /// The server has answered to the end.
+    fn done(&mut self) {
+        match self.take() {
+            Self::Own(checkout, number) => {
+                checkout.work().done(number);
+                checkout.finish(Outcome::Answered);
+            }
+            Self::Foreign(statement) => statement.done(),
+            Self::Returned => {}
+        }
+    }
+
+    /// The server has answered with this error, or was lost. Nothing more is to be heard of the statement.
+    fn failed(&self, error: &Error) {
+        match self {
+            Self::Own(checkout, number) => {
+                checkout.work().failed(*number, error);
+                checkout.work().ended(*number);
+            }
+            Self::Foreign(statement) => {
+                statement.failed(error);
+                statement.given_up();
+            }
+            Self::Returned => {}
+        }
     }
 }
 
@@ -164,7 +200,7 @@ impl Stream for RoutedStream {
             (Some(item), _) => Some(item),
             (None, Some(rows)) => {
                 let row = rows.poll_next_unpin(context);
-                let node = this.checkout.as_ref();
+                let node = this.source.checkout();
                 let limit = node.and_then(|checkout| checkout.connection().node.statement_timeout);
                 let late = |limit| {
                     let name = node.map_or("?", |checkout| checkout.route().name());
@@ -200,14 +236,15 @@ impl Stream for RoutedStream {
 
 impl Drop for RoutedStream {
     fn drop(&mut self) {
-        let (Some(mut rows), Some(checkout)) = (self.rows.take(), self.checkout.take()) else { return };
+        let (Some(mut rows), Source::Own(checkout, number)) = (self.rows.take(), self.source.take()) else {
+            return;
+        };
         // Without a runtime the checkout cancels and closes, as it does for a stream that does not run dry in time.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let statement = self.statement.clone();
         drop(runtime.spawn(async move {
             let drained = async { while let Some(Ok(_)) = rows.next().await {} };
             if tokio::time::timeout(DRAIN, drained).await.is_ok() {
-                statement.done();
+                checkout.work().done(number);
             }
             drop(checkout);
         }));

@@ -62,7 +62,7 @@ impl TransactionManager<RoutedPgConnection> for RoutedTransactionManager {
     async fn commit_transaction(conn: &mut RoutedPgConnection) -> QueryResult<()> {
         let is_last = conn.depth() == 1;
         let wrote = |pin: &Pin| is_last && pin.hold.wrote.load(Ordering::Relaxed);
-        if is_last && let Some(Err(deposed)) = conn.pin_mut().get().map(Pin::check) {
+        if is_last && let Some(Err(deposed)) = conn.pin_mut().get().map(|pin| pin.check()) {
             // What is committed there is lost as soon as it is.
             drop(Self::rollback_transaction(conn).await);
             return Err(deposed);
@@ -133,33 +133,14 @@ async fn on<T>(
 /// Commits what was written, and asks behind it where that ended if anybody wants to know. The caller need not wait for that,
 /// unless the handle keeps the connection.
 async fn commit_and_place(conn: &mut RoutedPgConnection) -> QueryResult<()> {
-    let router = conn.router().clone();
-    let identify = router.config().failover.resolve_outcomes;
+    let identify = conn.router().config().failover.resolve_outcomes;
     let mut pin = conn.pin_mut().take().ok_or(Error::NotInTransaction)?;
     let suspect = conn.ledger().suspect(Some(pin.checkout.route()));
     let hands_over = !pin.stays() && suspect.is_wanted();
-    let commit = move |handover| async move {
-        pin.checkout.connection_mut().commit = Some(Commit { suspect, handover, identify });
-        let committed = on(&mut pin.checkout, AnsiTransactionManager::commit_transaction).await;
-        // The manager may have found out before that there is nothing to commit; nobody has been told anything then.
-        let unsent = pin.checkout.connection_mut().commit.take();
-        let committed = committed.map_err(|error| {
-            if unsent.is_some() || !error::is_lost_at_commit(&error) {
-                return error;
-            }
-            let name = pin.checkout.route().name();
-            let transaction = pin.checkout.connection().learned();
-            error::not_answered(&router.unanswered(name, Unanswered::Commit, transaction), &error)
-        });
-        let is_told = committed.is_ok() && unsent.is_none();
-        if let Some(unsent) = unsent {
-            unsent.suspect.settle(error::ended(committed.as_ref().err()), None);
-        }
-        (pin, committed, is_told)
-    };
     let (pin, committed) = if hands_over {
         let committing = move |handover| async move {
-            let (pin, committed, is_told) = commit(Some(handover)).await;
+            let (committed, is_told) =
+                commit(&mut pin, Commit { suspect, handover: Some(handover), identify }).await;
             if is_told {
                 pin.hold.note_transaction(false);
                 pin.end(Outcome::Answered);
@@ -169,11 +150,33 @@ async fn commit_and_place(conn: &mut RoutedPgConnection) -> QueryResult<()> {
         };
         early::answered(committing).await
     } else {
-        let (pin, committed, _) = Box::pin(commit(None)).await;
+        let (committed, _) = commit(&mut pin, Commit { suspect, handover: None, identify }).await;
         (Some(pin), committed)
     };
     *conn.pin_mut() = OnceCell::new_with(pin);
     committed
+}
+
+/// Commits what was written on this connection. Whether whoever waits for it has been told.
+async fn commit(pin: &mut Pin, told: Commit) -> (QueryResult<()>, bool) {
+    pin.checkout.connection_mut().commit = Some(told);
+    let committed = on(&mut pin.checkout, AnsiTransactionManager::commit_transaction).await;
+    // The manager may have found out before that there is nothing to commit; nobody has been told anything then.
+    let unsent = pin.checkout.connection_mut().commit.take();
+    let committed = committed.map_err(|error| {
+        if unsent.is_some() || !error::is_lost_at_commit(&error) {
+            return error;
+        }
+        let name = pin.checkout.route().name();
+        let transaction = pin.checkout.connection().learned();
+        let router = &pin.ledger.router;
+        error::not_answered(&router.unanswered(name, Unanswered::Commit, transaction), &error)
+    });
+    let is_told = committed.is_ok() && unsent.is_none();
+    if let Some(unsent) = unsent {
+        unsent.suspect.settle(error::ended(committed.as_ref().err()), None);
+    }
+    (committed, is_told)
 }
 
 fn note_depth(conn: &mut RoutedPgConnection) {
@@ -228,15 +231,31 @@ async fn begin(checkout: &mut Checkout, sql: Option<&str>) -> QueryResult<()> {
     begun
 }
 
-/// A node's connection as Diesel's transaction manager sees it: the plain one, except that the last commit of a
-/// transaction that wrote is followed by the question where it ended.
+/// A node's connection as Diesel's transaction manager sees it: the plain one, except that it tells how the last commit of a
+/// transaction that wrote has ended.
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        let mut conn = &self.conn;
         let commit = if query == "COMMIT" { self.commit.take() } else { None };
-        let Some(Commit { suspect, handover, identify }) = commit else {
-            return conn.batch_execute(query).await;
+        let settling = match commit {
+            None => None,
+            Some(Commit { suspect, handover: None, identify: false }) if !suspect.is_wanted() => {
+                Some(suspect)
+            }
+            // Boxed: every begin and rollback would have to carry it along.
+            Some(commit) => return Box::pin(self.commit_and_ask(commit)).await,
         };
+        let ended = (&self.conn).batch_execute(query).await;
+        if let Some(suspect) = settling {
+            suspect.settle(error::ended(ended.as_ref().err()), None);
+        }
+        ended
+    }
+}
+
+impl Connection {
+    /// Commits, and asks behind that where it ended.
+    async fn commit_and_ask(&mut self, commit: Commit) -> QueryResult<()> {
+        let Commit { suspect, handover, identify } = commit;
         self.forget();
         // Before it is prepared on this connection it would be overtaken by the commit.
         let is_prepared = identify && self.identifies.swap(true, Ordering::Relaxed);
@@ -250,7 +269,7 @@ impl SimpleAsyncConnection for Connection {
         };
         let is_wanted = suspect.is_wanted();
         let committing = async {
-            let committed = conn.batch_execute(query).await;
+            let committed = (&self.conn).batch_execute("COMMIT").await;
             match &committed {
                 Ok(()) => {
                     let unplaced = suspect.answered();

@@ -1,11 +1,12 @@
 //! Reads: on a replica that may serve them, and again elsewhere when that goes wrong.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::result::Error;
 use diesel_async::SimpleAsyncConnection;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use rr_core::adapter::{Classes, Next, Search};
 use rr_core::engine::Fault;
 use rr_core::route::Outcome;
@@ -14,9 +15,9 @@ use rr_core::topology::Role;
 use super::RoutedPgConnection;
 use crate::checkout::Checkout;
 use crate::error;
-use crate::lower::Lowered;
+use crate::lower::{Lowered, Rows};
 use crate::run::{Got, Want, one};
-use crate::stream::RoutedStream;
+use crate::stream::{PgRow, RoutedStream};
 use crate::verdict::{Verdict, may_last, verdict};
 
 /// For a node to show that it has closed the connection, after an error that does not say.
@@ -29,8 +30,38 @@ pub(super) enum Answer {
     Count(usize),
 }
 
+/// Where a read has led.
+#[expect(clippy::large_enum_variant, reason = "nearly all are answers, and a box costs more than a copy")]
+pub(super) enum Read {
+    Answered(Answer),
+    /// It is a write. Replicas may have failed it before for a reason that cannot be seen.
+    IsWrite {
+        was_doubted: bool,
+    },
+}
+
 impl RoutedPgConnection {
-    pub(super) async fn read(&self, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
+    /// Runs what looked like a read as a write.
+    #[cold]
+    pub(super) fn write_instead(
+        &self,
+        lowered: Lowered<'_>,
+        want: Want,
+        was_doubted: bool,
+    ) -> BoxFuture<'_, QueryResult<Answer>> {
+        let lowered = lowered.kept();
+        Box::pin(async move {
+            let doubted = was_doubted.then(|| (lowered.id, lowered.sql.to_string()));
+            let written = self.write(lowered, want).await;
+            if let (Ok(_), Some((id, sql))) = (&written, doubted) {
+                self.classes().note_refused(id, &sql, self.router().now());
+            }
+            written
+        })
+    }
+
+    /// Runs a read, or what looks like one.
+    pub(super) async fn read(&self, lowered: &mut Lowered<'_>, want: Want) -> QueryResult<Read> {
         let mut wish = lowered.wish.clone();
         wish.leaning = self.classes().is_refused(lowered.id, &lowered.sql, || self.router().now());
         let mut search = Search::new(self.router(), wish);
@@ -41,45 +72,39 @@ impl RoutedPgConnection {
             let role = checkout.route().role();
             let guarded = role == Role::Primary && lowered.classified.may_write(&lowered.sql);
             if guarded && !self.reads_only {
-                drop(checkout);
-                let written = Box::pin(self.write(Arc::clone(&lowered), want)).await;
-                if written.is_ok() {
-                    self.note_refused(&search, &lowered);
-                }
-                return written;
+                return Ok(Read::IsWrite { was_doubted: search.doubts_replicas() });
             }
             let after = {
                 let served = match guarded {
-                    false => self.serve(&checkout, &lowered, want).await,
-                    true => Box::pin(self.serve_guarded(&checkout, &lowered, want)).await,
+                    false => self.serve(&checkout, lowered, want).await,
+                    true => Box::pin(self.serve_guarded(&checkout, lowered, want)).await,
                 };
                 match served {
-                    Ok(Answer::Rows(mut rows)) => {
-                        self.note_refused(&search, &lowered);
-                        rows.hold(checkout);
-                        return Ok(Answer::Rows(rows));
-                    }
-                    Ok(count) => {
-                        self.note_refused(&search, &lowered);
-                        checkout.finish(Outcome::Answered);
-                        return Ok(count);
+                    Ok(served) => {
+                        self.note_refused(&search, lowered);
+                        return Ok(Read::Answered(served.answer(checkout)));
                     }
                     Err(error) => {
                         let cancelled = cancelled != self.running.cancelled();
                         let failure = Failure { error, checkout, cancelled };
-                        Box::pin(self.after(failure, &mut search, &lowered))
+                        Box::pin(self.after(failure, &mut search, lowered))
                     }
                 }
             };
             match after.await? {
                 Again::Read => {}
-                Again::Write => return Box::pin(self.write(lowered, want)).await,
+                Again::Write => return Ok(Read::IsWrite { was_doubted: false }),
             }
         }
     }
 
     /// What to do after a read has failed, unless it is to tell the application.
-    async fn after(&self, failure: Failure, search: &mut Search, lowered: &Lowered) -> QueryResult<Again> {
+    async fn after(
+        &self,
+        failure: Failure,
+        search: &mut Search,
+        lowered: &Lowered<'_>,
+    ) -> QueryResult<Again> {
         let Failure { error, checkout, cancelled } = failure;
         let (role, node) = (checkout.route().role(), checkout.route().node());
         let next = if cancelled { Next::Tell } else { next(&error, role, &checkout).await };
@@ -121,7 +146,7 @@ impl RoutedPgConnection {
     }
 
     /// Remembers what replicas failed, now that the primary has served it.
-    fn note_refused(&self, search: &Search, lowered: &Lowered) {
+    fn note_refused(&self, search: &Search, lowered: &Lowered<'_>) {
         if search.doubts_replicas() {
             self.classes().note_refused(lowered.id, &lowered.sql, self.router().now());
         }
@@ -181,34 +206,67 @@ impl RoutedPgConnection {
     }
 
     /// As [`Self::serve`], where the primary would let the statement write.
-    async fn serve_guarded(&self, checkout: &Checkout, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
+    async fn serve_guarded(
+        &self,
+        checkout: &Checkout,
+        lowered: &mut Lowered<'_>,
+        want: Want,
+    ) -> QueryResult<Served> {
         checkout.refuse_writes().await?;
         self.serve(checkout, lowered, want).await
     }
 
-    /// Runs a read on a connection up to its first row.
-    async fn serve(&self, checkout: &Checkout, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
-        let statement = checkout.statement();
+    /// Runs a read on a connection up to its first row: whatever is wrong with the statement itself shows by then.
+    async fn serve(&self, checkout: &Checkout, lowered: &mut Lowered<'_>, want: Want) -> QueryResult<Served> {
+        let number = checkout.work().begin();
         let _noted = self.running.note(checkout.connection());
-        let answer = match checkout.within(one(checkout.connection(), lowered, want)).await {
-            Ok(Got::Count(count)) => {
-                statement.done();
-                Answer::Count(count)
-            }
-            Ok(Got::Rows(rows)) => {
-                let mut rows = RoutedStream::new(rows, statement, None);
-                checkout.within(rows.peek()).await?;
-                Answer::Rows(rows)
-            }
+        let served = match checkout.within(one(checkout.connection(), lowered, want)).await {
+            Ok(Got::Count(count)) => Served::Count(count),
+            Ok(Got::Rows(mut rows)) => match checkout.within(rows.next().map(Ok)).await? {
+                Some(Ok(first)) => Served::First(number, rows, first),
+                Some(Err(error)) => {
+                    checkout.work().failed(number, &error);
+                    checkout.work().ended(number);
+                    return Err(error);
+                }
+                None => Served::Nothing,
+            },
             Err(error) => {
                 if !error::is_lost(&error) {
-                    statement.done();
+                    checkout.work().done(number);
                 }
                 return Err(error);
             }
         };
+        if !matches!(served, Served::First(..)) {
+            checkout.work().done(number);
+        }
         self.ledger.served(checkout.route());
-        Ok(answer)
+        Ok(served)
+    }
+}
+
+/// What a read has given so far.
+enum Served {
+    /// The number that the statement has on its connection, its rows, and the first of them.
+    First(u64, Rows, PgRow),
+    /// There are no rows.
+    Nothing,
+    Count(usize),
+}
+
+impl Served {
+    /// What its caller gets. With it the connection goes back, unless there may be more rows.
+    fn answer(self, checkout: Checkout) -> Answer {
+        let answer = match self {
+            Self::First(number, rows, first) => {
+                return Answer::Rows(RoutedStream::of_read(rows, first, checkout, number));
+            }
+            Self::Nothing => Answer::Rows(RoutedStream::empty()),
+            Self::Count(count) => Answer::Count(count),
+        };
+        checkout.finish(Outcome::Answered);
+        answer
     }
 }
 

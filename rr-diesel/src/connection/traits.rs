@@ -1,7 +1,6 @@
 //! What code that was written for a plain connection expects of one.
 
 use std::future;
-use std::sync::Arc;
 
 use diesel::associations::{HasTable, Identifiable};
 use diesel::connection::{CacheSize, DynInstrumentation, Instrumentation, TransactionManagerStatus};
@@ -23,7 +22,7 @@ use futures_util::future::BoxFuture;
 use rr_core::adapter::Way;
 
 use super::RoutedPgConnection;
-use super::read::Answer;
+use super::read::{Answer, Read};
 use crate::instrument::Shared;
 use crate::lower::Lowered;
 use crate::run::Want;
@@ -31,35 +30,48 @@ use crate::stream::{PgRow, RoutedStream};
 use crate::transaction::RoutedTransactionManager;
 
 impl RoutedPgConnection {
-    /// What is run often has a future of its own, without room for what is rare.
-    fn start_load(&self, lowered: QueryResult<Arc<Lowered>>) -> BoxFuture<'_, QueryResult<RoutedStream>> {
-        let rows = |answer| match answer {
+    fn start_load<'a>(
+        &'a self,
+        lowered: QueryResult<Lowered<'a>>,
+    ) -> BoxFuture<'a, QueryResult<RoutedStream>> {
+        self.start(lowered, Want::Rows, |answer| match answer {
             Answer::Rows(rows) => rows,
             Answer::Count(_) => unreachable!("rows were asked for"),
-        };
-        match (lowered, self.pin.get()) {
-            (Err(error), _) => future::ready(Err(error)).boxed(),
-            (Ok(lowered), Some(pin)) => {
-                async move { self.run_on(pin, &lowered, Want::Rows).await.map(rows) }.boxed()
-            }
-            (Ok(lowered), None) if lowered.way() == Way::Read => {
-                async move { self.read(lowered, Want::Rows).await.map(rows) }.boxed()
-            }
-            (Ok(lowered), None) => async move { self.run(lowered, Want::Rows).await.map(rows) }.boxed(),
-        }
+        })
     }
 
-    fn start_execute(&self, lowered: QueryResult<Arc<Lowered>>) -> BoxFuture<'_, QueryResult<usize>> {
-        let count = |answer| match answer {
+    fn start_execute<'a>(&'a self, lowered: QueryResult<Lowered<'a>>) -> BoxFuture<'a, QueryResult<usize>> {
+        self.start(lowered, Want::Count, |answer| match answer {
             Answer::Count(count) => count,
             Answer::Rows(_) => unreachable!("a count was asked for"),
-        };
+        })
+    }
+
+    /// What is run often has a future of its own, without room for what is rare: it is small enough to be allocated cheaply.
+    fn start<'a, T: Send + 'a>(
+        &'a self,
+        lowered: QueryResult<Lowered<'a>>,
+        want: Want,
+        of: impl FnOnce(Answer) -> T + Send + 'a,
+    ) -> BoxFuture<'a, QueryResult<T>> {
         match (lowered, self.pin.get()) {
             (Err(error), _) => future::ready(Err(error)).boxed(),
-            (Ok(lowered), Some(pin)) => {
-                async move { self.run_on(pin, &lowered, Want::Count).await.map(count) }.boxed()
+            (Ok(mut lowered), Some(pin)) => {
+                async move { self.run_on(pin, &mut lowered, want).await.map(of) }.boxed()
             }
-            (Ok(lowered), None) => async move { self.run(lowered, Want::Count).await.map(count) }.boxed(),
+            (Ok(mut lowered), None) if lowered.way() == Way::Read => async move {
+                match self.read(&mut lowered, want).await? {
+                    Read::Answered(answer) => Ok(of(answer)),
+                    Read::IsWrite { was_doubted } => {
+                        self.write_instead(lowered, want, was_doubted).await.map(of)
+                    }
+                }
+            }
+            .boxed(),
+            (Ok(lowered), None) => {
+                let lowered = lowered.kept();
+                async move { self.run(lowered, want).await.map(of) }.boxed()
+            }
         }
     }
 }

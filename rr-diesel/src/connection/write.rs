@@ -25,29 +25,33 @@ use crate::lower::Lowered;
 use crate::run::{Got, Kept, Place, Want, asking, at_hand, batch, one, placed, run_and_place};
 use crate::stream::RoutedStream;
 
+/// The answer to a write; or its error and the statement, which a new primary may be given.
+type Written = Result<Answer, (Error, Box<Lowered<'static>>)>;
+
 impl RoutedPgConnection {
-    pub(super) async fn run(&self, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
-        if let Some(pin) = self.pin.get() {
-            return self.run_on(pin, &lowered, want).await;
-        }
-        match lowered.way() {
-            Way::Keep => self.run_on(Box::pin(self.pinned()).await?, &lowered, want).await,
-            Way::Read => Box::pin(self.read(lowered, want)).await,
-            Way::Write => self.write(lowered, want).await,
+    /// Runs a statement that is no read. Boxed, it goes through futures that keep room for each of their arguments twice.
+    pub(super) async fn run(&self, mut lowered: Box<Lowered<'static>>, want: Want) -> QueryResult<Answer> {
+        match self.pin.get() {
+            Some(pin) => self.run_on(pin, &mut lowered, want).await,
+            None if lowered.way() == Way::Keep => {
+                self.run_on(Box::pin(self.pinned()).await?, &mut lowered, want).await
+            }
+            None => self.write(lowered, want).await,
         }
     }
 
     /// Runs a statement on the primary, once.
-    pub(super) async fn write(&self, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
+    pub(super) async fn write(&self, mut lowered: Box<Lowered<'static>>, want: Want) -> QueryResult<Answer> {
         let mut turn = self.turn();
         let cancelled = self.running.cancelled();
         loop {
             let checkout = self.writer(Access::Write, &mut turn).await?;
             let chosen = checkout.chosen();
-            let error = match self.try_write(checkout, Arc::clone(&lowered), want).await {
+            let error;
+            match self.try_write(checkout, lowered, want).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
+                Err(failed) => (error, lowered) = failed,
+            }
             if cancelled != self.running.cancelled() || !self.is_deposed(chosen, &error, &mut turn).await {
                 return Err(self.told(chosen.0, error));
             }
@@ -64,11 +68,12 @@ impl RoutedPgConnection {
         error::not_answered(&self.router().unanswered(&name, Unanswered::Statement, None), &error)
     }
 
-    async fn try_write(&self, checkout: Checkout, lowered: Arc<Lowered>, want: Want) -> QueryResult<Answer> {
+    async fn try_write(&self, checkout: Checkout, mut lowered: Box<Lowered<'static>>, want: Want) -> Written {
         let noted = self.running.note(checkout.connection());
         let suspect = self.ledger.suspect(Some(checkout.route()));
         if !suspect.is_wanted() {
-            return Box::pin(write(checkout, &lowered, want, suspect, noted)).await;
+            let written = Box::pin(write(checkout, &mut lowered, want, suspect, noted)).await;
+            return written.map_err(|error| (error, lowered));
         }
         let work = |handover| write_and_place(checkout, lowered, want, suspect, noted, handover);
         early::answered(work).await
@@ -97,7 +102,12 @@ impl RoutedPgConnection {
     }
 
     /// Runs a statement on the connection that this handle keeps.
-    pub(super) async fn run_on(&self, pin: &Pin, lowered: &Lowered, want: Want) -> QueryResult<Answer> {
+    pub(super) async fn run_on(
+        &self,
+        pin: &Pin,
+        lowered: &mut Lowered<'_>,
+        want: Want,
+    ) -> QueryResult<Answer> {
         if self.reads_only && lowered.classified.class == StatementClass::Write {
             return Err(error::reads_only());
         }
@@ -119,7 +129,7 @@ impl RoutedPgConnection {
                     statement.done();
                     Answer::Count(count)
                 }
-                Got::Rows(rows) => Answer::Rows(RoutedStream::new(rows, statement, None)),
+                Got::Rows(rows) => Answer::Rows(RoutedStream::new(rows, statement)),
             });
         };
         // Rare: what is written in a transaction is placed with its commit.
@@ -156,7 +166,7 @@ impl RoutedPgConnection {
             return Err(error::reads_only());
         }
         let pin = match self.pin.get() {
-            Some(pin) => Some(pin),
+            Some(pin) => Some(&**pin),
             None if class == StatementClass::Session => Some(self.pinned().await?),
             None => None,
         };
@@ -258,16 +268,17 @@ impl RoutedPgConnection {
 /// Where it ended is asked behind it, and learned after its caller has the answer.
 async fn write_and_place(
     checkout: Checkout,
-    lowered: Arc<Lowered>,
+    mut lowered: Box<Lowered<'static>>,
     want: Want,
     suspect: Suspect<DieselConnector>,
     noted: Option<Noted>,
-    handover: Handover<QueryResult<Answer>>,
-) -> Option<QueryResult<Answer>> {
+    handover: Handover<Written>,
+) -> Option<Written> {
     checkout.route().runs(&lowered.sql);
     let statement = checkout.statement();
+    let has_custom_types = lowered.has_custom_types();
     let writing = async {
-        let answer = answer(&checkout, &lowered, want, &statement, &suspect).await;
+        let answer = answer(&checkout, &mut lowered, want, &statement, &suspect).await;
         drop(noted);
         match answer {
             Ok(answer) => {
@@ -281,20 +292,20 @@ async fn write_and_place(
             }
         }
     };
-    let (written, position) = placed(&checkout, &lowered, writing).await;
+    let (written, position) = placed(&checkout, has_custom_types, writing).await;
     match written {
         Ok(unplaced) => {
             place(checkout, unplaced, &statement, position.as_ref());
             None
         }
-        Err(error) => Some(Err(refused(checkout, error))),
+        Err(error) => Some(Err((refused(checkout, error), lowered))),
     }
 }
 
 /// Nobody wants to know where it ended. It is asked all the same where that is how one learns that all rows were sent.
 async fn write(
     checkout: Checkout,
-    lowered: &Lowered,
+    lowered: &mut Lowered<'_>,
     want: Want,
     suspect: Suspect<DieselConnector>,
     noted: Option<Noted>,
@@ -351,7 +362,7 @@ fn refused(checkout: Checkout, error: Error) -> Error {
 /// As [`answer`], and what has come already behind the first row; and whether there is more to come.
 async fn whole_answer(
     checkout: &Checkout,
-    lowered: &Lowered,
+    lowered: &mut Lowered<'_>,
     want: Want,
     statement: &Statement,
     suspect: &Suspect<DieselConnector>,
@@ -382,7 +393,7 @@ async fn whole_answer(
 /// What a statement gives, up to its first row: whether it has failed is known then.
 async fn answer(
     checkout: &Checkout,
-    lowered: &Lowered,
+    lowered: &mut Lowered<'_>,
     want: Want,
     statement: &Statement,
     suspect: &Suspect<DieselConnector>,
@@ -394,7 +405,7 @@ async fn answer(
             Ok(Answer::Count(count))
         }
         Got::Rows(rows) => {
-            let mut rows = RoutedStream::new(rows, statement.clone(), None).writing(suspect.unread());
+            let mut rows = RoutedStream::new(rows, statement.clone()).writing(suspect.unread());
             checkout.within(rows.peek()).await?;
             Ok(Answer::Rows(rows))
         }

@@ -293,7 +293,7 @@ pub(crate) struct Commit {
 }
 
 /// How a commit went, and the connection if it is needed again.
-pub(crate) type Committed = (Option<Pin>, QueryResult<()>);
+pub(crate) type Committed = (Option<Box<Pin>>, QueryResult<()>);
 
 /// A connection of a node's pool.
 pub(crate) struct Connection {

@@ -11,15 +11,32 @@ use diesel::query_builder::QueryFragment;
 use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::result::Error;
 
+mod packed;
+
+use packed::Packed;
+
 /// Inventions of the two runs. No byte of them repeats in a way that would let a shifted reading pass for another.
 const FIRST: u32 = 0xFDA0_0000;
 const SECOND: u32 = 0xFBC0_0000;
 
 /// The serialised binds of a query.
 pub(crate) struct Binds {
+    /// As they were collected: for the first server, unless something must be filled in. Most often there is no other one.
+    fresh: Option<Raw>,
+    again: Again,
+}
+
+/// Values and their types, as Diesel has them.
+pub(super) struct Raw {
     values: Vec<Option<Vec<u8>>>,
     types: Vec<PgTypeMetadata>,
-    custom: Option<Box<Custom>>,
+}
+
+/// The same once more, for any server.
+enum Again {
+    /// In one piece, which costs less than to copy each value.
+    Packed(Packed),
+    Custom(Box<Custom>),
 }
 
 /// Schema and name of a type.
@@ -27,6 +44,7 @@ type Name = (Option<String>, String);
 
 /// What must be filled in on each server.
 struct Custom {
+    raw: Raw,
     /// The types; a type's invented numbers are twice its index (itself) and one more (its array).
     names: Vec<Name>,
     /// Which value, where in it, and which number.
@@ -37,11 +55,12 @@ impl Binds {
     pub(super) fn collect<Q: QueryFragment<Pg>>(query: &Q) -> QueryResult<Self> {
         let (first, names) = run(query, FIRST)?;
         if names.is_empty() {
-            return Ok(Self { values: first.binds, types: first.metadata, custom: None });
+            let again = Again::Packed(Packed::of(&first)?);
+            return Ok(Self { fresh: Some(first), again });
         }
         let (second, _) = run(query, SECOND)?;
         let mut places = Vec::new();
-        for (value, (one, other)) in first.binds.iter().zip(&second.binds).enumerate() {
+        for (value, (one, other)) in first.values.iter().zip(&second.values).enumerate() {
             let (Some(one), Some(other)) = (one, other) else { continue };
             for (at, (one, other)) in one.windows(4).zip(other.windows(4)).enumerate() {
                 if let Some(number) = invented(be(one), FIRST, names.len())
@@ -51,56 +70,73 @@ impl Binds {
                 }
             }
         }
-        let custom = Some(Box::new(Custom { names, places }));
-        Ok(Self { values: first.binds, types: first.metadata, custom })
+        Ok(Self { fresh: None, again: Again::Custom(Box::new(Custom { raw: first, names, places })) })
     }
 
     pub(super) const fn has_custom_types(&self) -> bool {
-        self.custom.is_some()
+        matches!(self.again, Again::Custom(_))
+    }
+
+    /// What need not be made once more, the first time.
+    pub(super) const fn fresh(&mut self) -> Option<Raw> {
+        self.fresh.take()
     }
 
     /// Hands the values to a connection, with the numbers that its server has for the types.
     pub(super) fn give(
         &self,
+        fresh: Option<Raw>,
         out: &mut RawBytesBindCollector<Pg>,
         lookup: &mut dyn PgMetadataLookup,
     ) -> QueryResult<()> {
-        let Some(custom) = &self.custom else {
-            out.binds.extend(self.values.iter().cloned());
-            out.metadata.extend(self.types.iter().cloned());
-            return Ok(());
+        let raw = match (fresh, &self.again) {
+            (Some(fresh), _) => fresh,
+            (None, Again::Packed(packed)) => packed.unpack(),
+            (None, Again::Custom(custom)) => custom.filled_in(lookup)?,
         };
-        let mut real = Vec::with_capacity(2 * custom.names.len());
-        for (schema, name) in &custom.names {
+        (out.binds, out.metadata) = (raw.values, raw.types);
+        Ok(())
+    }
+}
+
+impl Custom {
+    fn filled_in(&self, lookup: &mut dyn PgMetadataLookup) -> QueryResult<Raw> {
+        let mut real = Vec::with_capacity(2 * self.names.len());
+        for (schema, name) in &self.names {
             let found = lookup.lookup_type(name, schema.as_deref());
             real.push(number(found.oid())?);
             real.push(number(found.array_oid())?);
         }
-        let real_of = |oid: u32| match invented(oid, FIRST, custom.names.len()) {
+        let real_of = |oid: u32| match invented(oid, FIRST, self.names.len()) {
             Some(index) => {
                 usize::try_from(index).ok().and_then(|index| real.get(index)).copied().unwrap_or(oid)
             }
             None => oid,
         };
-        for own in &self.types {
-            let (oid, array) = (number(own.oid())?, number(own.array_oid())?);
-            out.metadata.push(PgTypeMetadata::new(real_of(oid), real_of(array)));
+        let mut types = Vec::with_capacity(self.raw.types.len());
+        for own in &self.raw.types {
+            let (oid, array) = numbers(own)?;
+            types.push(PgTypeMetadata::new(real_of(oid), real_of(array)));
         }
-        let mut values = self.values.clone();
-        for (value, at, index) in &custom.places {
+        let mut values = self.raw.values.clone();
+        for (value, at, index) in &self.places {
             let place =
                 values.get_mut(*value).and_then(Option::as_mut).and_then(|bytes| bytes.get_mut(*at..at + 4));
             if let Some(place) = place {
                 place.copy_from_slice(&real_of(FIRST + index).to_be_bytes());
             }
         }
-        out.binds.extend(values);
-        Ok(())
+        Ok(Raw { values, types })
     }
 }
 
 fn number<E: std::error::Error + Send + Sync + 'static>(oid: Result<u32, E>) -> QueryResult<u32> {
     oid.map_err(|error| Error::SerializationError(Box::new(error)))
+}
+
+/// Those of a type and of its array.
+pub(super) fn numbers(own: &PgTypeMetadata) -> QueryResult<(u32, u32)> {
+    Ok((number(own.oid())?, number(own.array_oid())?))
 }
 
 fn be(bytes: &[u8]) -> u32 {
@@ -112,11 +148,11 @@ fn invented(oid: u32, base: u32, types: usize) -> Option<u32> {
     (usize::try_from(index).ok()? < 2 * types).then_some(index)
 }
 
-fn run<Q: QueryFragment<Pg>>(query: &Q, base: u32) -> QueryResult<(RawBytesBindCollector<Pg>, Vec<Name>)> {
+fn run<Q: QueryFragment<Pg>>(query: &Q, base: u32) -> QueryResult<(Raw, Vec<Name>)> {
     let mut inventor = Inventor { base, names: Vec::new() };
     let mut out = RawBytesBindCollector::new();
     query.collect_binds(&mut out, &mut inventor, &Pg)?;
-    Ok((out, inventor.names))
+    Ok((Raw { values: out.binds, types: out.metadata }, inventor.names))
 }
 
 /// Invents a pair of numbers for every type that is asked for.

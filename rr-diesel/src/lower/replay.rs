@@ -1,5 +1,6 @@
 //! A lowered query as a query again, for the connection of a node.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -14,19 +15,20 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use super::Lowered;
+use super::binds::Raw;
 use crate::stream::PgRow;
 
 /// The rows of a statement, as the connection delivers them.
 pub(crate) type Rows = BoxStream<'static, QueryResult<PgRow>>;
 
-type Load = for<'c, 'l> fn(&'c AsyncPgConnection, &'l Lowered) -> BoxFuture<'c, QueryResult<Rows>>;
-type Execute = for<'c, 'l> fn(&'c AsyncPgConnection, &'l Lowered) -> BoxFuture<'c, QueryResult<usize>>;
+type Start<T> =
+    for<'c, 'l, 'm> fn(&'c AsyncPgConnection, &'l mut Lowered<'m>) -> BoxFuture<'c, QueryResult<T>>;
 
 /// How a query is run under the identity that its type has for the cache of prepared statements.
 #[derive(Clone, Copy)]
 pub(super) struct How {
-    load: Load,
-    execute: Execute,
+    load: Start<Rows>,
+    execute: Start<usize>,
 }
 
 impl How {
@@ -39,24 +41,27 @@ impl How {
     }
 }
 
-impl Lowered {
-    pub(crate) fn load<'c>(&self, conn: &'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<Rows>> {
+impl Lowered<'_> {
+    pub(crate) fn load<'c>(&mut self, conn: &'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<Rows>> {
         (self.how.load)(conn, self)
     }
 
-    pub(crate) fn execute<'c>(&self, conn: &'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<usize>> {
+    pub(crate) fn execute<'c>(&mut self, conn: &'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<usize>> {
         (self.how.execute)(conn, self)
     }
 }
 
-fn load<'c, I: QueryId>(conn: &'c AsyncPgConnection, lowered: &Lowered) -> BoxFuture<'c, QueryResult<Rows>> {
+fn load<'c, I: QueryId>(
+    conn: &'c AsyncPgConnection,
+    lowered: &mut Lowered<'_>,
+) -> BoxFuture<'c, QueryResult<Rows>> {
     let mut conn = conn;
     AsyncConnectionCore::load(&mut conn, Replay::<I>::of(lowered))
 }
 
 fn execute<'c, I: QueryId>(
     conn: &'c AsyncPgConnection,
-    lowered: &Lowered,
+    lowered: &mut Lowered<'_>,
 ) -> BoxFuture<'c, QueryResult<usize>> {
     let mut conn = conn;
     AsyncConnectionCore::execute_returning_count(&mut conn, Replay::<I>::of(lowered))
@@ -78,15 +83,17 @@ impl QueryId for Unknown {
 }
 
 struct Replay<'l, I> {
-    lowered: &'l Lowered,
+    lowered: &'l Lowered<'l>,
+    fresh: Cell<Option<Raw>>,
     debug: DebugText<'l>,
     identity: PhantomData<fn() -> I>,
 }
 
 impl<'l, I> Replay<'l, I> {
-    fn of(lowered: &'l Lowered) -> Self {
+    fn of(lowered: &'l mut Lowered<'_>) -> Self {
+        let fresh = Cell::new(lowered.binds.fresh());
         let debug = DebugText(lowered.debug.as_deref().unwrap_or_default());
-        Self { lowered, debug, identity: PhantomData }
+        Self { lowered, fresh, debug, identity: PhantomData }
     }
 }
 
@@ -111,14 +118,14 @@ impl<I> QueryFragment<Pg> for Replay<'_, I> {
         out.push_bind_param_value_only::<Text, _>(&self.debug)
     }
 
-    /// The values are serialised already. Only called on the replay itself, never behind a reference.
+    /// The values are serialised already. Only called on the replay itself, never behind a reference, so that `out` is empty.
     fn collect_binds<'b>(
         &'b self,
         out: &mut RawBytesBindCollector<Pg>,
         lookup: &mut (dyn diesel::pg::PgMetadataLookup + 'static),
         _: &'b Pg,
     ) -> QueryResult<()> {
-        self.lowered.binds.give(out, lookup)
+        self.lowered.binds.give(self.fresh.take(), out, lookup)
     }
 }
 

@@ -173,3 +173,32 @@ impl PgMetadataLookup for Inventor {
         PgTypeMetadata::new(first, first + 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::IntoSql;
+    use diesel::sql_types::{Integer, Nullable, Text};
+
+    use super::*;
+
+    #[test]
+    fn every_server_is_given_what_the_first_one_was() {
+        let query = diesel::select((
+            7.into_sql::<Integer>(),
+            "seven".into_sql::<Text>(),
+            None::<i32>.into_sql::<Nullable<Integer>>(),
+        ));
+        let mut binds = Binds::collect(&query).unwrap();
+        let fresh = binds.fresh();
+        assert!(fresh.is_some() && binds.fresh().is_none());
+        let given = |fresh| {
+            let mut out = RawBytesBindCollector::new();
+            binds.give(fresh, &mut out, &mut Inventor { base: FIRST, names: Vec::new() }).unwrap();
+            let types: Vec<_> = out.metadata.iter().map(|own| numbers(own).unwrap()).collect();
+            (out.binds, types)
+        };
+        let first = given(fresh);
+        assert_eq!(first.0, [Some(7_i32.to_be_bytes().to_vec()), Some(b"seven".to_vec()), None]);
+        assert_eq!(given(None), first);
+    }
+}

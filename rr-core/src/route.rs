@@ -91,6 +91,7 @@ impl<P> Route<P> {
 
     /// Tells that a connection was taken from the pool and the statement begins: what came before (opening a
     /// connection, waiting for one) says nothing about how fast the node answers.
+    #[inline]
     pub fn begin(&mut self) {
         if let Some(started) = &mut self.started {
             *started = self.member.common.clock.now();
@@ -99,6 +100,7 @@ impl<P> Route<P> {
 
     /// The pool to take a connection from.
     #[must_use]
+    #[inline]
     pub fn pool(&self) -> &P {
         &self.member.pool
     }
@@ -110,12 +112,14 @@ impl<P> Route<P> {
 
     /// The node.
     #[must_use]
+    #[inline]
     pub fn node(&self) -> NodeId {
         self.member.common.id
     }
 
     /// The node's name.
     #[must_use]
+    #[inline]
     pub fn name(&self) -> &Arc<str> {
         &self.member.common.name
     }
@@ -128,6 +132,7 @@ impl<P> Route<P> {
 
     /// The role that the pool was opened for.
     #[must_use]
+    #[inline]
     pub fn role(&self) -> Role {
         self.member.role
     }
@@ -140,6 +145,7 @@ impl<P> Route<P> {
 
     /// The epoch in which this node was chosen.
     #[must_use]
+    #[inline]
     pub const fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -150,11 +156,13 @@ impl<P> Route<P> {
     }
 
     /// The level of the read, as far as its request told.
+    #[inline]
     pub(crate) const fn level(&self) -> Option<Consistency> {
         self.level
     }
 
     /// The last read that this node was known to be able to follow when it was chosen.
+    #[inline]
     pub(crate) const fn under(&self) -> Follows {
         self.under
     }
@@ -190,6 +198,7 @@ impl<P> Route<P> {
     }
 
     /// Ends it, and tells the node's load and health how it went.
+    #[inline]
     pub fn finish(mut self, outcome: Outcome) {
         let watched = self.watched.take();
         let common = &self.member.common;

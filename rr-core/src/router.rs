@@ -121,6 +121,7 @@ impl<C: Connector> Router<C> {
 
     /// The time on the router's clock, for [`Session::wrote_unplaced`](crate::Session::wrote_unplaced).
     #[must_use]
+    #[inline]
     pub fn now(&self) -> Moment {
         self.inner.shared.clock.now()
     }

@@ -44,6 +44,7 @@ pub(crate) struct Scope {
 #[cfg(feature = "axum")]
 impl Scope {
     /// What is open here.
+    #[inline]
     pub(crate) fn current() -> Self {
         Self { session: Session::current(), level: Consistency::current() }
     }
@@ -57,6 +58,7 @@ impl Scope {
 }
 
 /// Looks at the innermost session without taking it along.
+#[inline]
 pub(crate) fn look<R>(at: impl Fn(Option<&Session>) -> R) -> R {
     SESSION.try_with(|session| at(Some(session))).unwrap_or_else(|_| at(None))
 }
@@ -64,6 +66,7 @@ pub(crate) fn look<R>(at: impl Fn(Option<&Session>) -> R) -> R {
 impl Session {
     /// The session of the scope that is open here, if one is.
     #[must_use]
+    #[inline]
     pub fn current() -> Option<Self> {
         look(|session| session.cloned())
     }
@@ -111,6 +114,7 @@ impl Consistency {
 
     /// The level of the scope that is open here, if it has one.
     #[must_use]
+    #[inline]
     pub fn current() -> Option<Self> {
         LEVEL.try_with(|level| *level).ok().flatten()
     }

@@ -49,15 +49,18 @@ pub(crate) struct Work {
 
 impl Work {
     /// A statement begins; the number that it has.
+    #[inline]
     pub(crate) fn begin(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    #[inline]
     pub(crate) fn done(&self, number: u64) {
         self.note_trouble(None);
         self.ended(number);
     }
 
+    #[inline]
     pub(crate) fn failed(&self, number: u64, error: &Error) {
         self.note_trouble(error::trouble(error));
         if error::is_lost(error) {
@@ -70,10 +73,12 @@ impl Work {
     }
 
     /// Nothing more is to be heard of it, however it ended.
+    #[inline]
     pub(crate) fn ended(&self, number: u64) {
         self.ended.fetch_max(number, Ordering::Relaxed);
     }
 
+    #[inline]
     fn note_trouble(&self, trouble: Option<Trouble>) {
         let number = trouble.map_or(0, |trouble| match trouble {
             Trouble::Lost => 1,
@@ -94,6 +99,7 @@ impl Work {
     }
 
     /// Whether the server may still be at work.
+    #[inline]
     fn is_under_way(&self) -> bool {
         self.ended.load(Ordering::Relaxed) < self.begun.load(Ordering::Relaxed)
     }
@@ -108,11 +114,13 @@ pub(crate) struct Statement {
 
 impl Statement {
     /// The server has answered to the end.
+    #[inline]
     pub(crate) fn done(&self) {
         self.work.done(self.number);
     }
 
     /// The server has answered with this error, or was lost.
+    #[inline]
     pub(crate) fn failed(&self, error: &Error) {
         self.work.failed(self.number, error);
     }
@@ -124,6 +132,7 @@ impl Statement {
 }
 
 impl Checkout {
+    #[inline]
     pub(crate) fn new(connection: PooledConnection, mut route: Route<NodePool>) -> Self {
         route.begin();
         Self { connection: Some(connection), route: Some(route) }
@@ -135,6 +144,7 @@ impl Checkout {
         self
     }
 
+    #[inline]
     pub(crate) fn connection(&self) -> &Connection {
         match &self.connection {
             Some(connection) => connection,
@@ -142,6 +152,7 @@ impl Checkout {
         }
     }
 
+    #[inline]
     pub(crate) fn connection_mut(&mut self) -> &mut Connection {
         match &mut self.connection {
             Some(connection) => connection,
@@ -149,6 +160,7 @@ impl Checkout {
         }
     }
 
+    #[inline]
     pub(crate) fn route(&self) -> &Route<NodePool> {
         match &self.route {
             Some(route) => route,
@@ -162,21 +174,25 @@ impl Checkout {
     }
 
     /// The statements of its connection.
+    #[inline]
     pub(crate) fn work(&self) -> &Work {
         &self.connection().work
     }
 
     /// Announces a statement.
+    #[inline]
     pub(crate) fn statement(&self) -> Statement {
         Statement { work: Arc::clone(&self.connection().work), number: self.work().begin() }
     }
 
     /// Gives the connection back and says how its node did.
+    #[inline]
     pub(crate) fn finish(mut self, outcome: Outcome) {
         self.report(outcome);
     }
 
     /// Says how the node did; the connection goes back when this is dropped.
+    #[inline]
     pub(crate) fn report(&mut self, outcome: Outcome) {
         let refused = self.connection().work.refused.load(Ordering::Relaxed);
         let Some(route) = self.route.take() else { return };
@@ -196,6 +212,7 @@ impl Checkout {
     }
 
     /// Runs something on the connection within the node's limit.
+    #[inline]
     pub(crate) fn within<T>(
         &self,
         work: impl Future<Output = QueryResult<T>>,

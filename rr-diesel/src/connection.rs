@@ -70,6 +70,7 @@ pub(crate) struct Pin {
 }
 
 impl Pin {
+    #[inline]
     fn new(checkout: Checkout, ledger: Ledger<DieselConnector>) -> Box<Self> {
         let hold = Hold::of(checkout.route().role());
         Box::new(Self { checkout, ledger, hold })
@@ -119,6 +120,7 @@ impl Drop for Pin {
 }
 
 impl RoutedPgConnection {
+    #[inline]
     pub(crate) fn new(router: Router<DieselConnector>) -> Self {
         let instrumentation = get_default_instrumentation().map(|own| Shared::new(own.into()));
         Self {
@@ -175,6 +177,7 @@ impl RoutedPgConnection {
 
     /// The router.
     #[must_use]
+    #[inline]
     pub fn router(&self) -> &Router<DieselConnector> {
         &self.ledger.router
     }
@@ -304,6 +307,7 @@ impl RoutedPgConnection {
         self.reads_only
     }
 
+    #[inline]
     pub(crate) const fn ledger(&self) -> &Ledger<DieselConnector> {
         &self.ledger
     }
@@ -342,11 +346,13 @@ impl RoutedPgConnection {
     }
 
     /// Makes a connection that was just taken out this handle's own.
+    #[inline]
     fn adopt(&self, connection: &mut PooledConnection) {
         connection.set_cache(self.cache);
         connection.tell(self.instrumentation.as_ref());
     }
 
+    #[inline]
     fn lower<Q: QueryFragment<Pg> + QueryId>(&self, query: &Q) -> QueryResult<Lowered<'_>> {
         let classes = self.ledger.router.connector().classes();
         let mut lowered = lower(query, classes, self.instrumentation.is_some())?;
@@ -357,6 +363,7 @@ impl RoutedPgConnection {
 }
 
 /// Where the next statement alone is to go.
+#[inline]
 const fn once(number: u8) -> Option<Place> {
     match number {
         1 => Some(Place::Primary),

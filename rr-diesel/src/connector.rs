@@ -66,6 +66,7 @@ impl DieselConnector {
     }
 
     /// What is known about statements.
+    #[inline]
     pub(crate) fn classes(&self) -> &Classes {
         &self.classes
     }

@@ -23,6 +23,7 @@ impl Shared {
 }
 
 impl Instrumentation for Shared {
+    #[inline]
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).on_connection_event(event);
     }
@@ -94,6 +95,7 @@ impl Relay {
 }
 
 impl Instrumentation for Relay {
+    #[inline]
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         if !self.0.anybody.load(Ordering::Acquire) || is_ours(&event) {
             return;

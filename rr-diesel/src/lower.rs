@@ -46,6 +46,7 @@ pub(crate) enum Text<'m> {
 impl Deref for Text<'_> {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
         match self {
             Self::Met(text) => text,
@@ -68,11 +69,13 @@ impl Lowered<'_> {
     }
 
     /// How it is run by a handle that keeps no connection.
+    #[inline]
     pub(crate) fn way(&self) -> Way {
         self.wish.way(&self.classified)
     }
 
     /// Whether it has binds whose types are known by other numbers on every server.
+    #[inline]
     pub(crate) fn has_custom_types(&self) -> bool {
         self.binds.has_custom_types()
     }

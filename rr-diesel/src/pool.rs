@@ -107,6 +107,7 @@ impl RoutedPool {
 
     /// A handle.
     #[must_use]
+    #[inline]
     pub fn handle(&self) -> RoutedPgConnection {
         RoutedPgConnection::new(self.router.clone())
     }

@@ -58,6 +58,7 @@ struct KeptWrite {
 }
 
 impl RoutedStream {
+    #[inline]
     fn of(rows: Option<Rows>, ahead: Option<PgRow>, source: Source) -> Self {
         let ahead = ahead.map(Ok);
         Self { rows, ahead, unread: None, write: None, source, waiting: RowLimit::default() }
@@ -69,6 +70,7 @@ impl RoutedStream {
     }
 
     /// Of a read on a connection of its own, the first row of which is there.
+    #[inline]
     pub(crate) fn of_read(rows: Rows, first: PgRow, checkout: Checkout, number: u64) -> Self {
         Self::of(Some(rows), Some(first), Source::Own(checkout, number))
     }
@@ -118,12 +120,14 @@ impl RoutedStream {
         Ok(())
     }
 
+    #[inline]
     fn read(&self) {
         if let Some(unread) = &self.unread {
             unread.read();
         }
     }
 
+    #[inline]
     fn end(&mut self) {
         self.rows = None;
         // The server has committed.
@@ -152,15 +156,18 @@ impl RoutedStream {
 }
 
 impl Source {
+    #[inline]
     const fn checkout(&self) -> Option<&Checkout> {
         if let Self::Own(checkout, _) = self { Some(checkout) } else { None }
     }
 
+    #[inline]
     const fn take(&mut self) -> Self {
         std::mem::replace(self, Self::Returned)
     }
 
     /// The server has answered to the end.
+    #[inline]
     fn done(&mut self) {
         match self.take() {
             Self::Own(checkout, number) => {

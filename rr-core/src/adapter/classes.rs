@@ -58,12 +58,14 @@ impl Classes {
 
     /// What is known about a type of statement that was met before.
     #[must_use]
+    #[inline]
     pub fn known(&self, id: TypeId) -> Option<Classified> {
         self.types.get(id).map(|met| met.classified())
     }
 
     /// What is known about a type of statement that was met before, and its text.
     #[must_use]
+    #[inline]
     pub fn met(&self, id: TypeId) -> Option<(Classified, &Arc<str>)> {
         self.types.get(id).map(|met| (met.classified(), &met.text))
     }
@@ -123,6 +125,7 @@ impl Classes {
 
     /// Whether the primary should be asked first, because replicas have failed this read again and again.
     #[must_use]
+    #[inline]
     pub fn is_refused(&self, id: Option<TypeId>, sql: &str, now: impl FnOnce() -> Moment) -> bool {
         match id {
             Some(id) => self.refusals.are_many(&id, now),

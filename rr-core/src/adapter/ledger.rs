@@ -44,12 +44,14 @@ impl<C: Connector> Clone for Ledger<C> {
 impl<C: Connector> Ledger<C> {
     /// That of a handle without a session, which one task uses at a time: its reads do not go back in time.
     #[must_use]
+    #[inline]
     pub fn new(router: Router<C>) -> Self {
         Self { last_read: Some(Arc::default()), ..Self::shared(router) }
     }
 
     /// That of a handle without a session that is shared by many tasks. What one of them has seen binds no other.
     #[must_use]
+    #[inline]
     pub const fn shared(router: Router<C>) -> Self {
         Self { router, session: None, consistency: None, last_read: None }
     }
@@ -67,6 +69,7 @@ impl<C: Connector> Ledger<C> {
     }
 
     /// What a read at this level must see on behalf of this session.
+    #[inline]
     pub(super) fn requirement_of(&self, session: Option<&Session>, level: Consistency) -> Requirement {
         let mut requirement = self.router.requirement(session, Some(level));
         if session.is_none()
@@ -81,6 +84,7 @@ impl<C: Connector> Ledger<C> {
     /// Notes that a read has been served: later reads of its session, or else of the handle, see no earlier state.
     ///
     /// To be called when the statement has taken its snapshot: with its first row, or its end.
+    #[inline]
     pub fn served<P>(&self, route: &Route<P>) {
         // What a weaker read saw binds nobody; a strong one has shown the newest state, and that is not forgotten.
         if !matches!(self.level_at(route.level()), Consistency::Session | Consistency::Strong) {
@@ -94,6 +98,7 @@ impl<C: Connector> Ledger<C> {
     }
 
     /// Where this handle remembers its reads by itself, while it works for no session.
+    #[inline]
     fn own_reads(&self) -> Option<&LastRead> {
         self.last_read.as_deref().filter(|_| self.router.config().unscoped == Unscoped::Router)
     }
@@ -106,6 +111,7 @@ impl<C: Connector> Ledger<C> {
 
     /// The level of a read: the call's own, else the handle's, the scope's, the router's.
     #[must_use]
+    #[inline]
     pub fn level_at(&self, call: Option<Consistency>) -> Consistency {
         let own = call.or(self.consistency).or_else(Consistency::current);
         own.unwrap_or_else(|| self.router.config().consistency)
@@ -113,6 +119,7 @@ impl<C: Connector> Ledger<C> {
 
     /// The session that the handle works for here: its own, or else that of the [scope](crate::scope).
     #[must_use]
+    #[inline]
     pub fn session(&self) -> Option<Session> {
         self.session.clone().or_else(Session::current)
     }
@@ -173,6 +180,7 @@ impl<C: Connector> Ledger<C> {
 }
 
 /// The read that the node provably followed. Of a primary it is taken for granted and not proven: it may be none any more.
+#[inline]
 fn under<P>(route: &Route<P>) -> Follows {
     if route.role() == Role::Primary { Follows::default() } else { route.under() }
 }

@@ -19,6 +19,7 @@ pub struct Patience {
 impl Patience {
     /// Up to this long after the first failure.
     #[must_use]
+    #[inline]
     pub const fn new(limit: Duration) -> Self {
         Self { limit, deadline: None, pause: FIRST_PAUSE }
     }

@@ -40,6 +40,7 @@ struct Refused {
 
 impl Refusals {
     /// Whether replicas have failed this statement so often that the primary should be asked first.
+    #[inline]
     pub(super) fn are_many(&self, statement: &impl Hash, now: impl FnOnce() -> Moment) -> bool {
         if !self.any.load(Ordering::Acquire) {
             return false;

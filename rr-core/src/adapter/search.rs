@@ -24,6 +24,7 @@ pub struct Search {
 impl Search {
     /// The search for a read with this wish.
     #[must_use]
+    #[inline]
     pub fn new<C: Connector>(router: &Router<C>, wish: Wish) -> Self {
         let patience = Patience::new(router.config().retries.within);
         let primary = wish.place == Some(Place::Primary);
@@ -32,6 +33,7 @@ impl Search {
 
     /// What to ask the router for.
     #[must_use]
+    #[inline]
     pub fn request<C: Connector>(&self, ledger: &Ledger<C>) -> Request<'_> {
         let (session, level) = (ledger.session(), ledger.level_at(self.wish.level));
         let requirement = match self.primary {
@@ -74,12 +76,14 @@ impl Search {
 
     /// Whether a replica has failed it for such a reason.
     #[must_use]
+    #[inline]
     pub const fn doubts_replicas(&self) -> bool {
         self.doubted
     }
 
     /// Whether no node has failed yet.
     #[must_use]
+    #[inline]
     pub const fn is_fresh(&self) -> bool {
         self.tried.is_empty()
     }

@@ -49,6 +49,7 @@ impl Wish {
     /// What counts in the end: the query's own wish, that for the next statement, that of a comment in the text, that of the
     /// handle.
     #[must_use]
+    #[inline]
     pub fn or(mut self, once: Option<Place>, classified: &Classified, standing: Option<Place>) -> Self {
         let comment = match classified.hint {
             Some(Hint::Primary) => Some(Place::Primary),
@@ -62,6 +63,7 @@ impl Wish {
 
     /// How a statement with this wish is run.
     #[must_use]
+    #[inline]
     pub fn way(&self, classified: &Classified) -> Way {
         match classified.effect() {
             StatementClass::Session => Way::Keep,

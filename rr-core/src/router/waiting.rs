@@ -22,6 +22,7 @@ const NUDGE: Duration = Duration::from_millis(10);
 impl<C: Connector> Router<C> {
     /// As [`Router::route`], but `None` where it is worth waiting ([`Router::route_patiently`]): where only the position of the
     /// replicas stands in the way, or there is no primary at present.
+    #[inline]
     pub fn route_now(&self, request: &Request<'_>) -> Option<Result<Route<C::Pool>, RouteError>> {
         self.timed(|| {
             let snapshot = self.inner.shared.snapshot.load();
@@ -63,6 +64,7 @@ impl<C: Connector> Router<C> {
     }
 
     /// Whether nobody may serve a read, for want of a primary that is to be expected.
+    #[inline]
     fn awaits_primary(
         &self,
         snapshot: &Snapshot<C::Pool>,
@@ -179,6 +181,7 @@ impl<C: Connector> Router<C> {
 
     /// Whether it is worth waiting. Where it is not, because there is no patience or because the replicas do not move, they
     /// are asked now and then where they are, for those who come next.
+    #[inline]
     fn is_hopeful(
         &self,
         snapshot: &Snapshot<C::Pool>,

@@ -35,6 +35,7 @@ impl LastRead {
     ///
     /// What `under` says is proven for that node, and so is replaced. Anything else was noted meanwhile: two nodes
     /// served reads at once, and neither is known to have what the other one has.
+    #[inline]
     pub(crate) fn note(&self, node: NodeId, at: Moment, under: Follows) {
         let new = pack(Seen::on(node, at));
         let mut old = self.0.load(Ordering::Acquire);

@@ -31,11 +31,13 @@ impl Running {
     }
 
     /// How often this was cancelled: a statement that was must not be tried again.
+    #[inline]
     pub(super) fn cancelled(&self) -> u64 {
         self.0.get().map_or(0, |inner| inner.cancelled.load(Ordering::Acquire))
     }
 
     /// Notes what runs until the guard is dropped.
+    #[inline]
     pub(super) fn note(&self, connection: &Connection) -> Option<Noted> {
         let inner = self.0.get()?;
         let number = inner.next.fetch_add(1, Ordering::Relaxed);

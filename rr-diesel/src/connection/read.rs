@@ -141,11 +141,13 @@ impl RoutedPgConnection {
         if search.may_replay(self.router()) { Ok(Again::Read) } else { Err(error) }
     }
 
+    #[inline]
     fn classes(&self) -> &Classes {
         self.router().connector().classes()
     }
 
     /// Remembers what replicas failed, now that the primary has served it.
+    #[inline]
     fn note_refused(&self, search: &Search, lowered: &Lowered<'_>) {
         if search.doubts_replicas() {
             self.classes().note_refused(lowered.id, &lowered.sql, self.router().now());
@@ -257,6 +259,7 @@ enum Served {
 
 impl Served {
     /// What its caller gets. With it the connection goes back, unless there may be more rows.
+    #[inline]
     fn answer(self, checkout: Checkout) -> Answer {
         let answer = match self {
             Self::First(number, rows, first) => {

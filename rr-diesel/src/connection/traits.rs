@@ -30,6 +30,7 @@ use crate::stream::{PgRow, RoutedStream};
 use crate::transaction::RoutedTransactionManager;
 
 impl RoutedPgConnection {
+    #[inline]
     fn start_load<'a>(
         &'a self,
         lowered: QueryResult<Lowered<'a>>,
@@ -40,6 +41,7 @@ impl RoutedPgConnection {
         })
     }
 
+    #[inline]
     fn start_execute<'a>(&'a self, lowered: QueryResult<Lowered<'a>>) -> BoxFuture<'a, QueryResult<usize>> {
         self.start(lowered, Want::Count, |answer| match answer {
             Answer::Count(count) => count,

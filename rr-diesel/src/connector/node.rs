@@ -278,6 +278,7 @@ impl ManageConnection for Manager {
         Ok(())
     }
 
+    #[inline]
     fn has_broken(&self, connection: &mut Box<Connection>) -> bool {
         std::thread::panicking() || connection.discard.load(Ordering::Relaxed) || connection.conn.is_broken()
     }
@@ -339,6 +340,7 @@ impl Connection {
     }
 
     /// Sends its events there; most connections have none to send.
+    #[inline]
     pub(crate) fn tell(&mut self, to: Option<&Shared>) {
         if to.is_some() || self.tells {
             self.relay.connect(to);
@@ -346,6 +348,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     pub(crate) fn set_cache(&mut self, size: CacheSize) {
         if self.cache != size {
             self.conn.set_prepared_statement_cache_size(size);
@@ -356,12 +359,14 @@ impl Connection {
 
 impl Deref for PooledConnection {
     type Target = Connection;
+    #[inline]
     fn deref(&self) -> &Connection {
         &self.connection
     }
 }
 
 impl DerefMut for PooledConnection {
+    #[inline]
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }

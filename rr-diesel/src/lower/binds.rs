@@ -78,11 +78,13 @@ impl Binds {
     }
 
     /// What need not be made once more, the first time.
+    #[inline]
     pub(super) const fn fresh(&mut self) -> Option<Raw> {
         self.fresh.take()
     }
 
     /// Hands the values to a connection, with the numbers that its server has for the types.
+    #[inline]
     pub(super) fn give(
         &self,
         fresh: Option<Raw>,
@@ -130,11 +132,13 @@ impl Custom {
     }
 }
 
+#[inline]
 fn number<E: std::error::Error + Send + Sync + 'static>(oid: Result<u32, E>) -> QueryResult<u32> {
     oid.map_err(|error| Error::SerializationError(Box::new(error)))
 }
 
 /// Those of a type and of its array.
+#[inline]
 pub(super) fn numbers(own: &PgTypeMetadata) -> QueryResult<(u32, u32)> {
     Ok((number(own.oid())?, number(own.array_oid())?))
 }

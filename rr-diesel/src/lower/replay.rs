@@ -42,15 +42,18 @@ impl How {
 }
 
 impl Lowered<'_> {
+    #[inline]
     pub(crate) fn load<'c>(&mut self, conn: &'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<Rows>> {
         (self.how.load)(conn, self)
     }
 
+    #[inline]
     pub(crate) fn execute<'c>(&mut self, conn: &'c AsyncPgConnection) -> BoxFuture<'c, QueryResult<usize>> {
         (self.how.execute)(conn, self)
     }
 }
 
+#[inline]
 fn load<'c, I: QueryId>(
     conn: &'c AsyncPgConnection,
     lowered: &mut Lowered<'_>,
@@ -59,6 +62,7 @@ fn load<'c, I: QueryId>(
     AsyncConnectionCore::load(&mut conn, Replay::<I>::of(lowered))
 }
 
+#[inline]
 fn execute<'c, I: QueryId>(
     conn: &'c AsyncPgConnection,
     lowered: &mut Lowered<'_>,

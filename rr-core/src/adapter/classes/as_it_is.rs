@@ -7,6 +7,7 @@ use std::hash::Hasher;
 pub(super) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
@@ -20,6 +21,7 @@ impl Hasher for AsItIs {
         }
     }
 
+    #[inline]
     fn write_u64(&mut self, number: u64) {
         self.0 = self.0.rotate_left(5) ^ number;
     }

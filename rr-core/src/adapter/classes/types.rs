@@ -30,6 +30,7 @@ pub(super) struct Met {
 }
 
 impl Met {
+    #[inline]
     pub(super) fn classified(&self) -> Classified {
         match self.writes.load(Ordering::Relaxed) {
             false => self.scanned,
@@ -49,6 +50,7 @@ impl Default for Types {
 }
 
 impl Types {
+    #[inline]
     pub(super) fn get(&self, id: TypeId) -> Option<&Met> {
         let mut list = self.list(id);
         loop {
@@ -76,6 +78,7 @@ impl Types {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lower bits of a hash do")]
+    #[inline]
     fn list(&self, id: TypeId) -> &List {
         let hash = BuildHasherDefault::<AsItIs>::default().hash_one(id);
         &self.0[hash as usize % self.0.len()]

@@ -19,6 +19,7 @@ const HEAD: usize = 2 * NUMBER + LENGTH;
 const USUAL: usize = 16;
 
 impl Packed {
+    #[inline]
     pub(super) fn of(raw: &Raw) -> QueryResult<Self> {
         let mut all = Vec::with_capacity(raw.values.len() * (HEAD + USUAL));
         for (value, own) in raw.values.iter().zip(&raw.types) {

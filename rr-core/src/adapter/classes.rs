@@ -13,7 +13,6 @@ use crate::sql::{Classified, Dialect, Hint, StatementClass, scan, up_to_values};
 use crate::time::Moment;
 use arc_swap::ArcSwapOption;
 
-mod as_it_is;
 mod texts;
 mod types;
 

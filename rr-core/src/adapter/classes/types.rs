@@ -1,11 +1,10 @@
 //! Types of statements that were met before.
 
 use std::any::TypeId;
-use std::hash::{BuildHasher, BuildHasherDefault};
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::as_it_is::AsItIs;
 use crate::sql::{Classified, StatementClass};
 
 /// Lists that types are spread over: most programs have fewer types of statements than that.
@@ -80,8 +79,34 @@ impl Types {
     #[expect(clippy::cast_possible_truncation, reason = "the lower bits of a hash do")]
     #[inline]
     fn list(&self, id: TypeId) -> &List {
-        let hash = BuildHasherDefault::<AsItIs>::default().hash_one(id);
-        &self.0[hash as usize % self.0.len()]
+        let mut hash = AsItIs::default();
+        id.hash(&mut hash);
+        &self.0[hash.finish() as usize % self.0.len()]
+    }
+}
+
+/// Takes a `TypeId` as its own hash: the compiler has hashed it.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    /// What a `TypeId` writes is not promised to be a number.
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            self.write_u64(u64::from_ne_bytes(word));
+        }
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        self.0 = self.0.rotate_left(5) ^ number;
     }
 }
 
